@@ -1,0 +1,28 @@
+"""How much does noise tax an attacker's queries, and what does it cost?"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that holds it; loaded when first used, so that
+# `import querytax` costs no more than the interpreter.
+_HOME = {
+    "FeatureNoise": "querytax.defenses",
+    "InputNoise": "querytax.defenses",
+    "OutputNoise": "querytax.defenses",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'querytax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,90 @@
+"""The metered oracle: the only way an attack reaches a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from querytax import expect
+from querytax.defenses import KeyedDefense
+
+__all__ = ["MeteredOracle", "clean_model"]
+
+Model = nn.Module | Callable[[Tensor], Tensor]
+
+
+def clean_model(model: Model) -> Model:
+    """The model behind all of its defences."""
+    while isinstance(model, KeyedDefense):
+        model = model.model
+    return model
+
+
+class MeteredOracle:
+    """A model that counts every row that it answers, image by image.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        With or without a defence. A defence is asked with the key (image, number of
+        questions asked about it before), so that its noise does not depend on how
+        the questions of many images are batched.
+    n_images : int
+        Number of images under attack; a question names the one it belongs to.
+    batch_size : int
+        Rows of one forward pass.
+
+    Attributes
+    ----------
+    asked : Tensor
+        ``(n_images,)`` int64, the questions asked about each image.
+    answered : {"logits", "probabilities"}
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        n_images: int,
+        *,
+        batch_size: int = 256,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.model = model
+        self.batch_size = expect.integer(batch_size=batch_size)
+        self.answered: str = getattr(model, "answers", "logits")
+        self.asked = torch.zeros(
+            expect.integer(n_images=n_images), dtype=torch.int64, device=device
+        )
+
+    def ask(self, x: Tensor, rows: Tensor, each: int = 1) -> Tensor:
+        """Answer ``x``; ``each`` consecutive questions belong to one image.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``(len(rows) * each, ...)``.
+        rows : Tensor
+            Images, int64, none twice.
+        each : int
+            Questions about each image, consecutive in ``x``.
+        """
+        first = self.asked[rows]
+        self.asked[rows] = first + each
+        if isinstance(self.model, KeyedDefense):
+            count = torch.arange(each, device=rows.device)
+            queries = (first[:, None] + count).flatten()
+            keys = rows.repeat_interleave(each)
+            parts = [
+                self.model(xs, ks, qs)
+                for xs, ks, qs in zip(
+                    x.split(self.batch_size),
+                    keys.split(self.batch_size),
+                    queries.split(self.batch_size),
+                    strict=True,
+                )
+            ]
+        else:
+            parts = [self.model(xs) for xs in x.split(self.batch_size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

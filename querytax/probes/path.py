@@ -1,0 +1,124 @@
+"""The way to the boundary: where an attack will stand when it asks its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from querytax.losses import attacker_loss
+from querytax.noise import normals, uniforms
+
+__all__ = ["BoundaryPath", "boundary_path", "has_gradient", "slope", "wander"]
+
+_STEPS = 50
+
+Model = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class BoundaryPath:
+    """Points at fractions of the way, and how long the way is.
+
+    Attributes
+    ----------
+    points : Tensor
+        ``(n, T, ...)``.
+    length : Tensor
+        ``(n,)`` over eps; infinite where the budget ends first.
+    """
+
+    points: Tensor
+    length: Tensor
+
+
+def has_gradient(model: Model, x: Tensor) -> bool:
+    """Whether autograd sees through the model."""
+    with torch.enable_grad():
+        probe = x[:1].detach().clone().requires_grad_(True)
+        return bool(model(probe).requires_grad)
+
+
+def slope(
+    model: Model, x: Tensor, labels: Tensor, loss: str, answered: str, targeted: bool
+) -> Tensor:
+    """Gradient of the attacker's loss with respect to the input."""
+    with torch.enable_grad():
+        x = x.detach().clone().requires_grad_(True)
+        value = attacker_loss(
+            model(x), labels, loss=loss, answered=answered, targeted=targeted
+        )
+        return torch.autograd.grad(value.sum(), x)[0]
+
+
+def boundary_path(
+    model: Model,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    norm: str,
+    stages: Tensor,
+    answered: str,
+    targeted: bool,
+) -> BoundaryPath:
+    """Follow the clean gradient in fixed steps until the decision changes.
+
+    The margin's gradient is used: the cross-entropy of a confident model vanishes in
+    single precision.
+    """
+    n, ones = len(x), (1,) * (x.ndim - 1)
+    at, trail = x, [x]
+    crossed = torch.full((n,), _STEPS, dtype=torch.long, device=x.device)
+    found = torch.zeros(n, dtype=torch.bool, device=x.device)
+    for step in range(1, _STEPS + 1):
+        g = slope(model, at, labels, "margin", answered, targeted)
+        if norm == "Linf":
+            away = at + eps / _STEPS * g.sign() - x
+            away = away.clamp(-eps, eps)
+        else:
+            length = g.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, *ones)
+            away = at + eps / _STEPS * g / length - x
+            size = away.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, *ones)
+            away = away * (eps / size).clamp_max(1.0)
+        at = (x + away).clamp(0.0, 1.0)
+        trail.append(at)
+        with torch.no_grad():
+            said = model(at).argmax(1)
+        fooled = (said == labels) if targeted else (said != labels)
+        crossed = torch.where(fooled & ~found, step, crossed)
+        found |= fooled
+        if bool(found.all()):
+            break
+    place = crossed.clamp_max(len(trail) - 1)[:, None] * stages.to(x.device)
+    low = place.floor().long()
+    share = (place - low).to(x.dtype).view(n, -1, *ones)
+    every = torch.stack(trail, 1)
+    rows = torch.arange(n, device=x.device)[:, None]
+    after = (low + 1).clamp_max(len(trail) - 1)
+    points = every[rows, low] * (1 - share) + every[rows, after] * share
+    length = torch.where(found, crossed.double() / _STEPS, torch.inf)
+    return BoundaryPath(points, length)
+
+
+def wander(
+    points: Tensor, origin: Tensor, *, eps: float, norm: str, seed: int, rows: Tensor
+) -> Tensor:
+    """The points, moved at random within the budget around their images."""
+    n, stages = points.shape[:2]
+    keys = rows.repeat_interleave(stages)
+    stage = torch.arange(stages, device=points.device).repeat(n)
+    shape = points.shape[2:]
+    away = points - origin[:, None]
+    if norm == "Linf":
+        u = uniforms(seed, "probe/wander", keys, stage, shape, dtype=points.dtype)
+        away = (away + eps * (2 * u - 1).view_as(points)).clamp(-eps, eps)
+    else:
+        u = normals(seed, "probe/wander", keys, stage, shape, dtype=points.dtype)
+        size = u.flatten(1).norm(dim=1).view(-1, *(1,) * len(shape))
+        away = away + eps * (u / size).view_as(points)
+        size = away.flatten(2).norm(dim=2).view(n, stages, *(1,) * len(shape))
+        away = away * (eps / size).clamp_max(1.0)
+    return (origin[:, None] + away).clamp(0.0, 1.0)

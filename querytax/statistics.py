@@ -1,0 +1,284 @@
+"""What a probe found out about a model: plain arrays in one file.
+
+Nothing here knows torch: a recommendation from a saved file is instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from querytax import expect
+from querytax.expect import DomainError
+from querytax.sites import Site
+
+__all__ = ["SCHEMA", "ModelStatistics", "SiteStatistics", "atomic_write"]
+
+SCHEMA = 1
+_FORMAT = "querytax-statistics"
+
+
+@dataclass(frozen=True)
+class SiteStatistics:
+    """One place for noise. ``S`` noise levels, the first of them 0.
+
+    Attributes
+    ----------
+    sigmas : ndarray
+        ``(S,)`` standard deviations, ascending from 0, in the units of the site.
+    signal : ndarray
+        ``(2, S, B, P, T, n)``: second moment, over directions, of the change of the
+        attacker's *expected noisy* loss between the two ends of an antithetic probe.
+        Axes: loss (ce, margin), noise level, probe size, place, stage, image.
+    signal_error : ndarray
+        Standard error of ``signal``, from the spread over directions.
+    noise : ndarray
+        Variance of the noise on that change (two queries), averaged over directions.
+    alignment : ndarray
+        Correlation of that change with the loss's slope along the direction, [0, 1].
+    flips : ndarray
+        ``(S, N)`` share of noisy answers that differ from the clean one.
+    correct : ndarray
+        ``(S, N)`` share of noisy answers that are right.
+    loss_noise : ndarray
+        ``(2, S, N)`` standard deviation of the loss of one answer.
+    gradient_norm : ndarray
+        ``(N,)`` L2 norm of the gradient of the cross-entropy at the site, NaN where
+        the model gives none (output sites: with respect to the logits).
+    n_draws : int
+        Noise draws behind each number of ``flips``, ``correct`` and ``loss_noise``.
+    """
+
+    sigmas: np.ndarray
+    signal: np.ndarray
+    signal_error: np.ndarray
+    noise: np.ndarray
+    alignment: np.ndarray
+    flips: np.ndarray
+    correct: np.ndarray
+    loss_noise: np.ndarray
+    gradient_norm: np.ndarray
+    n_draws: int
+
+    def accuracy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Accuracy at each noise level, and the standard error of its loss.
+
+        The error is that of the paired difference to no noise, over images: the noise
+        draws of an image share its label.
+        """
+        share = self.correct.mean(1)
+        change = self.correct - self.correct[:1]
+        return share, change.std(1) / np.sqrt(self.correct.shape[1])
+
+
+@dataclass(frozen=True)
+class ModelStatistics:
+    """A model as an attacker meets it. ``N`` images, ``n`` of them probed.
+
+    Attributes
+    ----------
+    sites : dict of str to SiteStatistics
+        By full site name, see :class:`querytax.sites.Site`.
+    betas : ndarray
+        ``(B,)`` probe sizes, ascending.
+    probed : ndarray
+        ``(n,)`` indices of the probed images: classified correctly, and for targeted
+        statistics not as their target.
+    path_length : ndarray
+        ``(n,)`` distance from the image to where white-box descent crosses the
+        boundary, over ``eps``; infinite where it does not within the budget, NaN where
+        the model gives no gradient.
+    stages, stage_weights : ndarray
+        ``(T,)`` fractions of that path at which the noise was measured, and the shares
+        of the path that they stand for.
+    logits, labels : ndarray
+        ``(N, C)`` clean logits (log-probabilities for a model that answers those) and
+        ``(N,)`` labels.
+    gradient_norm : ndarray
+        ``(N,)`` L2 norm of the input gradient of the cross-entropy, NaN without one.
+    dimension : int
+        Numbers in an image.
+    eps, norm
+        The perturbation budget that path and places were made for.
+    targeted : bool
+    provenance : dict
+        Seed, numbers of directions and draws, versions, names.
+
+    Notes
+    -----
+    The two places of a stage: *path*, on the white-box path; *wander*, the same point
+    moved at random within the budget, where an attack finds itself when noise makes
+    it diffuse.
+    """
+
+    sites: dict[str, SiteStatistics]
+    betas: np.ndarray
+    probed: np.ndarray
+    path_length: np.ndarray
+    stages: np.ndarray
+    stage_weights: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+    gradient_norm: np.ndarray
+    dimension: int
+    eps: float
+    norm: str
+    targeted: bool
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float:
+        """Clean accuracy."""
+        return float((self.logits.argmax(1) == self.labels).mean())
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """``(N, C)`` clean probabilities."""
+        z = np.exp(self.logits - self.logits.max(1, keepdims=True))
+        return z / z.sum(1, keepdims=True)
+
+    @property
+    def margins(self) -> np.ndarray:
+        """``(N,)`` label's logit less the best other: positive where it is right."""
+        rows = np.arange(len(self.labels))
+        others = self.logits.copy()
+        others[rows, self.labels] = -np.inf
+        return self.logits[rows, self.labels] - others.max(1)
+
+    def site(self, name: str) -> SiteStatistics:
+        """Statistics of a site.
+
+        Raises
+        ------
+        DomainError
+            If it was not probed; the message lists those that were.
+        """
+        full = Site.parse(name).name
+        expect.one_of(self.sites, site=full)
+        return self.sites[full]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.npz`` file, whole or not at all.
+
+        Raises
+        ------
+        DomainError
+            If the path cannot be written.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        head: dict[str, Any] = {"format": _FORMAT, "schema": SCHEMA, "sites": {}}
+        for key, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                arrays[key] = value
+            elif key != "sites":
+                head[key] = value
+        for index, (name, site) in enumerate(self.sites.items()):
+            head["sites"][name] = {"index": index, "n_draws": site.n_draws}
+            for key, value in vars(site).items():
+                if isinstance(value, np.ndarray):
+                    arrays[f"site{index}/{key}"] = value
+        arrays["head"] = np.array(json.dumps(head))
+        with atomic_write(path) as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModelStatistics:
+        """Read a file written by :meth:`save`.
+
+        Raises
+        ------
+        DomainError
+            If it cannot be read, is damaged, of another schema version, or not ours.
+        """
+        where = os.fspath(path)
+        try:
+            with np.load(where, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            head = json.loads(str(arrays.pop("head")))
+        except OSError as error:
+            reason = error.strerror or "not a statistics file"
+            raise DomainError(
+                f"expected path to be a readable statistics file, got {where!r}: "
+                f"{reason}"
+            ) from None
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError):
+            raise DomainError(
+                f"expected path to be a statistics file, got {where!r}, "
+                "which is damaged or something else"
+            ) from None
+        if not isinstance(head, dict) or head.get("format") != _FORMAT:
+            raise DomainError(
+                f"expected path to be a statistics file, got {where!r}, "
+                "which is not one of querytax"
+            )
+        if head["schema"] != SCHEMA:
+            raise DomainError(
+                f"expected schema version {SCHEMA} in {where!r}, "
+                f"got {head['schema']}: probe the model again"
+            )
+        try:
+            sites = {
+                name: SiteStatistics(
+                    n_draws=entry["n_draws"],
+                    **{
+                        key.split("/", 1)[1]: value
+                        for key, value in arrays.items()
+                        if key.startswith(f"site{entry['index']}/")
+                    },
+                )
+                for name, entry in head["sites"].items()
+            }
+            own = {key: value for key, value in arrays.items() if "/" not in key}
+            plain = {
+                f.name: head[f.name]
+                for f in dataclasses.fields(cls)
+                if f.name in head and f.name != "sites"
+            }
+            return cls(sites=sites, **own, **plain)
+        except (TypeError, KeyError) as error:
+            raise DomainError(
+                f"expected path to be a whole statistics file, got {where!r}: {error}"
+            ) from None
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream that becomes the file when the block ends well, and nothing otherwise.
+
+    Raises
+    ------
+    DomainError
+        If the path cannot be written; an older file there stays as it was.
+    """
+    where = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=where.parent, prefix=f".{where.name}.")
+    except OSError as error:
+        raise DomainError(
+            f"expected a writable path, got {os.fspath(path)!r}: {error.strerror}"
+        ) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        # mkstemp makes a private file; give it the mode that open() would have.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, where)
+    except OSError as error:
+        raise DomainError(
+            f"expected a writable path, got {os.fspath(path)!r}: {error.strerror}"
+        ) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)

@@ -1,0 +1,49 @@
+"""Evaluation over floats and arrays alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+# A float for floats, an array of the broadcast shape for arrays.
+Floats: TypeAlias = Any
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+
+_BLOCK = 4096
+
+
+def square(x: npt.ArrayLike) -> Floats:
+    """x², infinite where it passes the largest float."""
+    with np.errstate(over="ignore"):
+        return np.square(np.asarray(x, dtype=float))
+
+
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
+    """Quotient of nonnegative numbers, infinite where it passes the largest float."""
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.divide(
+            np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
+        )
+
+
+def by_region(
+    arguments: tuple[Array, ...],
+    *regions: tuple[npt.NDArray[np.bool_], Callable[..., Array]],
+) -> Floats:
+    """Evaluate each region's function on the elements inside it, and nowhere else.
+
+    Functions see one-dimensional arrays of bounded length, so that they may spread
+    each element over many quadrature nodes.
+    """
+    shape = np.broadcast_shapes(*(a.shape for a in arguments))
+    full = [np.broadcast_to(a, shape).ravel() for a in arguments]
+    out = np.full(full[0].size, np.nan)
+    for region, function in regions:
+        inside = np.flatnonzero(np.broadcast_to(region, shape))
+        for start in range(0, inside.size, _BLOCK):
+            block = inside[start : start + _BLOCK]
+            out[block] = function(*(a[block] for a in full))
+    return out.reshape(shape)[()]

@@ -1,0 +1,343 @@
+"""What a decision SNR costs an attacker: queries with noise over queries without.
+
+Each function raises ``DomainError``, naming the parameter, for an argument outside
+its stated range. At ``snr = 0`` the ratios are infinite.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from querytax import expect
+from querytax.theory import _domain
+from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory.law import law
+
+__all__ = [
+    "best_constant_step",
+    "best_minibatch",
+    "best_step",
+    "cosine",
+    "fixed_length_step",
+    "guaranteed_steps",
+    "sign_coordinate",
+]
+
+_SNR = "S, decision signal-to-noise ratio of one pair, power ratio, [0, inf)"
+_DIMENSION = "d, dimension of the searched space, count, [1, inf)"
+_PAIRS = "p, pairs of queries averaged into one gradient estimate, count, [1, inf)"
+_CONTRACTION = "m, noiseless contraction per step, fraction, (0, 1)"
+
+
+def _float(value: npt.ArrayLike) -> Array:
+    return np.asarray(value, dtype=float)
+
+
+def _broadcast(*values: npt.ArrayLike) -> tuple[Array, ...]:
+    return tuple(np.broadcast_arrays(*(_float(value) for value in values)))
+
+
+def _dilution(dimension: npt.ArrayLike, pairs: npt.ArrayLike) -> Floats:
+    d = _float(expect.integer(dimension=dimension))
+    return d / (_float(expect.integer(pairs=pairs)) + d + 1.0)
+
+
+@law(
+    formula="R = 1 + (d/(p + d + 1))/S",
+    latex=r"R = 1 + \frac{d}{p + d + 1}\,\frac{1}{S}",
+    symbols={"snr": _SNR, "dimension": _DIMENSION, "pairs": _PAIRS},
+    regime="NES, smooth loss, step tuned at every iterate, S constant along the path",
+    source=(
+        "derived here for Aithal & Li 2022, Theorem 2, whose printed ratio holds "
+        "only up to R = 5"
+    ),
+)
+def best_step(
+    snr: npt.ArrayLike, dimension: npt.ArrayLike, pairs: npt.ArrayLike
+) -> Floats:
+    """Query ratio of an NES attack that takes the best plain step.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, in [0, inf).
+    dimension : array_like of int
+        Dimension d of the searched space.
+    pairs : array_like of int
+        Pairs p averaged into one gradient estimate.
+
+    Notes
+    -----
+    The estimate has E‖ĝ‖² = ‖g‖² (1 + (d + 1 + d/S)/p). The best step on a smooth
+    loss gains ‖g‖⁴/(2h E‖ĝ‖²), so the numbers of steps stand as (p+d+1+d/S) to
+    (p+d+1).
+
+    Examples
+    --------
+    >>> round(float(best_step(0.01, 100, 10)), 4)
+    91.0901
+    """
+    share = _dilution(dimension, pairs)
+    return 1.0 + ratio(share, expect.nonnegative(snr=snr))
+
+
+@law(
+    formula="R = sqrt(1 + (d/(p + d + 1))/S)",
+    latex=r"R = \sqrt{1 + \frac{d}{p + d + 1}\,\frac{1}{S}}",
+    symbols={"snr": _SNR, "dimension": _DIMENSION, "pairs": _PAIRS},
+    regime=(
+        "NES with sign or normalised steps of fixed length, many dimensions, far from "
+        "the walls of the box and from the minimum"
+    ),
+    source="derived here; Output Randomization 2020, eq. (7), has the step only",
+)
+def fixed_length_step(
+    snr: npt.ArrayLike, dimension: npt.ArrayLike, pairs: npt.ArrayLike
+) -> Floats:
+    """Query ratio of an NES attack whose steps have a fixed length.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, in [0, inf).
+    dimension : array_like of int
+        Dimension d of the searched space.
+    pairs : array_like of int
+        Pairs p averaged into one gradient estimate.
+
+    Notes
+    -----
+    Take gradient coordinates g ~ N(0, τ²). A coordinate of the estimate is g plus
+    an error of variance s² = τ² (d + 1 + d/S)/p, near normal for many directions,
+    and has the right sign with probability Φ(|g|/s). A sign step of unit size thus
+    lowers the loss, per coordinate, by
+
+        E[g (2Φ(g/s) - 1)] = τ² E[2φ(g/s)/s] = √(2/π) τ²/√(τ² + s²)
+
+    (Stein's lemma). Steps of fixed length add up, so the numbers of steps stand as
+    √(τ² + s²): √(p+d+1+d/S) to √(p+d+1). A step along the normalised estimate gains
+    its length times ‖g‖ times :func:`cosine`, and has the same ratio.
+
+    Examples
+    --------
+    >>> round(float(fixed_length_step(0.01, 100, 10)), 4)
+    9.5441
+    """
+    share = _dilution(dimension, pairs)
+    root = np.sqrt(_float(expect.nonnegative(snr=snr)))
+    return np.hypot(1.0, ratio(np.sqrt(share), root))
+
+
+@law(
+    formula="R = 1/(2Φ(√S) - 1)",
+    latex=r"R = \frac{1}{2\Phi(\sqrt{S}) - 1}",
+    symbols={"snr": "S of one coordinate's difference, power ratio, [0, inf)"},
+    regime="one sign step per coordinate difference; known |slope|, normal noise",
+    source="Output Randomization 2020, eq. (7) (row B7); derived here",
+)
+def sign_coordinate(snr: npt.ArrayLike) -> Floats:
+    """Slow-down of a coordinate that moves by the sign of its own noisy difference.
+
+    √(π/(2S)) for small S: a square root, where plain steps pay 1/S.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one coordinate's difference, in [0, inf).
+
+    Examples
+    --------
+    >>> round(float(sign_coordinate(0.01)), 3)
+    12.554
+    """
+    drift = special.erf(np.sqrt(_float(expect.nonnegative(snr=snr))) / np.sqrt(2.0))
+    return ratio(1.0, drift)
+
+
+def _decay(snr: Array, contraction: Array) -> Array:
+    """-ln((1-m)² + m²/S) without cancellation, for S above m/(2-m)."""
+    m = contraction
+    low, left = np.minimum(m, 0.5), np.square(1.0 - m) + m * (m / snr)
+    small = np.log1p(-low * (2.0 - low - low / snr))
+    return -np.where(m < 0.5, small, np.log(left))
+
+
+@law(
+    formula="R = 2 ln(1/(1-m))/ln(1+S) if S/(1+S) <= m, "
+    "else 2 ln(1/(1-m))/(-ln((1-m)² + m²/S))",
+    latex=r"R = \frac{-2\ln(1-m)}{\max_{\mu \le m} "
+    r"-\ln\left((1-\mu)^2 + \mu^2/S\right)}",
+    symbols={"snr": _SNR, "contraction": _CONTRACTION},
+    regime="multiplicative noise model, convergence in mean square, step at most m",
+    source="derived here for Aithal & Li 2022, eq. (32), in place of eq. (6)",
+)
+def best_constant_step(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
+    """Query ratio of the best constant step, in mean square, over exact steps.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, in [0, inf).
+    contraction : array_like
+        Fraction m of the distance that a noiseless step removes, in (0, 1); the
+        attacker may shorten the step, not lengthen it.
+
+    Notes
+    -----
+    A step μ multiplies the mean square distance by (1-μ)² + μ²/S, least at
+    μ = S/(1+S), where it is 1/(1+S).
+
+    Examples
+    --------
+    >>> round(float(best_constant_step(0.01, 0.2)), 2)
+    44.85
+    """
+    s, m = _broadcast(
+        expect.nonnegative(snr=snr), expect.probability(contraction=contraction)
+    )
+    short = s * (1.0 - m) <= m
+    return by_region(
+        (s, m),
+        (short, lambda s, m: ratio(-2.0 * np.log1p(-m), np.log1p(s))),
+        (~short, lambda s, m: ratio(-2.0 * np.log1p(-m), _decay(s, m))),
+    )
+
+
+def _minibatch_floor(contraction: Array) -> tuple[Array, Array]:
+    """The best x = B S and min over x of x·2 ln(1/(1-m))/(-ln((1-m)² + m²/x)).
+
+    With 1 + w = e^v the minimum has v + 1 - e^-v = 2 ln(1/(1-m)), x = m²/((1-m)² w)
+    and -ln(...) = 1 - e^-v. Newton's steps rise monotonically to v.
+    """
+    m = contraction
+    length = -np.log1p(-m)
+    v = length.copy()
+    for _ in range(8):
+        v -= (v - np.expm1(-v) - 2.0 * length) / (1.0 + np.exp(-v))
+    best = m * (m / (np.square(1.0 - m) * np.expm1(v)))
+    return best, best * 2.0 * length / -np.expm1(-v)
+
+
+@law(
+    formula="R = min over B >= 1 of 2 B ln(1/(1-m))/(-ln((1-m)² + m²/(B S)))",
+    latex=r"R = \min_{B \ge 1} \frac{-2 B \ln(1-m)}"
+    r"{-\ln\left((1-m)^2 + m^2/(B S)\right)}",
+    symbols={"snr": _SNR, "contraction": _CONTRACTION},
+    regime="multiplicative noise model, mean square, step unchanged, B real",
+    source="derived here for Aithal & Li 2022, eq. (32), in place of eq. (6)",
+)
+def best_minibatch(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
+    """Query ratio when the step stays and B pairs are averaged into each step.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, in [0, inf).
+    contraction : array_like
+        Fraction m of the distance that a noiseless step removes, in (0, 1).
+
+    Examples
+    --------
+    >>> round(float(best_minibatch(0.01, 0.2)), 2)
+    49.83
+    """
+    contraction = _float(expect.probability(contraction=contraction))
+    s, m, best, floor = _broadcast(
+        expect.nonnegative(snr=snr), contraction, *_minibatch_floor(contraction)
+    )
+    averages = s < best
+    return by_region(
+        (s, m, floor),
+        (averages, lambda s, m, floor: ratio(floor, s)),
+        (~averages, lambda s, m, floor: ratio(-2.0 * np.log1p(-m), _decay(s, m))),
+    )
+
+
+@law(
+    formula="N = (2 ln(1/r) + ln(1/ε))/ln(1 + S)",
+    latex=r"N = \frac{2\ln(1/r) + \ln(1/\varepsilon)}{\ln(1 + S)}",
+    symbols={
+        "snr": _SNR,
+        "error": "ε, probability of not arriving, probability, (0, 1)",
+        "remaining": "r, distance left over distance at the start, ratio, (0, 1)",
+    },
+    regime="multiplicative noise model, best constant step; sufficient (Markov)",
+    source="derived here for Aithal & Li 2022, eq. (32)",
+)
+def guaranteed_steps(
+    snr: npt.ArrayLike, error: npt.ArrayLike, remaining: npt.ArrayLike
+) -> Floats:
+    """Steps after which the attack has arrived with probability at least 1 - error.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, in [0, inf).
+    error : array_like
+        Allowed probability ε of not having arrived, in (0, 1).
+    remaining : array_like
+        Distance r that may remain, as a fraction of the start's, in (0, 1).
+
+    Examples
+    --------
+    >>> round(float(guaranteed_steps(0.01, 0.01, 0.01)))
+    1388
+    """
+    nats = -2.0 * np.log(_float(expect.probability(remaining=remaining)))
+    nats = nats - np.log(_float(expect.probability(error=error)))
+    return ratio(nats, np.log1p(_float(expect.nonnegative(snr=snr))))
+
+
+@law(
+    formula="c = ρ √(p/(ρ²(p+1) + d + d/S))",
+    latex=r"c = \rho\sqrt{\frac{p}{\rho^2 (p + 1) + d + d/S}}",
+    symbols={
+        "snr": _SNR,
+        "dimension": _DIMENSION,
+        "pairs": _PAIRS,
+        "alignment": "ρ, correlation of response and local slope, ratio, [0, 1]",
+    },
+    regime="‖E ĝ‖/√E‖ĝ‖²: near the mean cosine once p or d is large",
+    source="derived here; at ρ = 1, RND 2021, moments of the estimator",
+)
+def cosine(
+    snr: npt.ArrayLike,
+    dimension: npt.ArrayLike,
+    pairs: npt.ArrayLike,
+    alignment: npt.ArrayLike = 1.0,
+) -> Floats:
+    """Root-mean-square cosine between an NES estimate and the descent direction.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR of one pair, its signal the whole response to the probe, in
+        [0, inf).
+    dimension : array_like of int
+        Dimension d of the searched space.
+    pairs : array_like of int
+        Pairs p averaged into the estimate.
+    alignment : array_like
+        Correlation ρ, over probes, of the response with the local slope along the
+        probe, in [0, 1]; below 1 where curvature bends a wide probe's response.
+
+    Notes
+    -----
+    With response G (ρ ĝ·u + √(1-ρ²) ω), ω uncorrelated with the probe, one pair's
+    estimate has second moment G² (ρ²(d+2) + (1-ρ²) d + d/S) and mean ρG along ĝ.
+
+    Examples
+    --------
+    >>> round(float(cosine(1.0, 10, 10)), 6)
+    0.567962
+    """
+    share = _float(expect.nonnegative(snr=snr))
+    d = _float(expect.integer(dimension=dimension))
+    p = _float(expect.integer(pairs=pairs))
+    rho = _float(_domain.unit(alignment=alignment))
+    signal = rho * np.sqrt(p)
+    return signal / np.hypot(
+        np.hypot(signal, np.hypot(rho, np.sqrt(d))), ratio(np.sqrt(d), np.sqrt(share))
+    )

@@ -1,0 +1,207 @@
+"""What InputNoise and OutputNoise add, in which form, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from querytax.defenses import FeatureNoise, InputNoise, KeyedDefense, OutputNoise
+from querytax.expect import DomainError
+
+ROWS = torch.zeros(4000, dtype=torch.int64)
+QUERIES = torch.arange(4000)
+
+
+class Constant(nn.Module):
+    """The same logits for every image."""
+
+    def __init__(self, *logits):
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, x):
+        return self.logits.expand(len(x), -1)
+
+
+class Probabilities(Constant):
+    answers = "probabilities"
+
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+
+def test_input_noise_has_the_stated_deviation_and_is_not_clipped():
+    x = torch.zeros(4000, 6)
+    noise = InputNoise(lambda x: x, 0.25)(x)
+    assert abs(float(noise.mean())) < 5.5 * 0.25 / math.sqrt(24_000)
+    assert abs(float(noise.var()) / 0.0625 - 1) < 5.5 * math.sqrt(2 / 24_000)
+    assert float(noise.min()) < 0
+
+
+@pytest.mark.parametrize(
+    ("form", "mend"),
+    [
+        ("raw", lambda v: v),
+        ("reflect", lambda v: v.abs().clamp(max=1)),
+        ("clip", lambda v: v.clamp(0, 1)),
+    ],
+)
+def test_output_noise_on_probabilities_in_every_form(form, mend):
+    x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
+    exact = model(x).softmax(1)
+    raw = OutputNoise(model, 0.4)(x, ROWS, QUERIES)
+    got = OutputNoise(model, 0.4, form=form)(x, ROWS, QUERIES)
+    assert torch.equal(got, mend(raw))
+    noise = raw - exact
+    assert abs(float(noise.mean())) < 5.5 * 0.4 / math.sqrt(12_000)
+    assert abs(float(noise.var()) / 0.16 - 1) < 5.5 * math.sqrt(2 / 12_000)
+    # Independent in every class, and nothing renormalised.
+    corr = torch.corrcoef(noise.T) - torch.eye(3)
+    assert float(corr.abs().max()) < 5.5 / math.sqrt(4000)
+
+
+def test_output_noise_on_logits_adds_to_the_logits():
+    x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
+    on_logits = OutputNoise(model, 0.4, on="logits")(x, ROWS, QUERIES) - model(x)
+    on_probabilities = OutputNoise(model, 0.4)(x, ROWS, QUERIES) - model(x).softmax(1)
+    assert torch.allclose(on_logits, on_probabilities, atol=1e-6)
+
+
+def test_what_a_defence_answers():
+    logits, probabilities = Constant(1.0, 0.0), Probabilities(1.0, 0.0)
+    assert InputNoise(logits, 0.1).answers == "logits"
+    assert InputNoise(probabilities, 0.1).answers == "probabilities"
+    assert OutputNoise(logits, 0.1).answers == "probabilities"
+    assert OutputNoise(logits, 0.1, on="logits").answers == "logits"
+    net = nn.Sequential(nn.Linear(1, 2))
+    assert FeatureNoise(OutputNoise(net, 0.1), 0.1, "0").answers == "probabilities"
+
+
+def test_probabilities_are_not_softened_again():
+    x = torch.zeros(4, 1)
+    want = torch.tensor([1.0, 0.0]).softmax(0).expand(4, 2)
+    for model in (Probabilities(1.0, 0.0), OutputNoise(Constant(1.0, 0.0), 0.0)):
+        assert torch.allclose(OutputNoise(model, 0.0)(x), want)
+        assert torch.allclose(OutputNoise(InputNoise(model, 0.1), 0.0)(x), want)
+
+
+def test_sigma_zero_is_the_exact_answer(build, model, images):
+    defence = build(model)
+    for part in defence.modules():
+        if isinstance(part, FeatureNoise):
+            part.sigmas = (0.0,) * len(part.sites)
+        elif isinstance(part, KeyedDefense):
+            part.sigma = 0.0
+    exact = model(images)
+    if defence.answers == "probabilities":
+        exact = exact.softmax(1)
+    assert torch.equal(defence(images), exact)
+
+
+def test_gradients_pass_the_noise_unchanged():
+    weight = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
+    for make in (InputNoise, lambda m, s: OutputNoise(m, s, on="logits")):
+        x = torch.rand(3, 2, requires_grad=True)
+        make(lambda x: x @ weight, 0.7)(x)[:, 0].sum().backward()
+        assert torch.equal(x.grad, weight[:, 0].expand(3, 2))
+
+
+def test_gradients_reach_the_parameters(build, model, images):
+    model.requires_grad_(True)
+    build(model)(images)[:, 0].sum().backward()
+    assert model.stem.weight.grad.isfinite().all()
+    assert model.stem.weight.grad.any()
+
+
+def test_any_callable_is_a_model():
+    for make in (InputNoise, OutputNoise):
+        defence = make(lambda x: x.flatten(1), 0.1)
+        assert defence(torch.zeros(2, 3, 2)).shape == (2, 6)
+        assert defence(torch.zeros(2, 3, dtype=torch.float64)).dtype == torch.float64
+        assert defence(torch.zeros(2, 3, dtype=torch.float16)).dtype == torch.float16
+
+
+def test_a_generator_or_nothing_gives_a_seed_that_can_be_reported():
+    made = InputNoise(abs, 0.1, rng=torch.Generator().manual_seed(4))
+    x = torch.zeros(3, 2)
+    assert torch.equal(made(x), InputNoise(abs, 0.1, rng=made.seed)(x))
+    fresh = InputNoise(abs, 0.1, rng=None)
+    assert fresh.seed != InputNoise(abs, 0.1, rng=None).seed
+    assert torch.equal(fresh(x), InputNoise(abs, 0.1, rng=fresh.seed)(x))
+
+
+@pytest.mark.parametrize("make", [InputNoise, OutputNoise])
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (-0.1, "expected sigma >= 0 and finite, got -0.1"),
+        (math.nan, "expected sigma >= 0 and finite, got nan"),
+        (math.inf, "expected sigma >= 0 and finite, got inf"),
+        ("0.1", "expected sigma to be one number >= 0, got '0.1'"),
+        ([0.1], "expected sigma to be one number"),
+        (None, "expected sigma to be one number"),
+        (True, "expected sigma to be one number"),
+    ],
+)
+def test_bad_sigma_is_named(make, sigma, message):
+    with pytest.raises(DomainError, match=message):
+        make(abs, sigma)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"form": "reflct"}, "expected form to be one of .* did you mean 'reflect'"),
+        ({"on": "logit"}, "expected on to be one of .* did you mean 'logits'"),
+        ({"on": "logits", "form": "clip"}, "form 'raw' on logits.*, got 'clip'"),
+        ({"on": "logits", "form": "reflect"}, "form 'raw' on logits.*, got 'reflect'"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(DomainError, match=message):
+        OutputNoise(abs, 0.1, **settings)
+
+
+def test_noise_on_the_logits_of_probabilities_is_refused():
+    for model in (Probabilities(1.0), InputNoise(OutputNoise(abs, 0.1), 0.1)):
+        with pytest.raises(DomainError, match="on='probabilities' for a model that"):
+            OutputNoise(model, 0.1, on="logits")
+
+
+def test_an_unknown_kind_of_answer_is_named():
+    model = Constant(1.0)
+    model.answers = "labels"
+    with pytest.raises(DomainError, match=r"answers to be one of .* got 'labels'"):
+        InputNoise(model, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(2, 3, dtype=torch.uint8), "images to be floating .* torch.uint8"),
+        (torch.tensor(1.0), r"of shape \(N, ...\), got torch.float32 of shape \(\)"),
+        ([[0.0]], "expected images to be a Tensor, got list"),
+    ],
+)
+def test_bad_images_are_named(build, model, images, message):
+    defence = build(model)
+    with pytest.raises(DomainError, match=message):
+        defence(images)
+    assert defence.n_queries == 0
+
+
+@pytest.mark.parametrize("make", [InputNoise, OutputNoise])
+def test_bad_answers_are_named(make):
+    x = torch.zeros(2, 3)
+    for model, got in (
+        (lambda x: x.sum(1), r"shape \(2,\)"),
+        (lambda x: x[:1], r"shape \(1, 3\)"),
+        (lambda x: {"logits": x}, "dict"),
+    ):
+        with pytest.raises(DomainError, match=rf"Tensor of shape \(2, C\), got {got}"):
+            make(model, 0.1)(x)
+    with pytest.raises(DomainError, match=r"expected model to be .* got int"):
+        make(3, 0.1)

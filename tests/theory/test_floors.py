@@ -1,0 +1,157 @@
+"""Floors against mpmath, numerical information and known values."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+from querytax.theory import floors, query_ratio, repeats, snr
+
+from .reference import assert_matches
+from .test_repeats import divergence, quantile
+
+ERRORS = (1e-300, 1e-12, 0.01, 0.3, 0.5 - 1e-9)
+SIZES = np.geomspace(1e-12, 1e12, 7)
+
+
+def test_counts():
+    points = [(e, s, g) for e in ERRORS for s in SIZES for g in SIZES]
+    assert_matches(
+        floors.queries_any_attacker,
+        lambda e, s, g: 2 * s**2 * divergence(e) / g**2,
+        points,
+    )
+    squared = {e: quantile(mp.mpf(e)) ** 2 for e in ERRORS}
+    assert_matches(
+        floors.pairs_per_sign,
+        lambda e, s, g: 2 * s**2 * squared[float(e)] / g**2,
+        points,
+    )
+    assert_matches(
+        floors.optimisation_1d,
+        lambda e, s, x: 2 * s**2 * divergence(e) / ((6 + 4 * mp.sqrt(2)) * x) ** 2,
+        points,
+    )
+
+
+def test_gradients():
+    points = [
+        (e, d, s, g, r)
+        for e in (1e-12, 0.25, 0.5 - 1e-9)
+        for d in (1, 10**9)
+        for s in SIZES
+        for g in SIZES
+        for r in (1e-6, 1e3)
+    ]
+    assert_matches(
+        floors.gradient_signs,
+        lambda e, d, s, g, r: ((1 - 2 * e) * d * s / (g * r)) ** 2,
+        points,
+    )
+
+    def explained(t, d, s, g, r):
+        tau = t * g**2 * r**2 / (d**2 * s**2)
+        return tau / (1 + tau)
+
+    assert_matches(
+        floors.explained_fraction,
+        explained,
+        [(t, *rest) for t in (1e-3, 1e12) for _, *rest in points],
+    )
+    assert floors.explained_fraction(0, 10, 0.1, 1.0, 1.0) == 0.0
+
+
+def test_hard_labels():
+    def information(m, s):
+        u = m / (mp.sqrt(2) * s)
+        return mp.npdf(u) ** 2 / (2 * s**2 * mp.ncdf(u) * mp.ncdf(-u))
+
+    points = [
+        (sign * u * s, s)
+        for u in np.concatenate([np.linspace(0, 38, 20), np.geomspace(1e-12, 50, 12)])
+        for s in SIZES
+        for sign in (1, -1)
+    ]
+    assert_matches(floors.hard_label_information, information, points)
+    wide = [
+        (m, s) for m in np.geomspace(1e-12, 1e3, 8) for s in np.geomspace(0.1, 1e12, 6)
+    ]
+    assert_matches(
+        floors.log_hard_label_information,
+        lambda m, s: mp.log(information(m, s)),
+        wide,
+        digits=80,
+    )
+    assert np.isfinite(floors.log_hard_label_information(1.0, 1e-12))
+
+
+def test_known_numbers():
+    got = floors.queries_any_attacker(0.01, 0.01, 5e-8)
+    assert got == pytest.approx(3.60e11, rel=2e-3)
+    # MNIST, a = 1, β = 1e-3, σ = 1e-4, ε = 0.3.
+    gap = 4e-4 * np.expm1(1e-3)
+    assert floors.pairs_per_sign(0.3, 1e-4, gap) == pytest.approx(34340, abs=1)
+    assert floors.optimisation_1d(0.1, 1.0, 1.0) == pytest.approx(
+        0.014719 * float(divergence(mp.mpf("0.1"))), rel=1e-4
+    )
+    assert floors.hard_label_information(0.0, 0.1) == pytest.approx(31.83, abs=5e-3)
+
+
+def test_pairs_per_sign_are_attained_by_the_mean_difference():
+    """200,000 simulated means of the floor's number of pairs err at the given rate.
+
+    Five standard errors of a rate of 0.05 are 2.4e-3.
+    """
+    rng = np.random.default_rng(6)
+    count = floors.pairs_per_sign(0.05, 0.3, 0.1)
+    mean = 0.1 + 0.3 * np.sqrt(2 / count) * rng.standard_normal(200_000)
+    assert np.mean(mean < 0) == pytest.approx(0.05, abs=2.4e-3)
+
+
+def test_hard_label_information_is_that_of_a_coin():
+    """p'(δ)²/(p(1-p)) with p = Φ(δ/(√2 σ)), by central differences."""
+    margin, sigma, step = 0.13, 0.1, 1e-5
+    low, mid, high = special.ndtr(
+        (margin + step * np.array([-1, 0, 1])) / (np.sqrt(2) * sigma)
+    )
+    slope = (high - low) / (2 * step)
+    assert floors.hard_label_information(margin, sigma) == pytest.approx(
+        slope**2 / (mid * (1 - mid)), rel=1e-7
+    )
+
+
+def test_two_functions_on_a_line_are_that_close():
+    """The pair behind the one-dimensional floor: gap at most b², no common answer."""
+    b = 1.0
+    x = np.linspace(-3, 5, 800_001)
+    triangle = np.clip(np.minimum((x + b) / 2, (3 * b - x) / 2), 0, None)
+    area = np.concatenate([[0], np.cumsum((triangle[1:] + triangle[:-1]) / 2)])
+    first = x**2 / 2
+    second = first - area * (x[1] - x[0]) + b**2
+    assert np.abs(first - second).max() == pytest.approx(b**2, abs=1e-6)
+    excess = np.maximum(first - first.min(), second - second.min()).min()
+    assert excess == pytest.approx(b**2 / (6 + 4 * np.sqrt(2)), abs=1e-5)
+
+
+@given(st.floats(1e-100, 0.4999), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_floors_agree_with_the_counts_of_pairs(error, sigma, gap):
+    ratio = snr.output(gap**2, sigma)
+    assert floors.pairs_per_sign(error, sigma, gap) == pytest.approx(
+        repeats.fixed(ratio, error), rel=1e-12
+    )
+    # A pair is two queries, and one of them carries the whole difference.
+    assert floors.queries_any_attacker(error, sigma, gap) == pytest.approx(
+        2 * repeats.sequential(ratio, error), rel=1e-12
+    )
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(1e-6, 1e6))
+def test_no_nes_attack_explains_more_than_the_floor_allows(dimension, pairs, sigma):
+    """Probes of the ball's radius: β² d = r², S = 4 β² G²/(2σ²), 2p queries."""
+    probe = 1 / np.sqrt(dimension)
+    ratio = snr.antithetic(1.0, probe, sigma)
+    explained = query_ratio.cosine(ratio, dimension, pairs) ** 2
+    bound = floors.explained_fraction(2 * pairs, dimension, sigma, 1.0, 1.0)
+    assert explained <= bound * (1 + 1e-9)

@@ -1,0 +1,168 @@
+"""The registry, and what every law owes its caller."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import querytax.theory
+from querytax.expect import DomainError
+from querytax.theory.law import Law, find, law, laws
+from querytax.validation.printed import printed_laws
+
+LAWS = {entry.name: entry for entry in (*laws(), *printed_laws())}
+
+# Two valid values for every parameter of every law.
+VALID = {
+    "alignment": (0.5, 1.0),
+    "base_repeats": (1, 5),
+    "contraction": (0.002, 0.001),
+    "delta_margin_ms": (0.1, 0.2),
+    "delta_ms": (1e-4, 1e-3),
+    "dimension": (10, 100),
+    "displacement": (0.1, 0.2),
+    "drift": (0.5, 0.9),
+    "error": (0.01, 0.1),
+    "excess": (0.1, 0.01),
+    "gap": (0.1, 0.2),
+    "gradient_norm": (1.0, 2.0),
+    "headroom": (1.0, 2.0),
+    "log_ratio": (0.1, 0.2),
+    "loss_sigma": (0.1, 0.2),
+    "margin": (0.1, -0.2),
+    "noise_variance": (0.1, 0.2),
+    "output": (0.3, 0.4),
+    "pairs": (1, 10),
+    "probe": (0.1, 0.2),
+    "queries": (10.0, 100.0),
+    "radius": (0.1, 0.2),
+    "rate": (0.01, 0.1),
+    "remaining": (0.9, 0.8),
+    "repeats": (1, 5),
+    "sigma": (0.02, 0.03),
+    "signal_ms": (0.1, 0.2),
+    "snr": (10.0, 20.0),
+    "start": (0.0, 0.05),
+    "step": (0.1, 0.2),
+    "steps": (10.0, 20.0),
+    "t": (0.1, 20.0),
+}
+WORDS = {"form", "reading", "direction", "norm"}
+# Functions of whole tables: their shapes are tested where they live.
+TABLES = {
+    "accuracy.misclassification",
+    "accuracy.log_misclassification",
+    "accuracy.misclassification_bounds",
+    "accuracy.accuracy_loss",
+    "accuracy.largest_sigma",
+    "accuracy.largest_sigma_mean",
+    "snr.combine",
+}
+ELEMENTWISE = sorted(set(LAWS) - TABLES)
+
+
+def numbers(entry: Law) -> dict[str, tuple[float, float]]:
+    return {name: VALID[name] for name in entry.symbols if name not in WORDS}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_floats_give_floats_and_arrays_keep_their_shape(name: str) -> None:
+    function, values = LAWS[name].function, numbers(LAWS[name])
+    single = function(**{key: pair[0] for key, pair in values.items()})
+    other = function(**{key: pair[1] for key, pair in values.items()})
+    assert isinstance(single, float)
+    table = function(
+        **{key: np.array([[pair[0]], [pair[1]]]) for key, pair in values.items()}
+    )
+    assert table.shape == (2, 1)
+    np.testing.assert_allclose(table[:, 0], [single, other], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_arguments_broadcast(name: str) -> None:
+    function, values = LAWS[name].function, numbers(LAWS[name])
+    arguments = {
+        key: np.full((2,) + (1,) * axis, pair[0])
+        for axis, (key, pair) in enumerate(values.items())
+    }
+    assert function(**arguments).shape == (2,) * len(values)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("bad", [float("nan"), -1.0, "much"])
+def test_bad_input_is_named(name: str, bad: object) -> None:
+    function, values = LAWS[name].function, numbers(LAWS[name])
+    for key in values:
+        if key == "margin" and bad == -1.0:
+            continue
+        arguments = {k: bad if k == key else pair[0] for k, pair in values.items()}
+        with pytest.raises(DomainError, match=f"expected {key} .*, got"):
+            function(**arguments)
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_an_entry_is_complete(name: str) -> None:
+    entry = LAWS[name]
+    assert entry.name == f"{entry.topic}.{entry.function.__name__}"
+    assert entry.topic == entry.function.__module__.rpartition(".")[2]
+    assert list(entry.symbols) == list(inspect.signature(entry.function).parameters)
+    for text in (entry.formula, entry.latex, entry.regime, entry.source):
+        assert text == text.strip() != ""
+    assert "$" not in entry.latex
+    assert entry.latex.count("{") == entry.latex.count("}")
+    assert entry.function.__doc__
+    assert ">>>" in entry.function.__doc__
+
+
+def test_every_public_function_of_a_topic_is_a_law() -> None:
+    for entry in laws():
+        module = importlib.import_module(entry.function.__module__)
+        for public in module.__all__:
+            home = getattr(module, public).__module__.rpartition(".")[2]
+            assert f"{home}.{public}" in LAWS
+
+
+def test_true_and_printed_are_kept_apart() -> None:
+    assert all(entry.topic != "printed" for entry in laws())
+    assert {entry.topic for entry in printed_laws()} == {"printed"}
+
+
+def test_find() -> None:
+    assert find("query_ratio.best_step").function(1.0, 8, 7) == 1.5
+    with pytest.raises(DomainError, match=r"did you mean 'query_ratio.best_step'"):
+        find("query_ratio.best_stp")
+    assert find("printed.repeats_8", printed_laws()).topic == "printed"
+
+
+def test_symbols_must_be_the_parameters() -> None:
+    with pytest.raises(TypeError, match="not its parameters"):
+
+        @law(formula="y", latex="y", regime="", source="", symbols={"y": ""})
+        def lonely(x: float) -> float:
+            return x
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m.name for m in pkgutil.iter_modules(querytax.theory.__path__)],
+)
+def test_examples_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"querytax.theory.{module}"))
+    assert result.failed == 0
+
+
+def test_theory_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from querytax.theory.law import laws; assert laws(); "
+        "heavy = {'torch', 'numba', 'sympy', 'matplotlib', 'scipy.stats', 'sklearn'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "[]"
