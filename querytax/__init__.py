@@ -10,9 +10,22 @@ __version__ = "0.1.0"
 # Public name -> the module that holds it; loaded when first used, so that
 # `import querytax` costs no more than the interpreter.
 _HOME = {
+    "AttackResult": "querytax.attacks",
+    "DomainError": "querytax.expect",
     "FeatureNoise": "querytax.defenses",
     "InputNoise": "querytax.defenses",
+    "MeteredOracle": "querytax.attacks",
+    "ModelStatistics": "querytax.statistics",
+    "NESPlan": "querytax.plans",
     "OutputNoise": "querytax.defenses",
+    "Recommendation": "querytax.recommend",
+    "Site": "querytax.sites",
+    "defend": "querytax.defenses",
+    "frontier_figure": "querytax.figures",
+    "nes": "querytax.attacks",
+    "probe": "querytax.probes",
+    "published_plan": "querytax.recommend",
+    "recommend_sigma": "querytax.recommend",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

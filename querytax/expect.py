@@ -43,7 +43,8 @@ def _first_bad(value: Any, holds: Callable[[Any], Any]) -> Any | None:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         return repr(value)
-    bad = ~np.asarray(holds(array), dtype=bool)
+    with np.errstate(invalid="ignore"):  # inf % 1
+        bad = ~np.asarray(holds(array), dtype=bool)
     return array[bad].flat[0] if bad.any() else None
 
 

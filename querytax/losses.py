@@ -13,7 +13,14 @@ from torch import Tensor
 
 from querytax.expect import DomainError
 
-__all__ = ["FLOOR", "attacker_loss", "check_images", "check_labels", "check_logits"]
+__all__ = [
+    "FLOOR",
+    "attacker_loss",
+    "check_finite",
+    "check_images",
+    "check_labels",
+    "check_logits",
+]
 
 FLOOR = 1e-12
 
@@ -63,7 +70,7 @@ def attacker_loss(
 def check_images(images: Tensor) -> Tensor:
     """Images: a float tensor ``(N, ...)``, not empty, inside [0, 1]."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = getattr(images, "dtype", type(images).__name__)
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise DomainError(f"expected images to be a float tensor, got {kind}")
     if images.ndim < 2 or images.shape[0] == 0:
         raise DomainError(
@@ -80,7 +87,13 @@ def check_images(images: Tensor) -> Tensor:
 
 def check_labels(labels: Tensor, n_images: int, name: str = "labels") -> Tensor:
     """Labels: ``(N,)`` whole numbers, one an image."""
-    labels = torch.as_tensor(labels)
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise DomainError(
+            f"expected {name} to be {n_images} whole numbers, one an image, "
+            f"got {type(labels).__name__}"
+        ) from None
     if labels.is_floating_point() or labels.shape != (n_images,):
         raise DomainError(
             f"expected {name} to be {n_images} whole numbers, one an image, "
@@ -89,14 +102,30 @@ def check_labels(labels: Tensor, n_images: int, name: str = "labels") -> Tensor:
     return labels.long()
 
 
-def check_logits(answers: Tensor, labels: Tensor, answered: str = "logits") -> None:
-    """Answers of a model: ``(N, C)``, finite, of the promised kind, C above labels."""
-    if answers.ndim != 2 or answers.shape[1] < 2:
+def check_finite(answers: Tensor) -> Tensor:
+    """Answers without NaN or infinity, as a tensor."""
+    if not isinstance(answers, Tensor):
         raise DomainError(
-            f"expected model to answer (N, C) with C >= 2, got {tuple(answers.shape)}"
+            f"expected model to return a tensor, got {type(answers).__name__}"
         )
     if not torch.isfinite(answers).all():
         raise DomainError("expected model to return finite numbers, got NaN or inf")
+    return answers
+
+
+def check_logits(
+    answers: Tensor,
+    labels: Tensor,
+    answered: str = "logits",
+    name: str = "labels",
+) -> None:
+    """Answers of a model: ``(N, C)``, finite, of the promised kind, C above labels."""
+    if answers.ndim != 2 or len(answers) != len(labels) or answers.shape[1] < 2:
+        raise DomainError(
+            f"expected model to answer ({len(labels)}, C) with C >= 2, "
+            f"got {tuple(answers.shape)}"
+        )
+    check_finite(answers)
     looks = bool(
         (answers >= 0).all() and ((answers.double().sum(1) - 1).abs() < 1e-4).all()
     )
@@ -109,6 +138,6 @@ def check_logits(answers: Tensor, labels: Tensor, answered: str = "logits") -> N
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
         raise DomainError(
-            f"expected labels in 0..{n_classes - 1}, the model's classes, "
+            f"expected {name} in 0..{n_classes - 1}, the model's classes, "
             f"got {low if low < 0 else high}"
         )

@@ -71,7 +71,7 @@ class NESPlan:
         expect.positive(eps=self.eps)
         expect.one_of(NORMS, norm=self.norm)
         expect.positive(probe=self.probe)
-        expect.integer(pairs=self.pairs)
+        object.__setattr__(self, "pairs", int(expect.integer(pairs=self.pairs)))
         expect.positive(step=self.step)
         expect.one_of(("sign", "unit", "plain"), step_rule=self.step_rule)
         expect.one_of(LOSSES, loss=self.loss)

@@ -13,6 +13,13 @@ from querytax import expect
 
 __all__ = ["Site"]
 
+_OUTPUTS = (
+    "output:probabilities:reflect",
+    "output:probabilities:clip",
+    "output:probabilities:raw",
+    "output:logits:raw",
+)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -59,16 +66,10 @@ class Site:
             return Site("input", "input")
         if site.split(":")[0] != "output":
             return Site("feature", site)
-        parts = site.split(":")[1:]
-        if len(parts) > 2:
-            raise expect.DomainError(
-                f"expected site as output:ANSWER:FORM, got {site!r}"
-            )
-        on = expect.one_of(
-            ("probabilities", "logits"), on=parts[0] if parts else "probabilities"
-        )
-        default = "reflect" if on == "probabilities" else "raw"
-        form = parts[1] if len(parts) > 1 else default
-        forms = ("raw", "reflect", "clip") if on == "probabilities" else ("raw",)
-        expect.one_of(forms, form=form)
-        return Site("output", f"output:{on}:{form}", on, form)
+        _, on, form = (*site.split(":", 2), "", "")[:3]
+        on = on or "probabilities"
+        form = form or ("raw" if on == "logits" else "reflect")
+        name = f"output:{on}:{form}"
+        if name not in _OUTPUTS:
+            expect.one_of(("output", *_OUTPUTS), site=site)
+        return Site("output", name, on, form)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from querytax import expect
-from querytax.attacks.oracle import MeteredOracle, Model, clean_model
+from querytax.attacks.oracle import MeteredOracle, Model, clean_model, evaluating
 from querytax.attacks.outcome import AttackResult, QueryCount
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
 from querytax.noise import normals, seed_of
@@ -47,6 +47,9 @@ def nes(
     ----------
     model : nn.Module or callable
         Answers ``(N, C)`` for images ``(N, ...)``; a defence of ours, or any other.
+        A module is asked in evaluation mode, and left as it was. The noise of a
+        defence that is not ours cannot be taken off: ``clean`` then means its own
+        fresh answer.
     images : Tensor
         ``(N, ...)`` float in [0, 1].
     labels : Tensor
@@ -54,7 +57,8 @@ def nes(
     plan : NESPlan
         What the attacker does.
     budget : int
-        Queries an image; an attack that cannot afford its next step is censored.
+        Queries an image, enough for one step and its confirmation; an attack that
+        cannot afford its next step is censored.
     targets : Tensor, optional
         ``(N,)`` classes to reach; untargeted without.
     votes : int
@@ -71,6 +75,14 @@ def nes(
     Returns
     -------
     AttackResult
+
+    Notes
+    -----
+    Directions and the noise of our defences are keyed by the image's place in
+    ``images``, the step and the query. An image's attack therefore does not depend on
+    ``batch_size``, nor on which images come after it or when they are done, as far as
+    the model's own arithmetic does not (matrix products may round differently in
+    another batch). At another place, another draw: reordered images get other numbers.
 
     Raises
     ------
@@ -90,10 +102,11 @@ def nes(
     labels = check_labels(labels, len(images)).to(images.device)
     if targets is not None:
         targets = check_labels(targets, len(images), "targets").to(images.device)
-    expect.integer(budget=budget)
-    if expect.integer(votes=votes) % 2 == 0:
+    votes = int(expect.integer(votes=votes))
+    if votes % 2 == 0:
         raise expect.DomainError(f"expected votes odd, got {votes}")
-    with torch.no_grad(), progress(verbose) as bar:
+    expect.integer(plan.queries_per_step + 1 + votes, budget=budget)
+    with torch.no_grad(), evaluating(model), progress(verbose) as bar:
         run = _Run(
             model, images, labels, targets, plan, votes, batch_size, seed_of(rng)
         )
@@ -128,7 +141,7 @@ class _Run:
         answers = self.judge.ask(images, everyone)
         check_logits(answers, labels, self.judge.answered)
         if targets is not None:
-            check_logits(answers, targets, self.judge.answered)
+            check_logits(answers, targets, self.judge.answered, "targets")
         self.attacked = ~self._fooled(answers, everyone)
         self.confirmed = torch.zeros(n, dtype=torch.int64, device=device)
         self.cleaned = torch.zeros_like(self.confirmed)
@@ -195,10 +208,6 @@ class _Run:
 
     def _losses(self, questions: Tensor, rows: Tensor, each: int) -> Tensor:
         answers = self.oracle.ask(questions, rows, each)
-        if not torch.isfinite(answers).all():
-            raise expect.DomainError(
-                "expected model to return finite numbers, got NaN or inf"
-            )
         goal = self.labels if self.targets is None else self.targets
         values = attacker_loss(
             answers,

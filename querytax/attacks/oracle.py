@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from querytax import expect
 from querytax.defenses import KeyedDefense
+from querytax.losses import check_finite
 
-__all__ = ["MeteredOracle", "clean_model"]
+__all__ = ["MeteredOracle", "clean_model", "evaluating"]
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 
@@ -20,6 +22,20 @@ def clean_model(model: Model) -> Model:
     while isinstance(model, KeyedDefense):
         model = model.model
     return model
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """The model in evaluation mode while the block runs, then as each module was."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
 
 
 class MeteredOracle:
@@ -52,7 +68,7 @@ class MeteredOracle:
         device: torch.device | str = "cpu",
     ) -> None:
         self.model = model
-        self.batch_size = expect.integer(batch_size=batch_size)
+        self.batch_size = int(expect.integer(batch_size=batch_size))
         self.answered: str = getattr(model, "answers", "logits")
         self.asked = torch.zeros(
             expect.integer(n_images=n_images), dtype=torch.int64, device=device
@@ -69,6 +85,11 @@ class MeteredOracle:
             Images, int64, none twice.
         each : int
             Questions about each image, consecutive in ``x``.
+
+        Raises
+        ------
+        DomainError
+            If an answer is no tensor, or holds NaN or infinity.
         """
         first = self.asked[rows]
         self.asked[rows] = first + each
@@ -77,7 +98,7 @@ class MeteredOracle:
             queries = (first[:, None] + count).flatten()
             keys = rows.repeat_interleave(each)
             parts = [
-                self.model(xs, ks, qs)
+                check_finite(self.model(xs, ks, qs))
                 for xs, ks, qs in zip(
                     x.split(self.batch_size),
                     keys.split(self.batch_size),
@@ -86,5 +107,5 @@ class MeteredOracle:
                 )
             ]
         else:
-            parts = [self.model(xs) for xs in x.split(self.batch_size)]
+            parts = [check_finite(self.model(xs)) for xs in x.split(self.batch_size)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -1,4 +1,4 @@
-"""What an attack cost: query counts, some of them censored, never averaged as if not."""
+"""What an attack cost: query counts, some of them censored, and said to be so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class QueryCount:
     success: np.ndarray
 
     def rate(self, within: float = math.inf) -> float:
-        """Attack success rate within a number of queries."""
+        """Attack success rate within a number of queries; NaN where N is 0."""
+        if not self.success.size:
+            return math.nan
         return float(np.mean(self.success & (self.queries <= within)))
 
     def quantile(self, q: float = 0.5) -> float:
@@ -50,13 +52,18 @@ class QueryCount:
         return float(survival.quantiles[reached][0]) if reached.any() else math.inf
 
     def interval(self, q: float = 0.5, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of the quantile, from Greenwood's band inverted."""
+        """Confidence interval of the quantile, from Greenwood's band inverted.
+
+        The upper end is infinite where the runs are too few to bound the quantile.
+        """
+        expect.probability(q=q)
         expect.probability(confidence=confidence)
         if not self.success.any():
-            return float(self.queries.min()), math.inf
+            return float(self.queries.min(initial=0)), math.inf
         survival = self._fit().sf
         # Log-log intervals are undefined where nobody or everybody has fallen, and
-        # scipy says so with a warning; the estimate itself is certain enough there.
+        # scipy says so with a warning. Such a point bounds the quantile from below
+        # by the estimate, and not at all from above.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             band = survival.confidence_interval(confidence, method="log-log")
@@ -66,11 +73,7 @@ class QueryCount:
             survival.probabilities,
             band.low.probabilities,
         )
-        high = np.where(
-            np.isnan(band.high.probabilities),
-            survival.probabilities,
-            band.high.probabilities,
-        )
+        high = np.nan_to_num(band.high.probabilities, nan=1.0)
         first = at[low <= level]
         last = at[high <= level]
         return (
@@ -106,7 +109,8 @@ class AttackResult:
         Until an iterate is adversarial for the model without noise. The run goes on
         after the attacker could have stopped until this is known as well.
     total_queries : int
-        Rows that the oracle answered.
+        Rows that the oracle answered. More than the sum of the confirmed counts: an
+        image whose attacker may stop goes on until ``clean`` is known.
     images : object
         The final images, in the type that the attack was given; ``None`` unless asked.
     seed : int

@@ -25,9 +25,10 @@ class Activations:
     def scale(model: Model, images: Tensor, site: Site) -> float:
         """Root mean square of what the module named by ``site`` puts out."""
         assert isinstance(model, nn.Module)
+        # Copies: an activation that works in place writes over what it is given.
         kept: list[Tensor] = []
         handle = model.get_submodule(site.name).register_forward_hook(
-            lambda _module, _inputs, output: kept.append(output.detach())
+            lambda _module, _inputs, output: kept.append(output.detach().clone())
         )
         try:
             model(images)
@@ -57,8 +58,10 @@ def measure_activations(
     kept: dict[str, Tensor] = {}
 
     def keep(name: str):  # type: ignore[no-untyped-def]
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            # The model goes on with a copy, which it may overwrite.
             kept[name] = output
+            return output.clone()
 
         return hook
 
@@ -81,7 +84,7 @@ def measure_activations(
                 )
                 at = {"input": x, "output": answers, **kept}
                 gradients = torch.autograd.grad(
-                    loss.sum(), [at[name] for name in names]
+                    loss.sum(), [at[name] for name in names], materialize_grads=True
                 )
             for name, g in zip(names, gradients, strict=True):
                 found[name].append(g.flatten(1).double().norm(dim=1).cpu().numpy())

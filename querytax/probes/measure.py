@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import querytax
 from querytax import expect
-from querytax.attacks.oracle import Model
-from querytax.defenses.build import defend
+from querytax.attacks.oracle import Model, evaluating
+from querytax.defenses import KeyedDefense, defend
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
 from querytax.noise import seed_of
 from querytax.plans import LOSSES, NORMS
@@ -34,7 +35,9 @@ _SIGMAS = {
     "feature": (0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
 }
 _STAGES = 4
+# Images of one block, fewer where its probes would pass so many elements.
 _BLOCK = 32
+_BLOCK_ELEMENTS = 1 << 25
 
 
 def probe(
@@ -128,74 +131,70 @@ def probe(
     seed = seed_of(rng)
     answered: str = getattr(model, "answers", "logits")
 
-    was_training = isinstance(model, nn.Module) and model.training
-    if isinstance(model, nn.Module):
-        model.eval()
-    try:
-        with torch.no_grad(), progress(verbose) as bar:
-            logits = _ask(model, images, batch_size)
-            check_logits(logits, labels, answered)
-            if targets is not None:
-                check_logits(logits, targets, answered)
-            goals = labels if targets is None else targets
-            levels = [
-                (site, levels)
-                for site, levels in _levels(model, images[:batch_size], sites, sigmas)
-            ]
-            gradient = has_gradient(model, images)
-            right = logits.argmax(1) == labels
-            if targets is not None:
-                right &= logits.argmax(1) != targets
-            probed = torch.nonzero(right).flatten()[:n_probe]
-            if not len(probed):
-                raise expect.DomainError(
-                    "expected labels that the model gets right, got none of "
-                    f"{len(labels)} right"
-                )
-            work = _Work(
-                model,
-                answered,
-                targets is not None,
-                gradient,
-                eps,
-                norm,
-                grid,
-                n_directions,
-                n_draws,
-                batch_size,
-                seed,
+    if isinstance(model, KeyedDefense):
+        raise expect.DomainError(
+            f"expected model without a defence, got {type(model).__name__}: "
+            "name its place in sites instead"
+        )
+
+    with torch.no_grad(), evaluating(model), progress(verbose) as bar:
+        logits = _ask(model, images, batch_size)
+        check_logits(logits, labels, answered)
+        if targets is not None:
+            check_logits(logits, targets, answered, "targets")
+        goals = labels if targets is None else targets
+        levels = _levels(model, images[:batch_size], sites, sigmas)
+        gradient = has_gradient(model, images)
+        right = logits.argmax(1) == labels
+        if targets is not None:
+            right &= logits.argmax(1) != targets
+        probed = torch.nonzero(right).flatten()[:n_probe]
+        if not len(probed):
+            raise expect.DomainError(
+                "expected labels that the model gets right, got none of "
+                f"{len(labels)} right"
             )
-            stages, length, responses = work.respond(
-                images[probed], goals[probed], probed, levels, bar
-            )
-            activations = measure_activations(
-                model,
+        work = _Work(
+            model,
+            answered,
+            targets is not None,
+            gradient,
+            eps,
+            norm,
+            grid,
+            n_directions,
+            n_draws,
+            batch_size,
+            seed,
+        )
+        stages, length, responses = work.respond(
+            images[probed], goals[probed], probed, levels, bar
+        )
+        activations = measure_activations(
+            model,
+            images,
+            goals,
+            [s for s, _ in levels if s.kind == "feature"],
+            answered=answered,
+            targeted=targets is not None,
+            gradient=gradient,
+            batch_size=batch_size,
+        )
+        found = {
+            site.name: _site(
+                work,
+                site,
+                sigma,
+                response,
                 images,
+                labels,
                 goals,
-                [s for s, _ in levels if s.kind == "feature"],
-                answered=answered,
-                targeted=targets is not None,
-                gradient=gradient,
-                batch_size=batch_size,
+                logits,
+                n_flips,
+                activations,
             )
-            found = {
-                site.name: _site(
-                    work,
-                    site,
-                    sigma,
-                    response,
-                    images,
-                    labels,
-                    goals,
-                    logits,
-                    n_flips,
-                    activations,
-                )
-                for (site, sigma), response in zip(levels, responses, strict=True)
-            }
-    finally:
-        if was_training and isinstance(model, nn.Module):
-            model.train()
+            for (site, sigma), response in zip(levels, responses, strict=True)
+        }
 
     known = logits.double()
     if answered == "probabilities":
@@ -204,7 +203,8 @@ def probe(
         sites=found,
         betas=grid,
         probed=probed.cpu().numpy(),
-        path_length=length,
+        path_length=length[0],
+        wander_length=length[1],
         stages=stages.cpu().numpy(),
         stage_weights=np.full(len(stages), 1.0 / len(stages)),
         logits=known.cpu().numpy(),
@@ -241,7 +241,10 @@ def _levels(
         expect.one_of([site.name for site in parsed], sigmas=name)
     levels = []
     for site in dict.fromkeys(parsed):
-        defend(model, site, 0.0)  # An unknown site is named before any work.
+        # A site that cannot carry noise is named before any work.
+        guarded = defend(model, site, 0.0)
+        if site.kind == "feature":
+            guarded(images)
         if site.name in given:
             values = expect.nonnegative(
                 sigmas=np.asarray(list(given[site.name]), float)
@@ -286,34 +289,40 @@ class _Work:
         levels: list[tuple[Site, np.ndarray]],
         bar: Progress,
     ) -> tuple[Tensor, np.ndarray, list[np.ndarray]]:
-        """Stages, path lengths, and a site's ``(4, 2, S, B, P, T, n)``."""
+        """Stages, ways from image and astray, a site's ``(4, 2, S, B, P, T, n)``."""
         count = _STAGES if self.gradient else 1
         stages = (
             (torch.arange(count) + 0.5) / count if self.gradient else torch.zeros(1)
         )
         task = bar.add("probing", len(x))
         lengths, blocks = [], []
-        for start in range(0, len(x), _BLOCK):
-            part = slice(start, start + _BLOCK)
+        each = x[0].numel() * 2 * count * self.n_directions
+        block = max(1, min(_BLOCK, _BLOCK_ELEMENTS // each))
+        for start in range(0, len(x), block):
+            part = slice(start, start + block)
             origin, goal, key = x[part], goals[part], keys[part]
+            budget = {"eps": self.eps, "norm": self.norm}
+            lost = {**budget, "seed": self.seed, "rows": key}
+            on_path = origin[:, None]
             if self.gradient:
-                path = boundary_path(
+                follow = functools.partial(
+                    boundary_path,
                     self.model,
                     origin,
                     goal,
-                    eps=self.eps,
-                    norm=self.norm,
+                    **budget,
                     stages=stages,
                     answered=self.answered,
                     targeted=self.targeted,
+                    batch_size=self.batch_size,
                 )
-                on_path, length = path.points, path.length
+                anywhere = wander(on_path, origin, **lost)[:, 0]
+                path, detour = follow(), follow(start=anywhere)
+                on_path = path.points
+                length = torch.stack((path.length, detour.length))
             else:
-                on_path = origin[:, None]
-                length = torch.full((len(origin),), torch.nan, dtype=torch.float64)
-            astray = wander(
-                on_path, origin, eps=self.eps, norm=self.norm, seed=self.seed, rows=key
-            )
+                length = torch.full((2, len(origin)), torch.nan, dtype=torch.float64)
+            astray = wander(on_path, origin, **lost)
             lengths.append(length.cpu().numpy())
             both = torch.stack((on_path, astray), 1)
             n, places = len(origin), 2 * count
@@ -327,6 +336,7 @@ class _Work:
                 answered=self.answered,
                 targeted=self.targeted,
                 gradient=self.gradient,
+                batch_size=self.batch_size,
             )
             answers = respond(
                 self.model,
@@ -343,7 +353,7 @@ class _Work:
             blocks.append([_arrange(row, n, count) for row in answers])
             bar.update(task, start + n)
         joined = [np.concatenate(parts, -1) for parts in zip(*blocks, strict=True)]
-        return stages, np.concatenate(lengths), joined
+        return stages, np.concatenate(lengths, -1), joined
 
 
 def _arrange(row: list[Any], n: int, stages: int) -> np.ndarray:

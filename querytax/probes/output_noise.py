@@ -36,10 +36,10 @@ class CrossEntropyUnderNoise:
 
     def __init__(self, sigma: float, form: str) -> None:
         grid = _grid(sigma)
-        mean, slope, second = _moments(grid, sigma, form)
+        mean, slope, variance = _moments(grid, sigma, form)
         self._mean = CubicHermiteSpline(grid, mean, slope)
         self._slope = CubicSpline(grid, slope)
-        self._variance = CubicSpline(grid, np.maximum(second - mean**2, 0.0))
+        self._variance = CubicSpline(grid, variance)
         self._sigma = sigma
 
     def change(self, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
@@ -80,14 +80,15 @@ def _grid(sigma: float) -> np.ndarray:
 def _moments(
     probability: np.ndarray, sigma: float, form: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """E[loss], its derivative and E[loss^2] by Gauss-Legendre panels in the answer p.
+    """E[loss], its derivative and Var[loss] by Gauss-Legendre panels in the answer p.
 
-    The derivative falls on the Gaussian, not on the loss: E[loss z]/sigma. The panels end where the integrand has its corners (p = 0 and p = 1) and shrink
-    towards p = 0, where the logarithm is singular.
+    The derivative falls on the Gaussian, not on the loss: E[loss z]/sigma. The panels
+    end where the integrand has its corners (p = 0 and p = 1) and shrink towards p = 0,
+    where the logarithm is singular.
     """
     graded = np.concatenate([[0.0], np.geomspace(1e-14, 1.0, 36)])
     shape = np.concatenate([-graded[:0:-1], graded])
-    mean, slope, second = (np.empty_like(probability) for _ in range(3))
+    mean, slope, variance = (np.empty_like(probability) for _ in range(3))
     for i, f in enumerate(probability):
         low, high = f - _REACH * sigma, f + _REACH * sigma
         edges = [np.linspace(low, high, 13)]
@@ -107,6 +108,8 @@ def _moments(
             p = np.minimum(np.abs(p), 1.0)
         loss = -np.log(np.maximum(np.abs(p), FLOOR))
         mean[i] = weight @ loss
+        # Freed of the mean first: small noise leaves few digits of either otherwise.
+        loss -= mean[i]
         slope[i] = (weight * z) @ loss / sigma
-        second[i] = weight @ loss**2
-    return mean, slope, second
+        variance[i] = weight @ loss**2
+    return mean, slope, variance

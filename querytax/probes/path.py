@@ -38,19 +38,32 @@ def has_gradient(model: Model, x: Tensor) -> bool:
     """Whether autograd sees through the model."""
     with torch.enable_grad():
         probe = x[:1].detach().clone().requires_grad_(True)
-        return bool(model(probe).requires_grad)
+        answer = model(probe)
+        # A model may train on what it computes and yet detach its input.
+        return bool(answer.requires_grad) and (
+            torch.autograd.grad(answer.sum(), probe, allow_unused=True)[0] is not None
+        )
 
 
 def slope(
-    model: Model, x: Tensor, labels: Tensor, loss: str, answered: str, targeted: bool
+    model: Model,
+    x: Tensor,
+    labels: Tensor,
+    loss: str,
+    answered: str,
+    targeted: bool,
+    batch_size: int,
 ) -> Tensor:
     """Gradient of the attacker's loss with respect to the input."""
-    with torch.enable_grad():
-        x = x.detach().clone().requires_grad_(True)
-        value = attacker_loss(
-            model(x), labels, loss=loss, answered=answered, targeted=targeted
-        )
-        return torch.autograd.grad(value.sum(), x)[0]
+    found = []
+    for part, goal in zip(x.split(batch_size), labels.split(batch_size), strict=True):
+        with torch.enable_grad():
+            part = part.detach().clone().requires_grad_(True)
+            value = attacker_loss(
+                model(part), goal, loss=loss, answered=answered, targeted=targeted
+            )
+            found.append(torch.autograd.grad(value.sum(), part)[0])
+    return torch.cat(found)
 
 
 def boundary_path(
@@ -63,18 +76,22 @@ def boundary_path(
     stages: Tensor,
     answered: str,
     targeted: bool,
+    batch_size: int,
+    start: Tensor | None = None,
 ) -> BoundaryPath:
     """Follow the clean gradient in fixed steps until the decision changes.
 
-    The margin's gradient is used: the cross-entropy of a confident model vanishes in
+    The way begins at ``start``, a point of the budget around the images ``x``; at the
+    images themselves without it. The margin's gradient is used: the cross-entropy of a confident model vanishes in
     single precision.
     """
     n, ones = len(x), (1,) * (x.ndim - 1)
-    at, trail = x, [x]
+    at = x if start is None else start
+    trail = [at]
     crossed = torch.full((n,), _STEPS, dtype=torch.long, device=x.device)
     found = torch.zeros(n, dtype=torch.bool, device=x.device)
     for step in range(1, _STEPS + 1):
-        g = slope(model, at, labels, "margin", answered, targeted)
+        g = slope(model, at, labels, "margin", answered, targeted, batch_size)
         if norm == "Linf":
             away = at + eps / _STEPS * g.sign() - x
             away = away.clamp(-eps, eps)
@@ -86,7 +103,7 @@ def boundary_path(
         at = (x + away).clamp(0.0, 1.0)
         trail.append(at)
         with torch.no_grad():
-            said = model(at).argmax(1)
+            said = torch.cat([model(p).argmax(1) for p in at.split(batch_size)])
         fooled = (said == labels) if targeted else (said != labels)
         crossed = torch.where(fooled & ~found, step, crossed)
         found |= fooled

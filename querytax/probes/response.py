@@ -11,7 +11,7 @@ from torch import Tensor
 from querytax.attacks.oracle import Model
 from querytax.defenses import KeyedDefense
 from querytax.defenses.build import defend
-from querytax.losses import attacker_loss
+from querytax.losses import attacker_loss, check_finite
 from querytax.noise import normals
 from querytax.plans import LOSSES
 from querytax.probes.output_noise import cross_entropy_under_noise
@@ -52,10 +52,11 @@ class Points:
         answered: str,
         targeted: bool,
         gradient: bool,
+        batch_size: int,
     ) -> Points:
         """Points with their slopes."""
         slopes = [
-            slope(model, x, goals, loss, answered, targeted).flatten(1)
+            slope(model, x, goals, loss, answered, targeted, batch_size).flatten(1)
             for loss in (LOSSES if gradient else ())
         ]
         return Points(x, goals, keys, slopes)
@@ -140,7 +141,7 @@ def respond(
         ]
         logits = [_ask(model, end, batch_size) for end in ends]
         probe = _Probe(points, goals, n_directions, answered, targeted)
-        clean = probe.losses(logits[0], 0) - probe.losses(logits[1], 0)
+        clean = probe.losses(logits[0]) - probe.losses(logits[1])
         if reference is None:
             reference = (
                 torch.stack(
@@ -180,8 +181,8 @@ class _Probe:
     answered: str
     targeted: bool
 
-    def losses(self, answers: Tensor, _: int, answered: str | None = None) -> Tensor:
-        """``(2, M, U)``."""
+    def losses(self, answers: Tensor, answered: str | None = None) -> Tensor:
+        """Both losses, ``(2, M, U)``."""
         return torch.stack(
             [
                 attacker_loss(
@@ -212,7 +213,7 @@ class _Probe:
             zeros = torch.zeros(clean.shape[:2], dtype=clean.dtype)
             if site.kind == "output" and site.on != self.answered:
                 p = [z.double().softmax(1) for z in logits]
-                clean = self.losses(p[0], 0, site.on) - self.losses(p[1], 0, site.on)
+                clean = self.losses(p[0], site.on) - self.losses(p[1], site.on)
             return clean[..., None], zeros.to(clean)
         if site.kind == "output":
             # The noise acts on answers that are known already: no forward pass.
@@ -230,7 +231,7 @@ class _Probe:
             torch.stack(
                 [
                     self.losses(
-                        _ask(guarded, end, batch_size, rows, k), 0, guarded.answers
+                        _ask(guarded, end, batch_size, rows, k), guarded.answers
                     )
                     for k in range(n_draws)
                 ],
@@ -281,10 +282,10 @@ def _ask(
     query: int = 0,
 ) -> Tensor:
     if rows is None or not isinstance(model, KeyedDefense):
-        return torch.cat([model(part) for part in x.split(batch_size)])
+        return torch.cat([check_finite(model(part)) for part in x.split(batch_size)])
     return torch.cat(
         [
-            model(part, keys, torch.full_like(keys, query))
+            check_finite(model(part, keys, torch.full_like(keys, query)))
             for part, keys in zip(
                 x.split(batch_size), rows.split(batch_size), strict=True
             )
@@ -304,7 +305,7 @@ def _summary(change: Tensor, noise: Tensor, reference: Tensor) -> list[np.ndarra
     # Below its own resolution a signal is taken at that resolution: an attacker is
     # never thought blind because of a noisy measurement.
     signal = torch.maximum(square.mean(-1), error * (square.mean(-1) <= 0))
-    power = mean.square().mean(-1) * reference.square().mean(-1)
+    power = signal * reference.square().mean(-1)
     cosine = (mean * reference).mean(-1) / power.clamp_min(1e-300).sqrt()
     cosine = torch.where(power > 0, cosine, 0.0).clamp(0.0, 1.0)
     return [v.double().cpu().numpy() for v in (signal, error, noise, cosine)]

@@ -43,17 +43,37 @@ def _checked(
     )
 
 
-def _plateau(drift: np.ndarray, step: np.ndarray, norm: str) -> np.ndarray:
+def _plateau(
+    drift: np.ndarray, step: np.ndarray, norm: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The plateau L and c/L, which stays in range where L itself underflows."""
     if norm == "L2":
         half = step / 4.0
-        return drift / (half + np.hypot(half, drift))
+        quotient = half + np.hypot(half, drift)
+        return drift / quotient, quotient
     # coth(k) - 1/k cancels for small k; its series is exact to rounding there.
-    k = 2.0 * drift / step
-    small = np.minimum(k, 0.1)
-    k2 = small * small
-    series = small / 3.0 * (1.0 - k2 / 15.0 * (1.0 - k2 / 10.5 * (1.0 - k2 / 10.0)))
+    with np.errstate(over="ignore"):
+        k = 2.0 * drift / step
+    k2 = np.square(np.minimum(k, 0.1))
+    series = 1.0 - k2 / 9.9
+    for divisor in (10.0, 10.5, 15.0):
+        series = 1.0 - k2 / divisor * series
     large = np.maximum(k, 0.1)
-    return np.where(k < 0.1, series, 1.0 / np.tanh(large) - 1.0 / large)
+    near = k < 0.1
+    top = np.where(near, k / 3.0 * series, 1.0 / np.tanh(large) - 1.0 / large)
+    return top, np.where(near, 1.5 * step / series, drift / np.maximum(top, 0.03))
+
+
+def _free(drift: np.ndarray, step: np.ndarray, norm: str) -> np.ndarray:
+    """Displacement up to which nothing pushes back.
+
+    A walk from the centre of the ball meets the sphere when a^2 T + (c a T)^2 = 1, at
+    the displacement c a T that is the plateau of twice the step. In the box some
+    coordinates meet their wall early: there is no such point.
+    """
+    if norm == "L2":
+        return _plateau(drift, 2.0 * step, norm)[0]
+    return np.zeros(np.broadcast_shapes(drift.shape, step.shape))
 
 
 @law(
@@ -93,12 +113,12 @@ def plateau(
     (0.99, 0.006666)
     """
     c, a = _checked(drift, step, norm)
-    return _plateau(c, a, norm)[()]
+    return _plateau(c, a, norm)[0][()]
 
 
 @law(
     formula="T = ln[(1 + D L)(1 - D0/L)/((1 - D/L)(1 + D0 L))] / (a c (L + 1/L)); "
-    "infinite for D >= L",
+    "infinite for D >= L; in the ball (D - D0)/(a c) up to L(2a)",
     latex=r"T = \frac{1}{a c (L + 1/L)}"
     r"\ln\frac{(1 + D L)(1 - D_0/L)}{(1 - D/L)(1 + D_0 L)}",
     symbols={
@@ -141,9 +161,10 @@ def steps(
     Notes
     -----
     The mean displacement m obeys dm/dT = a c (1 - m/L)(1 + m L) with the plateau L:
-    the projection onto the sphere to first order in the step, and for the box an
-    interpolation between its two exact ends, relaxation at one rate when diffusion
-    rules (L -> 0) and drift up to the wall when it does not (L -> 1).
+    the projection onto the sphere to first order in the step, once the walk has
+    reached it and free before; and for the box an interpolation between its two exact
+    ends, relaxation at one rate when diffusion rules (L -> 0) and drift up to the wall
+    when it does not (L -> 1).
 
     Examples
     --------
@@ -157,17 +178,22 @@ def steps(
         raise expect.DomainError(
             f"expected start <= displacement, got {np.max(begin - end):g} beyond it"
         )
-    top = _plateau(c, a, norm)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relaxed = np.log1p((end - begin) * top / (1.0 + begin * top)) - np.log1p(
-            -(end - begin) / (top - begin)
+    top, quotient = _plateau(c, a, norm)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        free = _free(c, a, norm)
+        flown = np.minimum(end, free) - np.minimum(begin, free)
+        start_, end_ = np.maximum(begin, free), np.maximum(end, free)
+        relaxed = np.log1p((end_ - start_) * top / (1.0 + start_ * top)) - np.log1p(
+            -(end_ - start_) / (top - start_)
         )
-        taken = relaxed / (a * c * (top + 1.0 / top))
+        # a c (L + 1/L), divided by one factor at a time: their product underflows.
+        taken = flown / a / c + relaxed / a / (c * top + quotient)
     return np.where(end == begin, 0.0, np.where(end < top, taken, np.inf))[()]
 
 
 @law(
-    formula="D = L (E - 1)/(E + L^2), E = exp(T a c (L + 1/L))",
+    formula="D = L (E - 1)/(E + L^2), E = exp(T a c (L + 1/L)); "
+    "in the ball T a c up to L(2a)",
     latex=r"D = L\,\frac{E - 1}{E + L^2},\qquad E = e^{T a c (L + 1/L)}",
     symbols={"steps": "T, number of steps, count, [0, inf)", **_SYMBOLS},
     regime=_REGIME,
@@ -200,8 +226,13 @@ def displacement(
     """
     c, a = _checked(drift, step, norm)
     taken = np.asarray(expect.nonnegative(steps=steps), dtype=float)
-    top = _plateau(c, a, norm)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = -taken * a * c * (top + 1.0 / top)
-        covered = -top * np.expm1(rate) / (1.0 + np.exp(rate) * top * top)
-    return np.where(c == 0.0, 0.0, covered)[()]
+    top, quotient = _plateau(c, a, norm)
+    free = _free(c, a, norm)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        flying = np.where(free > 0.0, np.minimum(taken * a * c, free), 0.0)
+        left = np.where(free > 0.0, np.maximum(taken - free / a / c, 0.0), taken)
+        rate = -left * a * (c * top + quotient)
+        # (1 + m L)/(1 - m/L) grows by E from its value at m = free.
+        rest = top - free
+        pull = top * rest / (1.0 + free * top) * np.exp(rate)
+        return (flying - rest * np.expm1(rate) / (1.0 + pull))[()]

@@ -1,0 +1,329 @@
+"""From measured statistics and a plan to the queries that an attack will need.
+
+The attack has to cover a displacement towards the boundary, a share of its budget that
+does not depend on the noise. Its steps point there with a cosine that does: it follows
+from the measured signal-to-noise ratio and alignment at each stage of the way. The law
+of the reflected walk turns cosine, step and displacement into a number of steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from querytax import expect
+from querytax.expect import DomainError
+from querytax.plans import LOSSES, NESPlan
+from querytax.statistics import ModelStatistics
+from querytax.theory import convergence, query_ratio
+
+__all__ = ["PLACES", "Predictor", "published_plan"]
+
+# How the two places of a stage are read. "lower" believes the better signal of the two
+# and so predicts the fewest queries: it is what decisions rest on.
+PLACES = ("lower", "estimate", "upper")
+
+_NEVER = np.inf
+# Signal-to-noise ratio without noise: finite, as every law expects.
+_NOISELESS = 1e300
+
+
+def published_plan(stats: ModelStatistics, **changes: object) -> NESPlan:
+    """NES as published (Ilyas et al. 2018), in the budget of the statistics.
+
+    Linf: probe 0.01, 10 pairs, sign steps of 0.01 (a quarter of eps if that is less).
+    L2: the same probe and pairs, unit steps of a twentieth of eps.
+    """
+    if stats.norm == "Linf":
+        plan = NESPlan(eps=stats.eps, step=min(0.01, stats.eps / 4))
+    else:
+        plan = NESPlan(eps=stats.eps, norm="L2", step=stats.eps / 20, step_rule="unit")
+    return plan.replace(**changes)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Signal-to-noise ratio, alignment and slope ``(L, B, T, n)`` at one sigma."""
+
+    snr: np.ndarray
+    alignment: np.ndarray
+    slope: np.ndarray
+
+
+class Predictor:
+    """Queries that a plan needs against noise at one site, image by image.
+
+    Parameters
+    ----------
+    stats : ModelStatistics
+    site : str
+        One of the probed sites.
+    plan : NESPlan
+        The published attack: what ``base_queries`` counts the queries of.
+    base_queries : float, array_like or None
+        Its queries without noise: the median over images, or one count an image
+        (infinite where it fails). None: predicted from the white-box path.
+
+    Raises
+    ------
+    DomainError
+        If a count is not positive, or there is neither a path nor a count.
+    """
+
+    def __init__(
+        self,
+        stats: ModelStatistics,
+        site: str,
+        plan: NESPlan,
+        base_queries: float | np.ndarray | None = None,
+    ) -> None:
+        self.stats, self.plan = stats, plan
+        self.measured = stats.site(site)
+        self.notes: list[str] = []
+        self.displacement = self._displacement(base_queries)
+        self.base = self.queries(plan, 0.0)
+
+    # -- what was measured -------------------------------------------------------
+
+    def reading(self, sigma: float, place: str = "lower") -> Reading:
+        """Interpolate the measurement, in logarithms of everything.
+
+        Below the least positive noise level the signal is taken between that of no
+        noise and that level's, and the noise variance falls with sigma squared.
+        """
+        m = self.measured
+        if sigma == 0.0:
+            shape = m.signal[:, 0, :, 0].shape
+            return Reading(
+                np.full(shape, _NOISELESS),
+                m.alignment[:, 0, :, 0],
+                self._slope(m.signal[:, 0, :, 0]),
+            )
+        grid = np.log(m.sigmas[1:])
+        x = np.log(sigma)
+        if x > grid[-1] + 1e-9:
+            raise DomainError(
+                f"expected sigma <= {m.sigmas[-1]:g}, the largest probed, got {sigma:g}"
+            )
+        if x <= grid[0]:
+            share = sigma / m.sigmas[1]
+            signal = (1 - share) * m.signal[:, 0] + share * m.signal[:, 1]
+            noise = m.noise[:, 1] * share**2
+            alignment = (1 - share) * m.alignment[:, 0] + share * m.alignment[:, 1]
+        else:
+            i = min(int(np.searchsorted(grid, x)), len(grid) - 1)
+            w = float((x - grid[i - 1]) / (grid[i] - grid[i - 1]))
+
+            def between(a: np.ndarray) -> np.ndarray:
+                low = np.log(np.maximum(a[:, i], 1e-300))
+                high = np.log(np.maximum(a[:, i + 1], 1e-300))
+                return np.exp((1 - w) * low + w * high)
+
+            signal, noise = between(m.signal), between(m.noise)
+            alignment = (1 - w) * m.alignment[:, i] + w * m.alignment[:, i + 1]
+        with np.errstate(divide="ignore", over="ignore"):
+            snr = np.minimum(signal / np.maximum(noise, 1e-300), _NOISELESS)
+        # Axes are now (loss, probe, place, stage, image).
+        path, wander = snr[:, :, 0], snr[:, :, 1]
+        best = np.maximum(path, wander)
+        chosen = {
+            "lower": best,
+            "estimate": np.sqrt(path) * np.sqrt(best),
+            "upper": path,
+        }[expect.one_of(PLACES, place=place)]
+        return Reading(chosen, alignment[:, :, 0], self._slope(signal[:, :, 0]))
+
+    def _slope(self, signal: np.ndarray) -> np.ndarray:
+        """Gradient norm that the attacker's estimate has on average."""
+        betas = self.stats.betas[:, None, None]
+        return np.sqrt(signal) / (2.0 * betas)
+
+    def at_probe(self, reading: Reading, plan: NESPlan) -> Reading:
+        """The reading of one loss at one probe size: ``(T, n)``."""
+        betas = self.stats.betas
+        if not betas[0] * (1 - 1e-9) <= plan.probe <= betas[-1] * (1 + 1e-9):
+            raise DomainError(
+                f"expected probe in [{betas[0]:g}, {betas[-1]:g}], the probed sizes, "
+                f"got {plan.probe:g}"
+            )
+        loss = LOSSES.index(plan.loss)
+        i = int(np.clip(np.searchsorted(betas, plan.probe), 1, len(betas) - 1))
+        if len(betas) == 1:
+            return Reading(*(a[loss, 0] for a in vars(reading).values()))
+        w = np.log(plan.probe / betas[i - 1]) / np.log(betas[i] / betas[i - 1])
+        w = float(np.clip(w, 0.0, 1.0))
+
+        def between(a: np.ndarray) -> np.ndarray:
+            low, high = a[loss, i - 1], a[loss, i]
+            if w in (0.0, 1.0):
+                return high if w else low
+            with np.errstate(divide="ignore"):
+                value = np.exp((1 - w) * np.log(low) + w * np.log(high))
+            return np.asarray(value)
+
+        return Reading(
+            between(reading.snr),
+            (1 - w) * reading.alignment[loss, i - 1] + w * reading.alignment[loss, i],
+            between(reading.slope),
+        )
+
+    # -- what follows ------------------------------------------------------------
+
+    def queries(self, plan: NESPlan, sigma: float, place: str = "lower") -> np.ndarray:
+        """Queries until success, ``(n,)``; infinite where the attack stalls."""
+        reading = self.at_probe(self.reading(sigma, place), plan)
+        return self._walk(reading, plan, self.displacement, place)
+
+    def _walk(
+        self,
+        reading: Reading,
+        plan: NESPlan,
+        displacement: np.ndarray,
+        place: str = "lower",
+    ) -> np.ndarray:
+        drift = query_ratio.cosine(
+            reading.snr, self.stats.dimension, plan.pairs, reading.alignment
+        )
+        step = self.step_share(reading, plan, drift)
+        steps = self.steps(displacement, drift, step, place=place)
+        return np.ceil(steps) * (plan.queries_per_step + 1)
+
+    def step_share(
+        self, reading: Reading, plan: NESPlan, drift: np.ndarray
+    ) -> np.ndarray | float:
+        """Length of a step over eps; a plain step is as long as its estimate."""
+        if plan.step_rule != "plain":
+            scale = np.sqrt(self.stats.dimension)
+            if plan.step_rule == "sign" and plan.norm == "L2":
+                return plan.step * scale / plan.eps
+            if plan.step_rule == "unit" and plan.norm == "Linf":
+                return plan.step / scale / plan.eps
+            return plan.step / plan.eps
+        with np.errstate(divide="ignore", invalid="ignore"):
+            length = plan.step * reading.slope * reading.alignment / drift
+        if plan.norm == "Linf":
+            length = length / np.sqrt(self.stats.dimension)
+        return np.clip(np.nan_to_num(length / plan.eps, nan=1e-300), 1e-300, 1e300)
+
+    def steps(
+        self,
+        displacement: np.ndarray,
+        drift: np.ndarray,
+        step: np.ndarray | float,
+        some: np.ndarray | slice = slice(None),
+        place: str = "lower",
+    ) -> np.ndarray:
+        """Steps to cover the way; ``drift`` is ``(..., T, n)``, stages of equal share.
+
+        An attack that diffuses is nearer to the boundary for it, on average: the way
+        is shortened by the measured share, as far as the walk has spread by then.
+        Reading "upper" leaves that out.
+        """
+        reachable = np.isfinite(displacement) & (displacement <= 1.0)
+        way = np.where(reachable, displacement, 1.0)
+        taken = self._staged(way, drift, step)
+        if place != "upper":
+            pace = np.broadcast_to(
+                step, np.broadcast_shapes(np.shape(step), drift.shape)
+            )
+            spread = self._spread(taken, pace.mean(-2))
+            taken = self._staged(
+                way * (1.0 - spread * self._shortening[some]), drift, step
+            )
+        return np.where(reachable, taken, _NEVER)
+
+    def _staged(
+        self, way: np.ndarray, drift: np.ndarray, step: np.ndarray | float
+    ) -> np.ndarray:
+        shares = np.concatenate([[0.0], np.cumsum(self.stats.stage_weights)])
+        shares = np.minimum(shares, 1.0)[:, None]
+        way = way[..., None, :]
+        taken = convergence.steps(
+            way * shares[1:], drift, step, self.stats.norm, start=way * shares[:-1]
+        )
+        return np.asarray(taken.sum(-2))
+
+    def _spread(self, steps: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """How far the walk has diffused, of how far it can: in the box to a variance
+        of a third a coordinate, in the ball to its surface."""
+        room = 3.0 if self.stats.norm == "Linf" else 1.0
+        with np.errstate(over="ignore"):
+            return np.minimum(1.0, step * np.sqrt(room * steps))
+
+    @property
+    def _shortening(self) -> np.ndarray:
+        """Share of the way that full diffusion saves, ``(n,)``."""
+        stats = self.stats
+        with np.errstate(invalid="ignore"):
+            left = stats.wander_length / stats.path_length
+        return 1.0 - np.clip(np.nan_to_num(left, nan=1.0), 0.0, 1.0)
+
+    # -- how far the attack has to go --------------------------------------------
+
+    def _displacement(self, base: float | np.ndarray | None) -> np.ndarray:
+        path = self.stats.path_length
+        known = not np.isnan(path).any()
+        if base is None:
+            if not known:
+                raise DomainError(
+                    "expected base_queries for a model without gradients, got None"
+                )
+            return path
+        counts = np.asarray(base, dtype=float)
+        if np.isnan(counts).any() or (counts <= 0).any():
+            raise DomainError(f"expected base_queries > 0, got {np.nanmin(counts):g}")
+        if counts.ndim and counts.shape != path.shape:
+            raise DomainError(
+                f"expected base_queries to be one number or {path.shape[0]}, one a "
+                f"probed image, got shape {counts.shape}"
+            )
+        if counts.ndim == 0 and known:
+            return self._scaled(path, float(counts))
+        return self._covered(np.broadcast_to(counts, path.shape))
+
+    def _noiseless(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine and step of the published attack without noise, over its way."""
+        reading = self.at_probe(self.reading(0.0), self.plan)
+        drift = query_ratio.cosine(
+            _NOISELESS, self.stats.dimension, self.plan.pairs, reading.alignment
+        )
+        step = self.step_share(reading, self.plan, drift)
+        with np.errstate(divide="ignore"):
+            mean = 1.0 / np.mean(1.0 / drift, 0)
+        return mean, np.broadcast_to(step, drift.shape).mean(0)
+
+    def _covered(self, counts: np.ndarray) -> np.ndarray:
+        """Displacement that the noiseless attack had covered when it succeeded."""
+        drift, step = self._noiseless()
+        steps = counts / (self.plan.queries_per_step + 1)
+        covered = convergence.displacement(
+            np.where(np.isfinite(steps), steps, 0.0), drift, step, self.stats.norm
+        )
+        spread = self._spread(np.where(np.isfinite(steps), steps, 0.0), step)
+        way = covered / np.maximum(1.0 - spread * self._shortening, 1e-3)
+        # One step further on, rounding up would count a step twice.
+        return np.where(np.isfinite(steps), np.minimum(way * (1 - 1e-9), 1.0), _NEVER)
+
+    def _scaled(self, path: np.ndarray, base: float) -> np.ndarray:
+        """The white-box path, scaled so that the median count is ``base``."""
+        reading = self.at_probe(self.reading(0.0), self.plan)
+
+        def median(scale: float) -> float:
+            queries = self._walk(reading, self.plan, np.minimum(path * scale, 1.0))
+            return float(np.median(np.where(np.isfinite(path), queries, _NEVER)))
+
+        finite = path[np.isfinite(path)]
+        if not finite.size or not np.isfinite(median(1e-9)):
+            self.notes.append("white-box descent breaks fewer than half of the images")
+            return path
+        low, high = 1e-9, 1.0 / finite.min()
+        for _ in range(60):
+            middle = np.sqrt(low * high)
+            low, high = (middle, high) if median(middle) <= base else (low, middle)
+        if median(low) < 0.9 * base:
+            self.notes.append(
+                f"base_queries {base:g} are more than steps of {self.plan.step:g} can "
+                f"spend inside the budget; {median(low):g} were used"
+            )
+        return np.where(np.isfinite(path), np.minimum(path * low, 1.0), _NEVER)

@@ -1,0 +1,56 @@
+"""The accuracy that noise costs, as a function of its size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from querytax.sites import Site
+from querytax.statistics import ModelStatistics
+from querytax.theory import accuracy as law
+
+__all__ = ["Price"]
+
+
+class Price:
+    """Accuracy lost at one site, interpolated from what was measured.
+
+    Raw noise on a known answer needs no sampling: there the loss is the exact
+    multi-class law over the measured answers.
+    """
+
+    def __init__(self, stats: ModelStatistics, site: str) -> None:
+        self.stats = stats
+        self.site = Site.parse(site)
+        self.measured = stats.site(site)
+        share, error = self.measured.accuracy()
+        loss = share[0] - share
+        # More noise cannot be trusted to cost less: flips that mend as many answers
+        # as they spoil are luck of this sample.
+        self.monotone = bool((np.diff(loss) >= -2 * error[1:] - 1e-12).all())
+        self._loss = np.maximum.accumulate(np.maximum(loss, 0.0))
+        self._error = np.maximum.accumulate(error)
+
+    def at(self, sigma: float) -> tuple[float, float, float]:
+        """Accuracy loss (lower, estimate, upper), two standard errors to a side."""
+        grid = self.measured.sigmas
+        error = 2.0 * float(np.interp(sigma, grid, self._error))
+        if self.site.kind == "output" and self.site.form == "raw" and sigma > 0:
+            on = self.stats.logits
+            if self.site.on == "probabilities":
+                on = self.stats.probabilities
+            loss = max(0.0, float(law.accuracy_loss(on, self.stats.labels, sigma)))
+        else:
+            loss = float(np.interp(sigma, grid, self._loss))
+        return max(0.0, loss - error), loss, min(1.0, loss + error)
+
+    def largest(self, allowed: float) -> float:
+        """Largest probed-range sigma whose loss stays within ``allowed``."""
+        low, high = 0.0, float(self.measured.sigmas[-1])
+        if self.at(high)[1] <= allowed:
+            return high
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            low, high = (
+                (middle, high) if self.at(middle)[1] <= allowed else (low, middle)
+            )
+        return low

@@ -1,0 +1,250 @@
+"""The file of a probe: exact there and back, and a clear line for every other file."""
+
+import dataclasses
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from querytax import statistics
+from querytax.expect import DomainError
+from querytax.statistics import ModelStatistics, SiteStatistics, atomic_write
+
+
+def site(seed, n_images=5, n_probed=3):
+    rng = np.random.default_rng(seed)
+    sigmas = np.array([0.0, 0.1, 0.3])
+    cube = (2, 3, 4, 2, 2, n_probed)
+    return SiteStatistics(
+        sigmas=sigmas,
+        signal=rng.random(cube) * 1e-300,
+        signal_error=rng.random(cube),
+        noise=rng.random(cube),
+        alignment=rng.random(cube),
+        flips=rng.random((3, n_images)),
+        correct=rng.random((3, n_images)),
+        loss_noise=rng.random((2, 3, n_images)),
+        gradient_norm=np.array([1.0, np.nan, 3.0, 0.0, 1e-310]),
+        n_draws=16,
+    )
+
+
+def model_statistics():
+    rng = np.random.default_rng(0)
+    return ModelStatistics(
+        sites={"output:probabilities:reflect": site(1), "a/b.weird name": site(2)},
+        betas=np.array([1e-4, 1e-3, 0.01, 0.1]),
+        probed=np.array([0, 2, 4]),
+        path_length=np.array([0.3, np.inf, np.nan]),
+        stages=np.array([0.25, 0.75]),
+        stage_weights=np.array([0.5, 0.5]),
+        logits=rng.normal(size=(5, 4)),
+        labels=np.array([0, 1, 2, 3, 0]),
+        gradient_norm=rng.random(5),
+        dimension=64,
+        eps=8 / 255,
+        norm="Linf",
+        targeted=False,
+        provenance={"seed": 2**63 - 1, "version": "0.1.0", "note": "größer"},
+    )
+
+
+@pytest.fixture
+def stats():
+    return model_statistics()
+
+
+@pytest.fixture
+def saved(stats, tmp_path):
+    path = tmp_path / "stats.npz"
+    stats.save(path)
+    return path
+
+
+def assert_same(left, right):
+    assert type(left) is type(right)
+    for field in dataclasses.fields(left):
+        a, b = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype
+            assert a.tobytes() == b.tobytes()
+            assert a.shape == b.shape
+        elif field.name == "sites":
+            assert list(a) == list(b)
+            for name in a:
+                assert_same(a[name], b[name])
+        else:
+            assert a == b
+            assert type(a) is type(b)
+
+
+def test_there_and_back_exactly(stats, saved):
+    again = ModelStatistics.load(saved)
+    assert_same(stats, again)
+    other = saved.with_name("other.npz")
+    again.save(str(other))
+    assert_same(stats, ModelStatistics.load(str(other)))
+    assert sorted(os.listdir(saved.parent)) == ["other.npz", "stats.npz"]
+
+
+def test_the_file_has_the_mode_that_open_gives(saved):
+    plain = saved.with_name("plain")
+    plain.write_text("")
+    assert stat.S_IMODE(saved.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def refused(path):
+    with pytest.raises(DomainError) as caught:
+        ModelStatistics.load(path)
+    assert "\n" not in str(caught.value)
+    assert repr(os.fspath(path)) in str(caught.value)
+    return str(caught.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_byte_is_seen_or_does_not_matter(data):
+    """A zip archive has a few bytes that nobody reads; every other one is guarded."""
+    stats, path = DAMAGE
+    raw = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    broken = path.with_name("broken.npz")
+    broken.write_bytes(raw)
+    try:
+        again = ModelStatistics.load(broken)
+    except DomainError as error:
+        assert "\n" not in str(error)
+    else:
+        assert_same(stats, again)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _damage(tmp_path_factory):
+    global DAMAGE
+    path = tmp_path_factory.mktemp("damage") / "stats.npz"
+    stats = model_statistics()
+    stats.save(path)
+    DAMAGE = stats, path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.9999])
+def test_a_truncated_file(saved, share):
+    raw = saved.read_bytes()
+    saved.write_bytes(raw[: int(len(raw) * share)])
+    assert "damaged or something else" in refused(saved)
+
+
+def test_files_that_are_not_ours(saved, tmp_path):
+    np.savez(tmp_path / "foreign.npz", x=np.arange(3))
+    np.savez(tmp_path / "text.npz", head=np.array("no json"))
+    np.savez(tmp_path / "list.npz", head=np.array("[1, 2]"))
+    np.savez(tmp_path / "format.npz", head=np.array('{"format": "other"}'))
+    np.save(tmp_path / "array.npy", np.arange(3))
+    np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object))
+    (tmp_path / "note.txt").write_text("hello")
+    for name in (
+        "foreign.npz text.npz list.npz format.npz array.npy pickle.npy note.txt".split()
+    ):
+        assert "damaged or something else" in refused(tmp_path / name)
+    assert "No such file" in refused(tmp_path / "absent.npz")
+    assert "readable" in refused(tmp_path)
+
+
+def rewritten(path, **changes):
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    head = {**json.loads(str(arrays["head"])), **changes}
+    head = {key: value for key, value in head.items() if value is not None}
+    arrays["head"] = np.array(json.dumps(head))
+    np.savez(path, **arrays)
+
+
+def test_another_schema_version(saved):
+    rewritten(saved, schema=99)
+    assert "expected schema version 1" in refused(saved)
+    rewritten(saved, schema=None)
+    assert "got None: probe the model again" in refused(saved)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sites": None}, {"sites": 3}, {"sites": {"a": {}}}, {"eps": None}]
+)
+def test_a_file_with_parts_missing(saved, change):
+    rewritten(saved, **change)
+    assert "whole statistics file" in refused(saved)
+
+
+@pytest.mark.parametrize("where", ["absent/stats.npz", "folder", "file/stats.npz"])
+def test_an_unwritable_path_leaves_nothing(stats, tmp_path, where):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(DomainError, match="expected a writable path, got") as caught:
+        stats.save(tmp_path / where)
+    assert str(tmp_path / where) in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert not os.listdir(tmp_path / "folder")
+
+
+def test_a_failure_while_writing_keeps_the_old_file(stats, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def half(stream, **_arrays):
+        stream.write(b"half of it")
+        raise RuntimeError("interrupted")
+
+    monkeypatch.setattr(statistics.np, "savez_compressed", half)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        stats.save(saved)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        stats.save(saved.with_name("new.npz"))
+    assert os.listdir(saved.parent) == ["stats.npz"]
+    assert saved.read_bytes() == before
+
+
+def test_a_full_disk_is_an_unwritable_path(tmp_path):
+    with (
+        pytest.raises(DomainError, match="No space left"),
+        atomic_write(tmp_path / "x") as stream,
+    ):
+        stream.write(b"some")
+        raise OSError(28, "No space left on device")
+    assert not os.listdir(tmp_path)
+
+
+def test_loading_needs_no_torch(saved):
+    code = (
+        "import sys; from querytax.statistics import ModelStatistics; "
+        f"ModelStatistics.load({str(saved)!r}); "
+        "heavy = {'torch', 'numba', 'sympy', 'matplotlib', 'scipy', 'sklearn'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_site_is_found_by_any_of_its_words(stats):
+    assert stats.site("output") is stats.sites["output:probabilities:reflect"]
+    with pytest.raises(DomainError, match="expected site to be one of 'output:prob"):
+        stats.site("input")
+
+
+def test_derived_numbers(stats):
+    np.testing.assert_allclose(stats.probabilities.sum(1), 1.0)
+    right = stats.logits.argmax(1) == stats.labels
+    assert stats.accuracy == right.mean()
+    assert ((stats.margins > 0) == right).all()
+    one = stats.sites["output:probabilities:reflect"]
+    share, error = one.accuracy()
+    np.testing.assert_allclose(share, one.correct.mean(1))
+    assert error[0] == 0.0
+    paired = one.correct[2] - one.correct[0]
+    assert error[2] == pytest.approx(paired.std() / 5**0.5)
