@@ -1,4 +1,4 @@
-"""Prove a recommendation: attack for real, and hold the counts against the prediction."""
+"""Prove a recommendation: attack for real and compare the counts."""
 
 from __future__ import annotations
 

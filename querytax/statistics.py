@@ -205,7 +205,7 @@ class ModelStatistics:
         """
         where = os.fspath(path)
         try:
-            with np.load(where, allow_pickle=False) as file:
+            with open(where, "rb") as stream, np.load(stream) as file:
                 arrays = {key: file[key] for key in file.files}
             head = json.loads(str(arrays.pop("head")))
             ours = head["format"] == _FORMAT

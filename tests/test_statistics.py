@@ -42,6 +42,7 @@ def model_statistics():
         betas=np.array([1e-4, 1e-3, 0.01, 0.1]),
         probed=np.array([0, 2, 4]),
         path_length=np.array([0.3, np.inf, np.nan]),
+        wander_length=np.array([0.9, np.inf, np.nan]),
         stages=np.array([0.25, 0.75]),
         stage_weights=np.array([0.5, 0.5]),
         logits=rng.normal(size=(5, 4)),

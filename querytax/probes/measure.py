@@ -301,8 +301,14 @@ class _Work:
         for start in range(0, len(x), block):
             part = slice(start, start + block)
             origin, goal, key = x[part], goals[part], keys[part]
-            budget = {"eps": self.eps, "norm": self.norm}
-            lost = {**budget, "seed": self.seed, "rows": key}
+            lost = functools.partial(
+                wander,
+                origin=origin,
+                eps=self.eps,
+                norm=self.norm,
+                seed=self.seed,
+                rows=key,
+            )
             on_path = origin[:, None]
             if self.gradient:
                 follow = functools.partial(
@@ -310,19 +316,20 @@ class _Work:
                     self.model,
                     origin,
                     goal,
-                    **budget,
+                    eps=self.eps,
+                    norm=self.norm,
                     stages=stages,
                     answered=self.answered,
                     targeted=self.targeted,
                     batch_size=self.batch_size,
                 )
-                anywhere = wander(on_path, origin, **lost)[:, 0]
+                anywhere = lost(on_path)[:, 0]
                 path, detour = follow(), follow(start=anywhere)
                 on_path = path.points
                 length = torch.stack((path.length, detour.length))
             else:
                 length = torch.full((2, len(origin)), torch.nan, dtype=torch.float64)
-            astray = wander(on_path, origin, **lost)
+            astray = lost(on_path)
             lengths.append(length.cpu().numpy())
             both = torch.stack((on_path, astray), 1)
             n, places = len(origin), 2 * count

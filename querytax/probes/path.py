@@ -82,8 +82,8 @@ def boundary_path(
     """Follow the clean gradient in fixed steps until the decision changes.
 
     The way begins at ``start``, a point of the budget around the images ``x``; at the
-    images themselves without it. The margin's gradient is used: the cross-entropy of a confident model vanishes in
-    single precision.
+    images themselves without it. The margin's gradient is used: the cross-entropy of a
+    confident model vanishes in single precision.
     """
     n, ones = len(x), (1,) * (x.ndim - 1)
     at = x if start is None else start

@@ -9,7 +9,7 @@ import numpy as np
 
 from querytax import expect
 from querytax.plans import LOSSES, NESPlan
-from querytax.recommend.prediction import Predictor
+from querytax.recommend.prediction import PLACES, Predictor
 from querytax.theory import query_ratio
 
 __all__ = ["ATTACKERS", "Attacker"]
@@ -44,11 +44,19 @@ class Attacker:
     def __post_init__(self) -> None:
         expect.one_of(ATTACKERS, attacker=self.name)
 
-    def plan(self, sigma: float) -> NESPlan:
-        """What he does against noise of this size."""
+    def plan(self, sigma: float, place: str = "lower") -> NESPlan:
+        """What he does against noise of this size, as read at ``place``."""
         if self.name == "published":
             return self.predictor.plan
-        return self._search(sigma)
+        return self._search(sigma, place)
+
+    def predicted(self, sigma: float) -> tuple[float, float, float]:
+        """Queries (lower, estimate, upper) of his best answer under each reading."""
+        low, middle, high = (
+            self.level(self.predictor.queries(self.plan(sigma, place), sigma, place))
+            for place in PLACES
+        )
+        return low, middle, high
 
     def level(self, queries: np.ndarray) -> float:
         """The count that the protected share of the images reaches."""
@@ -66,18 +74,20 @@ class Attacker:
             return share
         return min(share, *((c >= target).mean() for _, c in self._answers(sigma)))
 
-    def _search(self, sigma: float) -> NESPlan:
+    def _search(self, sigma: float, place: str) -> NESPlan:
         p = self.predictor
         best, least = p.plan, np.inf
-        for plan, counts in self._answers(sigma):
+        for plan, counts in self._answers(sigma, place):
             level = self.level(counts)
             if level < least:
                 best, least = plan, level
-        if least < self.level(p.queries(p.plan, sigma)):
+        if least < self.level(p.queries(p.plan, sigma, place)):
             return best
         return p.plan.replace(name="best")
 
-    def _answers(self, sigma: float) -> Iterator[tuple[NESPlan, np.ndarray]]:
+    def _answers(
+        self, sigma: float, place: str = "lower"
+    ) -> Iterator[tuple[NESPlan, np.ndarray]]:
         """Plans worth trying against this noise, and the queries an image of each."""
         p = self.predictor
         stats = p.stats
@@ -85,7 +95,7 @@ class Attacker:
         some = np.unique(
             np.linspace(0, len(p.displacement) - 1, _SEARCH_IMAGES).astype(int)
         )
-        reading = p.reading(sigma)
+        reading = p.reading(sigma, place)
         snr, alignment = reading.snr[..., some], reading.alignment[..., some]
         way = p.displacement[some]
         # For few pairs the cosine orders the probes as one pair's does.
@@ -101,7 +111,7 @@ class Attacker:
                 drift = query_ratio.cosine(
                     snr[loss, beta], stats.dimension, pairs, alignment[loss, beta]
                 )
-                steps = p.steps(way, drift, _STEPS[:, None, None], some)
+                steps = p.steps(way, drift, _STEPS[:, None, None], some, place)
                 counts = np.ceil(steps) * (2 * pairs + 1)
                 for share, queries in zip(_STEPS, counts, strict=True):
                     yield (

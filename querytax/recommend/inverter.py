@@ -12,7 +12,7 @@ from querytax import expect
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
 from querytax.recommend.attackers import ATTACKERS, Attacker
-from querytax.recommend.prediction import PLACES, Predictor, published_plan
+from querytax.recommend.prediction import Predictor, published_plan
 from querytax.recommend.price import Price
 from querytax.recommend.recommendation import Frontier, Recommendation, count, percent
 from querytax.sites import Site
@@ -228,10 +228,6 @@ class _Search:
     ) -> Recommendation:
         plan, queries = self.at(sigma)
         protected = self.attacker.protected(sigma, self.target)
-        predicted = tuple(
-            self.attacker.level(self.predictor.queries(plan, sigma, place))
-            for place in PLACES
-        )
         base = float(np.median(self.predictor.base))
         return Recommendation(
             status=status,
@@ -244,7 +240,7 @@ class _Search:
             protect=self.protect,
             fraction_protected=protected,
             fraction_interval=_wilson(protected, len(queries)),
-            predicted_queries=(predicted[0], predicted[1], predicted[2]),
+            predicted_queries=self.attacker.predicted(sigma),
             accuracy_loss=self.price.at(sigma),
             clean_accuracy=self.stats.accuracy,
             max_accuracy_loss=self.allowed,
@@ -265,18 +261,9 @@ class _Search:
 
     def _frontier(self) -> Frontier:
         sigmas = sorted(self._seen)
-        rows = []
-        for sigma in sigmas:
-            plan = self._seen[sigma][0]
-            rows.append(
-                tuple(
-                    self.attacker.level(self.predictor.queries(plan, sigma, place))
-                    for place in PLACES
-                )
-            )
         return Frontier(
             sigmas=tuple(sigmas),
-            queries=tuple((r[0], r[1], r[2]) for r in rows),
+            queries=tuple(self.attacker.predicted(s) for s in sigmas),
             accuracy_loss=tuple(self.price.at(s)[1] for s in sigmas),
             plans=tuple(self._seen[s][0] for s in sigmas),
         )

@@ -135,7 +135,7 @@ class Recommendation:
         loss = self.accuracy_loss
         who = {
             "published": "an attacker who keeps the published settings",
-            "best": "an attacker who knows the defence and answers it",
+            "best": "an attacker who knows the defence and answers",
         }[self.attacker]
         noise = f"Gaussian noise of standard deviation {self.sigma:.4g} at {self.site}"
         need = (
@@ -171,8 +171,9 @@ class Recommendation:
             f"{percent(self.fraction_interval[1])}, the images being a sample). "
             f"Without noise the median is {count(self.base_queries)} queries.",
             f"Price: {percent(loss[1])} of accuracy (between {percent(loss[0])} and "
-            f"{percent(loss[2])}, two standard errors) of {percent(self.clean_accuracy)}"
-            f"; {percent(self.max_accuracy_loss)} were allowed.",
+            f"{percent(loss[2])}, two standard errors) of "
+            f"{percent(self.clean_accuracy)}; {percent(self.max_accuracy_loss)} were "
+            "allowed.",
             "Assumed: fresh independent noise for every query; one plan for all "
             "images; steps of fixed length; signal, noise and curvature as measured on "
             "the way to the boundary. An attack of another kind, or one that has a "
@@ -191,9 +192,8 @@ class Recommendation:
     @classmethod
     def from_json(cls, data: dict[str, Any] | str) -> Recommendation:
         """What :meth:`to_json` wrote, from the mapping or its text."""
-        if isinstance(data, str):
-            data = json.loads(data)
-        values = _revived(dict(data))
+        plain = json.loads(data) if isinstance(data, str) else data
+        values = _revived(dict(plain))
         frontier = dict(values["frontier"])
         frontier["plans"] = tuple(NESPlan(**p) for p in frontier["plans"])
         return cls(

@@ -182,12 +182,13 @@ def steps(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         free = _free(c, a, norm)
         flown = np.minimum(end, free) - np.minimum(begin, free)
-        start_, end_ = np.maximum(begin, free), np.maximum(end, free)
-        relaxed = np.log1p((end_ - start_) * top / (1.0 + start_ * top)) - np.log1p(
-            -(end_ - start_) / (top - start_)
-        )
+        since = np.maximum(begin, free)
+        way = np.maximum(end, free) - since
+        # Where the walk is free as far as the plateau, rounded, there is no way left.
+        share = np.where(way > 0.0, way / (top - since), 0.0)
+        relaxed = np.log1p(way * top / (1.0 + since * top)) - np.log1p(-share)
         # a c (L + 1/L), divided by one factor at a time: their product underflows.
-        taken = flown / a / c + relaxed / a / (c * top + quotient)
+        taken = flown / c / a + relaxed / a / (c * top + quotient)
     return np.where(end == begin, 0.0, np.where(end < top, taken, np.inf))[()]
 
 
