@@ -104,6 +104,9 @@ def one_of(options: Iterable[str], **named: T) -> T:
     if value not in words:
         near = difflib.get_close_matches(str(value), words, n=3)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        if hint and len(words) > 8:
+            raise DomainError(f"expected {name} to be a known one, got {value!r}{hint}")
         listed = ", ".join(repr(word) for word in words[:12])
+        listed += f" and {len(words) - 12} more" if len(words) > 12 else ""
         raise DomainError(f"expected {name} to be one of {listed}, got {value!r}{hint}")
     return value

@@ -59,7 +59,7 @@ class QueryCount:
         expect.probability(q=q)
         expect.probability(confidence=confidence)
         if not self.success.any():
-            return float(self.queries.min(initial=0)), math.inf
+            return float(self.queries.min()) if self.queries.size else 0.0, math.inf
         survival = self._fit().sf
         # Log-log intervals are undefined where nobody or everybody has fallen, and
         # scipy says so with a warning. Such a point bounds the quantile from below
@@ -135,7 +135,7 @@ class AttackResult:
             "total_queries": self.total_queries,
             **{
                 name: {
-                    "success_rate": count.rate(),
+                    "success_rate": _finite(count.rate()),
                     "n_censored": int((~count.success).sum()),
                     "median_queries": _finite(count.quantile()),
                     "median_interval_95": [_finite(v) for v in count.interval()],
@@ -149,5 +149,5 @@ class AttackResult:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no infinity: a quantile never reached is null."""
+    """JSON has no infinity and no NaN: a quantile never reached is null."""
     return value if math.isfinite(value) else None

@@ -45,13 +45,15 @@ class CrossEntropyUnderNoise:
     def change(self, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
         """Mean loss at probability ``plus`` less that at ``minus``."""
         apart = plus - minus
-        # Where two probabilities agree to many digits the difference of two
-        # interpolated values would be rounding; the slope between them is not.
-        far = np.abs(apart) > 1e-3 * np.minimum(self._sigma, np.minimum(plus, minus))
+        # The slope varies over sigma, or over the probability where that is larger.
+        # On less, the difference of two means would be rounding; the integral of the
+        # slope, by Simpson's rule, is not.
+        far = np.abs(apart) > 0.1 * self._sigma
+        slope = (
+            self._slope(plus) + 4.0 * self._slope(0.5 * (plus + minus))
+        ) + self._slope(minus)
         return np.where(
-            far,
-            self._mean(plus) - self._mean(minus),
-            self._slope(0.5 * (plus + minus)) * apart,
+            far, self._mean(plus) - self._mean(minus), slope / 6.0 * apart
         )
 
     def variance(self, probability: np.ndarray) -> np.ndarray:

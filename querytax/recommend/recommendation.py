@@ -144,7 +144,9 @@ class Recommendation:
         )
         match self.status:
             case "FEASIBLE":
-                head = f"{noise} is enough: against {who} it takes {need}."
+                head = (
+                    f"{noise} is enough: against {who} it takes {need}.{self._taxed()}"
+                )
             case "NO_NOISE_NEEDED":
                 head = f"No noise is needed: against {who} it takes {need} already."
             case "INFEASIBLE":
@@ -152,6 +154,7 @@ class Recommendation:
                     f"No noise at {self.site} is enough. The most that the accuracy "
                     f"allows is {self.sigma:.4g}; against {who} it then takes {need}, "
                     f"where the target is {count(self.target_queries)}."
+                    f"{self._taxed()}"
                 )
             case "UNRESOLVED":
                 head = (
@@ -183,6 +186,12 @@ class Recommendation:
             said.insert(1, self.advice + ".")
         said += [f"Note: {note}." for note in self.notes]
         return textwrap.fill(" ".join(said), 79)
+
+    def _taxed(self) -> str:
+        """The tax in words, where there is one to state."""
+        if not math.isfinite(self.tax):
+            return ""
+        return f" That is {self.tax:.3g} times the same attacker's cost without noise."
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; infinities become the word ``"inf"``."""

@@ -1,0 +1,476 @@
+"""The command line: one command, thin. Every room is imported when it is used."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from querytax import __version__
+from querytax.expect import DomainError
+
+__all__ = ["main"]
+
+# Threads of torch that wait should sleep: spinning, two programs on a machine slow
+# each other down a hundredfold. Read when torch is imported, later.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_USAGE, _INTERRUPTED = 2, 130
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Bad input is one line on stderr and exit code 2; a warning is one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: click.echo(
+            f"warning: {message}", err=True
+        )
+        try:
+            yield
+        except DomainError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(_USAGE)
+        except KeyboardInterrupt:
+            click.echo("interrupted; nothing was written", err=True)
+            sys.exit(_INTERRUPTED)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with _one_line_errors():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """How much does noise tax an attacker's queries, and what does it cost?
+
+    \b
+    querytax recommend --demo          the whole job on an embedded model
+    querytax probe MODEL --data D      measure your own model
+    querytax recommend STATS           sigma for a target query count
+    querytax attack MODEL --data D     count an attack's queries for real
+    querytax laws, show, eval          the formulas, from the shell
+
+    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
+    5 out of the law's regime.
+    """
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Share(click.ParamType):
+    """A share: 0.01 or 1%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"expected a share such as 0.01 or 1%, got {value!r}", param, ctx)
+
+
+_plan_options = [
+    click.option("--eps", type=float, help="Radius of the budget, pixels in [0, 1]."),
+    click.option("--norm", type=click.Choice(["Linf", "L2"]), help="Its norm."),
+    click.option("--probe", "probe_size", type=float, help="Probe size (beta)."),
+    click.option("--pairs", type=int, help="Antithetic pairs a step."),
+    click.option("--step", type=float, help="Step length, in the units of eps."),
+    click.option(
+        "--step-rule", type=click.Choice(["sign", "unit", "plain"]), help="Step rule."
+    ),
+    click.option(
+        "--loss", type=click.Choice(["ce", "margin"]), help="Attacker's loss."
+    ),
+]
+
+
+def _with_plan(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_plan_options):
+        command = option(command)
+    return command
+
+
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    """The plan's options that were given, under the plan's names."""
+    names = {
+        "eps": "eps",
+        "norm": "norm",
+        "probe_size": "probe",
+        "pairs": "pairs",
+        "step": "step",
+        "step_rule": "step_rule",
+        "loss": "loss",
+    }
+    return {
+        names[key]: value
+        for key, value in given.items()
+        if key in names and value is not None
+    }
+
+
+# -- the main job ----------------------------------------------------------------
+
+
+@main.command()
+@click.argument("stats", required=False, type=click.Path())
+@click.option("--demo", is_flag=True, help="Embedded digits and network; proves it.")
+@click.option("--target-queries", type=float, help="Queries an attack shall need.")
+@click.option("--base-queries", type=float, help="Median queries without noise.")
+@click.option(
+    "--max-accuracy-loss",
+    type=_Share(),
+    default=0.01,
+    show_default=True,
+    help="Accuracy that may be lost: 0.01 or 1%.",
+)
+@click.option("--site", default="output", show_default=True, help="Where the noise is.")
+@click.option(
+    "--protect",
+    type=_Share(),
+    help="Share of images that must reach the target [default: 0.9; demo: 0.5].",
+)
+@click.option(
+    "--attacker",
+    type=click.Choice(["best", "published"]),
+    help="One attacker only; the exit code then follows its status.",
+)
+@click.option("-o", "--out", type=click.Path(), help="Frontier figure (.png, .svg).")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_with_plan
+@_json_option
+def recommend(
+    stats: str | None,
+    demo: bool,
+    target_queries: float | None,
+    base_queries: float | None,
+    max_accuracy_loss: float,
+    site: str,
+    protect: float | None,
+    attacker: str | None,
+    out: str | None,
+    seed: int,
+    as_json: bool,
+    **plan: Any,
+) -> None:
+    """Recommend sigma at a SITE for a target query count.
+
+    STATS is a file of `querytax probe`. With --demo the whole job runs on a network
+    trained on the spot, and real attacks hold the prediction to account.
+    """
+    if demo == bool(stats):
+        raise click.UsageError("expected either a STATS file or --demo")
+    from querytax.report import demo_job, print_job, statistics_job
+
+    common: dict[str, Any] = {
+        "base_queries": base_queries,
+        "max_accuracy_loss": max_accuracy_loss,
+        "site": site,
+        "attackers": [attacker] if attacker else None,
+    }
+    if demo:
+        job = demo_job(
+            target_queries=3000.0 if target_queries is None else target_queries,
+            protect=0.5 if protect is None else protect,
+            changes=_changes(plan),
+            rng=seed,
+            out="frontier.png" if out is None else out,
+            verbose=not as_json,
+            **common,
+        )
+    else:
+        if target_queries is None:
+            raise click.UsageError("expected --target-queries with a STATS file")
+        job = statistics_job(
+            str(stats),
+            target_queries=target_queries,
+            protect=0.9 if protect is None else protect,
+            changes=_changes(plan),
+            out=out,
+            **common,
+        )
+    if as_json:
+        click.echo(json.dumps(job.to_json(), indent=2))
+    else:
+        print_job(job)
+    if attacker or (stats and len(job.recommendations) == 1):
+        sys.exit(job.recommendations[0].exit_code)
+
+
+# -- measuring -------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("model")
+@click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
+@click.option("-o", "--out", required=True, type=click.Path(), help="Statistics file.")
+@click.option("--site", "sites", multiple=True, default=["output"], show_default=True)
+@click.option("--eps", type=float, default=8 / 255, show_default="8/255")
+@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
+@click.option("--images", "n_probe", type=int, default=64, show_default=True)
+@click.option("--directions", "n_directions", type=int, default=16, show_default=True)
+@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_json_option
+def probe(
+    model: str,
+    data: str,
+    out: str,
+    sites: tuple[str, ...],
+    eps: float,
+    norm: str,
+    n_probe: int,
+    n_directions: int,
+    batch_size: int,
+    device: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure MODEL, written package.module:function, a function that returns it.
+
+    The data file holds images x, (N, C, H, W) floats in [0, 1] or (N, H, W, C) bytes,
+    and labels y. A SITE is input, output, output:logits or the name of a layer.
+    """
+    from querytax.loading import load_data, load_model, writable
+    from querytax.probes import probe as measure
+
+    writable(out)
+    network = load_model(model, device)
+    x, y = load_data(data, device)
+    stats = measure(
+        network,
+        x,
+        y,
+        sites=list(sites),
+        eps=eps,
+        norm=norm,
+        n_probe=n_probe,
+        n_directions=n_directions,
+        batch_size=batch_size,
+        rng=seed,
+        verbose=not as_json,
+    )
+    stats.save(out)
+    summary = {
+        "file": out,
+        "images": len(y),
+        "probed": len(stats.probed),
+        "accuracy": stats.accuracy,
+        "sites": list(stats.sites),
+        "dimension": stats.dimension,
+    }
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    click.echo(
+        f"{out}: {len(y)} images, accuracy {100 * stats.accuracy:.2f} %, "
+        f"{len(stats.probed)} probed at {', '.join(stats.sites)}"
+    )
+
+
+@main.command()
+@click.argument("model")
+@click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
+@click.option("--site", default="output", show_default=True, help="Where the noise is.")
+@click.option("--sigma", type=float, default=0.0, show_default=True)
+@click.option("--images", type=int, default=64, show_default=True)
+@click.option("--queries", "budget", type=int, default=10_000, show_default=True)
+@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_with_plan
+@_json_option
+def attack(
+    model: str,
+    data: str,
+    site: str,
+    sigma: float,
+    images: int,
+    budget: int,
+    batch_size: int,
+    device: str,
+    seed: int,
+    as_json: bool,
+    **plan: Any,
+) -> None:
+    """Run NES on MODEL behind noise and count every query.
+
+    MODEL is written package.module:function, a function that returns the model.
+    """
+    from querytax.attacks import nes
+    from querytax.defenses import defend
+    from querytax.loading import load_data, load_model
+    from querytax.plans import NESPlan
+    from querytax.report import print_attack
+
+    network = load_model(model, device)
+    x, y = load_data(data, device)
+    chosen = NESPlan(**{"eps": 8 / 255, **_changes(plan)})
+    result = nes(
+        defend(network, site, sigma, rng=seed),
+        x[:images],
+        y[:images],
+        chosen,
+        budget=budget,
+        batch_size=batch_size,
+        rng=seed,
+        verbose=not as_json,
+    )
+    if as_json:
+        facts = {"site": site, "sigma": sigma, **result.to_json()}
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        print_attack(result, site, sigma)
+
+
+# -- formulas --------------------------------------------------------------------
+
+
+def _all_laws() -> tuple[Any, ...]:
+    from querytax.theory.law import laws
+    from querytax.validation.printed import printed_laws
+
+    return (*laws(), *printed_laws())
+
+
+@main.command()
+@_json_option
+def laws(as_json: bool) -> None:
+    """List every law by topic."""
+    entries = _all_laws()
+    if as_json:
+        rows = [
+            {"name": e.name, "formula": e.formula, "regime": e.regime} for e in entries
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    topic = ""
+    for entry in entries:
+        if entry.topic != topic:
+            note = (
+                "  (as a paper prints it, not true)" if entry.topic == "printed" else ""
+            )
+            click.echo(("\n" if topic else "") + entry.topic + note)
+            topic = entry.topic
+        first = (entry.function.__doc__ or "").strip().splitlines()[0]
+        first = first.replace(":func:", "").replace("`", "")
+        summary = textwrap.shorten(first, 49, placeholder=" ...")
+        click.echo(f"  {entry.name.split('.')[1]:<28}{summary}")
+    click.echo("\nquerytax show TOPIC.NAME for formula, symbols, regime and source")
+
+
+@main.command()
+@click.argument("name")
+@_json_option
+def show(name: str, as_json: bool) -> None:
+    """Print a law: formula, symbols with units, regime, source, LaTeX."""
+    from querytax.theory.law import find
+
+    entry = find(name, _all_laws())
+    if as_json:
+        fields = ("name", "formula", "latex", "regime", "source")
+        click.echo(
+            json.dumps(
+                {
+                    **{f: getattr(entry, f) for f in fields},
+                    "symbols": dict(entry.symbols),
+                },
+                indent=2,
+            )
+        )
+        return
+    from querytax.report import print_law
+
+    print_law(entry)
+
+
+@main.command("eval")
+@click.argument("name")
+@click.argument("values", nargs=-1)
+@_json_option
+def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
+    """Evaluate a law, true or as printed.
+
+    \b
+    querytax eval query_ratio.best_step snr=1e-7,1 dimension=3072 pairs=10
+
+    A value is a number, a comma-separated list, a JSON array, or a word.
+    """
+    import inspect
+
+    import numpy as np
+
+    from querytax import expect
+    from querytax.theory.law import RegimeWarning, find
+
+    entry = find(name, _all_laws())
+    parameters = inspect.signature(entry.function).parameters
+    arguments = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise DomainError(f"expected name=value, got {text!r}")
+        expect.one_of(parameters, parameter=key)
+        arguments[key] = _value(value)
+    missing = [
+        p.name
+        for p in parameters.values()
+        if p.default is p.empty and p.name not in arguments
+    ]
+    if missing:
+        raise DomainError(
+            f"expected {', '.join(missing)} for {entry.name}, got nothing"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RegimeWarning)
+        result = entry.function(**arguments)
+    for warning in caught:
+        click.echo(f"warning: {warning.message}", err=True)
+    parts = result if isinstance(result, tuple) else (result,)
+    plain = [_jsonable(np.asarray(part).tolist()) for part in parts]
+    answer = plain if isinstance(result, tuple) else plain[0]
+    if as_json:
+        click.echo(json.dumps({"name": entry.name, "value": answer}))
+    else:
+        for part in parts:
+            click.echo(" ".join(f"{v:.17g}" for v in np.ravel(part)))
+    if any(issubclass(w.category, RegimeWarning) for w in caught):
+        sys.exit(5)
+
+
+def _value(text: str) -> Any:
+    """A number, a list of numbers, or the word itself."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        if text.startswith("["):
+            return json.loads(text)
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return text
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON knows no infinity and no NaN: words for them."""
+    if isinstance(value, list):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,101 @@
+"""Models and data named on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import zipfile
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from querytax.expect import DomainError
+from querytax.statistics import atomic_write
+
+__all__ = ["load_data", "load_model", "writable"]
+
+
+def load_model(name: str, device: str = "cpu") -> Any:
+    """The model that ``package.module:function`` returns, or that it is.
+
+    Raises
+    ------
+    DomainError
+        If the name cannot be imported or called, or the device is not there.
+    """
+    module, colon, attribute = name.partition(":")
+    if not colon or not module or not attribute:
+        raise DomainError(f"expected model as package.module:function, got {name!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DomainError(
+            f"expected model to be importable, got {name!r}: {error}"
+        ) from None
+    model = found if isinstance(found, nn.Module) else found()
+    if not callable(model):
+        raise DomainError(f"expected {name!r} to return a model, got {model!r}")
+    return model.to(_device(device)) if isinstance(model, nn.Module) else model
+
+
+def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Images and labels from an ``.npz`` with arrays ``x`` and ``y``.
+
+    Raises
+    ------
+    DomainError
+        If the file cannot be read or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = set(file.files)
+            if not {"x", "y"} <= names:
+                raise DomainError(
+                    f"expected arrays x and y in {path!r}, got {', '.join(names)}"
+                )
+            x, y = file["x"], file["y"]
+    except DomainError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "not an .npz of plain arrays"
+        raise DomainError(
+            f"expected data to be a readable .npz, got {path!r}: {reason}"
+        ) from None
+    if x.dtype == np.uint8:
+        # Bytes come as people store them, channels last.
+        x = np.moveaxis(x, -1, 1) if x.ndim == 4 else x
+        x = x.astype(np.float32) / 255.0
+    images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    where = _device(device)
+    return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)
+
+
+def writable(path: str) -> None:
+    """Fail before the work, not after it, where nothing can be written.
+
+    Raises
+    ------
+    DomainError
+        If the folder is missing or read-only.
+    """
+    probe = f"{path}.writable"
+    with atomic_write(probe):
+        pass
+    os.unlink(probe)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DomainError(
+            f"expected device to be available, got {name!r}: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    return device

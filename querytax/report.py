@@ -1,0 +1,283 @@
+"""What a person reads: the main job's result, an attack, a law. Tables by rich."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from querytax.plans import NESPlan
+from querytax.recommend import Recommendation, recommend_sigma
+from querytax.recommend.attackers import ATTACKERS
+from querytax.recommend.prediction import Predictor, published_plan
+from querytax.recommend.recommendation import count, percent
+from querytax.statistics import ModelStatistics
+
+__all__ = [
+    "Job",
+    "demo_job",
+    "print_attack",
+    "print_job",
+    "print_law",
+    "statistics_job",
+]
+
+_WIDTH = 79
+
+
+@dataclass
+class Job:
+    """Recommendations, and the trials that were held against them."""
+
+    recommendations: list[Recommendation]
+    trials: list[Any] = field(default_factory=list)
+    figure: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "recommendations": [r.to_json() for r in self.recommendations],
+            "trials": [t.to_json() for t in self.trials],
+            "figure": self.figure,
+            **self.facts,
+        }
+
+
+def statistics_job(
+    path: str,
+    *,
+    attackers: list[str] | None,
+    changes: dict[str, Any],
+    out: str | None,
+    **question: Any,
+) -> Job:
+    """Answer from a saved file; no torch is loaded unless a figure is asked for."""
+    stats = ModelStatistics.load(path)
+    plan = published_plan(stats, **changes)
+    job = Job(
+        [
+            recommend_sigma(stats, attacker=name, plan=plan, **question)
+            for name in attackers or ["best"]
+        ]
+    )
+    if out:
+        from querytax.figures import frontier_figure
+
+        frontier_figure(job.recommendations, path=out)
+        job.figure = out
+    return job
+
+
+def demo_job(
+    *,
+    attackers: list[str] | None,
+    changes: dict[str, Any],
+    out: str,
+    rng: int,
+    verbose: bool,
+    base_queries: float | None,
+    **question: Any,
+) -> Job:
+    """Train, measure, recommend, prove, draw: the whole line on the embedded digits."""
+    from querytax import demo
+    from querytax.attacks import nes
+    from querytax.figures import frontier_figure
+    from querytax.loading import writable
+    from querytax.probes import probe
+    from querytax.proof import prove
+
+    writable(out)
+    say = _Steps(verbose)
+    plan: NESPlan = demo.PLAN.replace(**changes)
+    say("loading the digits and the demo network (trained on first use)")
+    model, split = demo.load_model(), demo.digits()
+    x, y = split.probe
+    say("probing 300 images, 64 of them along the way to the boundary")
+    stats = probe(
+        model,
+        x,
+        y,
+        sites=[question["site"]],
+        eps=plan.eps,
+        norm=plan.norm,
+        rng=rng,
+        verbose=verbose,
+    )
+    base: Any = base_queries
+    budget = int(
+        min(max(5 * plan.queries_per_step, 1.5 * question["target_queries"]), 6000)
+    )
+    if base is None:
+        say("counting the published attack's queries without noise")
+        found = nes(
+            model,
+            x[stats.probed],
+            y[stats.probed],
+            plan,
+            budget=budget,
+            rng=rng,
+            verbose=verbose,
+        ).clean
+        base = np.where(found.success, found.queries, np.inf)
+    recommendations = [
+        recommend_sigma(stats, attacker=name, plan=plan, base_queries=base, **question)
+        for name in attackers or ATTACKERS
+    ]
+    held_x, held_y = (part[:60] for part in split.held_out)
+    trials = []
+    if all(r.status != "OUT_OF_REGIME" for r in recommendations):
+        say(f"attacking 60 held-out images, {budget} queries each")
+        predictor = Predictor(stats, question["site"], plan, base)
+        trials = prove(
+            model,
+            held_x,
+            held_y,
+            stats,
+            recommendations,
+            predictor,
+            budget=budget,
+            rng=rng + 1,
+            verbose=verbose,
+        )
+    frontier_figure(recommendations, trials, path=out)
+    accuracy = _accuracy(model, split)
+    return Job(recommendations, trials, out, {"test_accuracy": accuracy})
+
+
+def _accuracy(model: Any, split: Any) -> float:
+    import torch
+
+    with torch.no_grad():
+        right = [
+            (model(x).argmax(1) == y).double() for x, y in (split.probe, split.held_out)
+        ]
+    return float(torch.cat(right).mean())
+
+
+class _Steps:
+    """What is being done, on stderr, so that stdout stays the result's."""
+
+    def __init__(self, verbose: bool) -> None:
+        self.verbose = verbose and sys.stderr.isatty()
+
+    def __call__(self, what: str) -> None:
+        if self.verbose:
+            print(f"... {what}", file=sys.stderr)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=min(_WIDTH, Console().width), highlight=False)
+
+
+def _table(**options: Any) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), **options)
+
+
+def print_job(job: Job) -> None:
+    """Statements, then predictions beside measurements."""
+    console = _console()
+    if "test_accuracy" in job.facts:
+        console.print(
+            f"Demo: a small CNN on UCI digits, test accuracy "
+            f"{percent(job.facts['test_accuracy'])} (600 images)."
+        )
+    for rec in job.recommendations:
+        console.print(f"\n[bold]{rec.status}[/] against the {rec.attacker} attacker\n")
+        console.print(rec.statement(), soft_wrap=True)
+    if job.trials:
+        first = job.trials[0]
+        console.print(
+            f"\n[bold]Proof[/]: NES on {first.n_images} held-out images, queries that "
+            f"break {percent(first.quantile)} of them\n(predicted: lower-upper; "
+            f"measured: Kaplan-Meier; {count(first.budget)} queries an image)"
+        )
+        table = _table()
+        for name in ("sigma", "attacker", "probe", "predicted", "measured", "95 %"):
+            table.add_column(name, justify="left" if name == "attacker" else "right")
+        table.add_column("broken", justify="right")
+        table.add_column("agrees")
+        for t in job.trials:
+            table.add_row(
+                f"{t.sigma:.3g}",
+                t.attacker,
+                f"{t.plan.probe:g}",
+                _range(t.predicted[0], t.predicted[2]),
+                _short(t.measured, t.budget),
+                _range(*t.interval, t.budget),
+                percent(t.success_rate),
+                "yes" if t.agrees else "NO",
+            )
+        console.print(table)
+    if job.figure:
+        console.print(
+            f"Figure: {job.figure}, its data beside it as .csv", soft_wrap=True
+        )
+
+
+def _short(value: float, budget: float | None = None) -> str:
+    """A count in a table; beyond the budget it is only known to be more."""
+    if math.isinf(value):
+        return f">{budget:,.0f}" if budget else "inf"
+    return f"{value:,.0f}"
+
+
+def _range(low: float, high: float, budget: float | None = None) -> str:
+    if math.isinf(low):
+        return _short(low, budget) if budget else "stalls"
+    return f"{_short(low)}-{_short(high)}"
+
+
+def print_attack(result: Any, site: str, sigma: float) -> None:
+    """One attack's counts."""
+    console = _console()
+    console.print(result.plan.describe(), soft_wrap=True)
+    console.print(
+        f"{int(result.attacked.sum())} images, noise {sigma:g} at {site}, "
+        f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
+    )
+    table = _table()
+    for name in ("success", "rate", "median queries", "95 % interval", "censored"):
+        table.add_column(name, justify="left" if name == "success" else "right")
+    for name, found in (
+        ("by 9 fresh noisy votes", result.confirmed),
+        ("without the noise", result.clean),
+    ):
+        low, high = found.interval()
+        table.add_row(
+            name,
+            percent(found.rate()),
+            _short(found.quantile(), result.budget),
+            _range(low, high, result.budget),
+            str(int((~found.success).sum())),
+        )
+    console.print(table)
+
+
+def print_law(entry: Any) -> None:
+    """A law in plain text."""
+    print(f"{entry.name}\n\n  {entry.formula}\n")
+    for name, meaning in entry.symbols.items():
+        print(
+            textwrap.fill(
+                f"{name}: {meaning}",
+                _WIDTH,
+                initial_indent="  ",
+                subsequent_indent="      ",
+            )
+        )
+    for title, text in (
+        ("Regime", entry.regime),
+        ("Source", entry.source),
+        ("LaTeX", entry.latex),
+    ):
+        print("\n" + textwrap.fill(f"{title}: {text}", _WIDTH, break_long_words=False))
