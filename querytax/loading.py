@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 import zipfile
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from querytax.expect import DomainError
-from querytax.statistics import atomic_write
 
 __all__ = ["load_data", "load_model", "writable"]
 
@@ -83,10 +83,13 @@ def writable(path: str) -> None:
     DomainError
         If the folder is missing or read-only.
     """
-    probe = f"{path}.writable"
-    with atomic_write(probe):
-        pass
-    os.unlink(probe)
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
+            pass
+    except OSError as error:
+        raise DomainError(
+            f"expected a writable path, got {path!r}: {error.strerror}"
+        ) from None
 
 
 def _device(name: str) -> torch.device:
