@@ -75,7 +75,7 @@ def defended(model: nn.Module, name: str) -> nn.Module:
 def share(
     model: nn.Module, images: Tensor, defence: str, budget: int, batch_size: int
 ) -> tuple[float, float]:
-    """Share of one attack's time inside the forward pass, and its microseconds a row."""
+    """Share of an attack's time in the forward pass, and its microseconds a row."""
     watch = Timed(model)
     with torch.no_grad():
         labels = model(images).argmax(1)

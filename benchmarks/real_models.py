@@ -105,7 +105,7 @@ class Record:
         rows = self.rows()
         if rows:
             text = io.StringIO()
-            names = [n for n in rows[0] if n not in ("queries", "success")]
+            names = [name for name in rows[0] if name != "queries"]
             table = csv.DictWriter(text, names, extrasaction="ignore")
             table.writeheader()
             table.writerows(rows)
@@ -138,6 +138,11 @@ class Record:
         for key, value in self.found.items():
             if key.startswith("recommend "):
                 lines += ["", f"## {key}", "", value["statement"]]
+        return "\n".join([*lines, *self.tables()]) + "\n"
+
+    def tables(self) -> list[str]:
+        """Proofs, and predicted against measured, as Markdown."""
+        lines = []
         trials = [
             (k, t)
             for k, v in self.found.items()
@@ -150,7 +155,7 @@ class Record:
         if rows:
             lines += ["", "## Predicted against measured", "", *_HEAD]
             lines += [_markdown_row(row) for row in rows]
-        return "\n".join(lines) + "\n"
+        return lines
 
     def _write(self, ending: str, text: str) -> None:
         with atomic_write(self.path(ending)) as stream:
@@ -163,7 +168,6 @@ class Bench:
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
         self.started = time.monotonic()
-        self.slowest = 0.0
         self.device = torch.device(given.device)
         self.model = shared_models.load_model(given.model).to(self.device)
         self.setting = SETTINGS[given.model]
@@ -219,7 +223,7 @@ class Bench:
                                 *a
                             ),
                         )
-            cells = self.cells(norm, sites[norm], PROBES[:1])
+            cells = self.cells(norm, sites[norm], self.given.probes[:1])
             later += [part for part, hopeless in cells if hopeless]
             yield from (part for part, hopeless in cells if not hopeless)
             for site in sites[norm]:
@@ -235,16 +239,18 @@ class Bench:
 
     def run(self) -> bool:
         """Do what is not done; False if time ended first."""
+        slowest: dict[str, float] = {}
         for key, work in self.parts():
             if key in self.record.found:
                 continue
             start = time.monotonic()
             left = self.given.seconds - (start - self.started)
-            if left <= self.slowest:
+            kind = key.split()[0]
+            if left <= slowest.get(kind, 0.0):
                 return False
             value = work()
             took = time.monotonic() - start
-            self.slowest = max(self.slowest, 0.0 if "recommend" in key else took)
+            slowest[kind] = max(slowest.get(kind, 0.0), took)
             self.record.add(key, {**value, "seconds": round(took, 2)})
             if key.startswith("cell "):
                 print(_markdown_row(self.record.found[key]), flush=True)
@@ -298,7 +304,7 @@ class Bench:
             result = self._attack(self.published(norm), site, 0.0, images, labels)
             self.record.add(key, {"queries": _counts(result.clean)})
         counts = self.record.found[key]["queries"]
-        return np.array([math.inf if c is None else c for c in counts])
+        return np.array(counts, dtype=float)
 
     def predictor(self, norm: str, site: str) -> Predictor:
         """Queries by the laws, from the probed images."""
@@ -419,6 +425,8 @@ class Bench:
         )
         length = predictor.step_share(reading, plan, drift)
         plateau = convergence.plateau(drift, np.broadcast_to(length, drift.shape), norm)
+        # The last stage is where the way is longest and the wall nearest.
+        beyond = predictor.displacement / plateau[-1]
         by_place = [predictor.queries(plan, sigma, place) for place in PLACES]
         predicted = [_median(q) for q in by_place]
         within = [float((q <= self.budget).mean()) for q in by_place]
@@ -429,7 +437,7 @@ class Bench:
 
         result = self._attack(plan, site, sigma, *self.held_out)
         measured, interval = result.clean.quantile(), result.clean.interval()
-        counts = np.where(result.clean.success, result.clean.queries, math.inf)
+        counts = np.array(_counts(result.clean))
         ratio = (1.0, 1.0, 1.0)
         if sigma > 0:
             usual = "plain" if rule == "retuned" else rule
@@ -437,13 +445,11 @@ class Bench:
             if key not in self.record.found:
                 self.record.add(key, self.cell(norm, usual, site, 0.0, size))
             reference = self.record.found[key]["queries"]
-            ratio = _ratio(
-                counts, np.array([math.inf if c is None else c for c in reference])
-            )
+            ratio = _ratio(counts, np.array(reference, dtype=float))
         if math.isinf(measured):
-            agrees = predicted[2] >= self.budget
+            agrees = max(predicted) >= self.budget
         else:
-            agrees = predicted[0] <= interval[1] and predicted[2] >= interval[0]
+            agrees = min(predicted) <= interval[1] and max(predicted) >= interval[0]
         return {
             "model": self.given.model,
             "norm": norm,
@@ -455,12 +461,15 @@ class Bench:
             "pairs": plan.pairs,
             "step": plan.step,
             "loss": plan.loss,
-            "snr": min(snr, _NOISELESS),
+            "snr": snr if sigma > 0 else math.inf,
             "alignment": float(np.median(reading.alignment)),
             "drift": float(np.median(drift)),
             "step_share": float(np.median(length)),
             "plateau": float(np.median(plateau)),
             "displacement": _median(predictor.displacement),
+            # Beyond 1 fixed steps never arrive: median over images, and their share.
+            "way_over_plateau": _median(beyond),
+            "predicted_stalled": float((beyond >= 1.0).mean()),
             "law_best_step": float(
                 query_ratio.best_step(snr, stats.dimension, plan.pairs)
             ),
@@ -511,10 +520,10 @@ def _right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return (said == labels).cpu()
 
 
-def _counts(count: Any) -> list[int | None]:
-    """Queries an image; None where the budget ended first."""
+def _counts(count: Any) -> list[float]:
+    """Queries an image; infinite where the budget ended first."""
     pairs = zip(count.queries.tolist(), count.success.tolist(), strict=True)
-    return [int(q) if done else None for q, done in pairs]
+    return [int(q) if done else math.inf for q, done in pairs]
 
 
 def _median(queries: np.ndarray) -> float:
@@ -540,35 +549,36 @@ def _ratio(noisy: np.ndarray, still: np.ndarray) -> tuple[float, float, float]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows no infinity: null."""
+    """JSON knows no infinity: a word, which ``float`` reads."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value)
     return value
 
 
 _HEAD = (
-    "| norm, rule | site | sigma | probe | S | law: best step | law: fixed length "
-    "| predicted ratio | measured ratio | predicted queries | measured queries "
-    "| predicted success | measured success |",
-    "|" + " --- |" * 13,
+    "| norm, rule | site | sigma | probe | S | way/plateau | law: best step "
+    "| law: fixed length | predicted ratio | measured ratio | predicted queries "
+    "| measured queries | predicted success | measured success |",
+    "|" + " --- |" * 14,
 )
 
 
 def _markdown_row(row: dict[str, Any]) -> str:
     def within(low: Any, middle: Any, high: Any, digits: int = 3) -> str:
         low, middle, high = (_word(v, digits) for v in (low, middle, high))
-        return middle if low == middle == high else f"{middle} ({low} to {high})"
+        return middle if low == high else f"{middle} ({low} to {high})"
 
     cells = [
         f"{row['norm']} {row['rule']}",
         row["site"],
         f"{row['sigma']:g}",
         f"{row['probe']:g}",
-        _word(row["snr"] if row["sigma"] else None, 2),
+        _word(row["snr"], 2),
+        _word(row["way_over_plateau"], 2),
         _word(row["law_best_step"], 3),
         _word(row["law_fixed_length"], 3),
         _word(row["predicted_ratio"], 3),
@@ -603,10 +613,11 @@ def _trial_rows(trials: list[tuple[str, dict[str, Any]]]) -> list[str]:
     return lines
 
 
-def _word(value: float | None, digits: int) -> str:
-    """A number for a person; null is infinity."""
-    if value is None or not math.isfinite(value):
-        return "inf"
+def _word(value: float | str | None, digits: int) -> str:
+    """A number for a person; null, as a trial writes it, is infinity."""
+    value = math.inf if value is None else float(value)
+    if not math.isfinite(value):
+        return str(value)
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e" in text and 1 <= abs(value) < 1e6 else text
 
@@ -656,7 +667,7 @@ def main(arguments: list[str] | None = None) -> int:
     bench = Bench(given)
     done = bench.run()
     spent = time.monotonic() - bench.started
-    print(bench.record.markdown())
+    print("\n".join(bench.record.tables()))
     print(f"{'done' if done else 'out of time'} after {spent:.0f} s", file=sys.stderr)
     return 0 if done else 4
 

@@ -288,7 +288,13 @@ def probe(
 @click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
 @click.option("--site", default="output", show_default=True, help="Where the noise is.")
 @click.option("--sigma", type=float, default=0.0, show_default=True)
-@click.option("--images", type=int, default=64, show_default=True)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="The first so many of the data.",
+)
 @click.option("--queries", "budget", type=int, default=10_000, show_default=True)
 @click.option("--batch-size", type=int, default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
@@ -438,7 +444,15 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RegimeWarning)
-        result = entry.function(**arguments)
+        try:
+            result = entry.function(**arguments)
+        except DomainError:
+            raise
+        except (TypeError, ValueError) as error:
+            # Lists of unequal length, or a word where an array belongs.
+            raise DomainError(
+                f"expected values that {entry.name} can broadcast: {error}"
+            ) from None
     for warning in caught:
         click.echo(f"warning: {warning.message}", err=True)
     parts = result if isinstance(result, tuple) else (result,)
@@ -448,7 +462,7 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps({"name": entry.name, "value": answer}))
     else:
         for part in parts:
-            click.echo(" ".join(f"{v:.17g}" for v in np.ravel(part)))
+            click.echo(" ".join(str(v) for v in np.ravel(part).tolist()))
     if any(issubclass(w.category, RegimeWarning) for w in caught):
         sys.exit(5)
 

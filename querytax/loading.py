@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import tempfile
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,12 @@ def load_model(name: str, device: str = "cpu") -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise DomainError(
             f"expected model to be importable, got {name!r}: {error}"
         ) from None
+    if not callable(found):
+        raise DomainError(f"expected {name!r} to be a function, got {found!r}")
     model = found if isinstance(found, nn.Module) else found()
     if not callable(model):
         raise DomainError(f"expected {name!r} to return a model, got {model!r}")
@@ -61,7 +63,8 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
             x, y = file["x"], file["y"]
     except DomainError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except Exception as error:
+        # A damaged archive fails in any of a dozen ways, down to zlib.error.
         reason = getattr(error, "strerror", None) or "not an .npz of plain arrays"
         raise DomainError(
             f"expected data to be a readable .npz, got {path!r}: {reason}"
@@ -70,6 +73,10 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
         # Bytes come as people store them, channels last.
         x = np.moveaxis(x, -1, 1) if x.ndim == 4 else x
         x = x.astype(np.float32) / 255.0
+    if x.dtype.kind not in "fiub":
+        raise DomainError(f"expected x in {path!r} to be numbers, got {x.dtype}")
+    if y.dtype.kind not in "iu":
+        raise DomainError(f"expected y in {path!r} to be whole numbers, got {y.dtype}")
     images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     where = _device(device)
     return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)
@@ -81,9 +88,11 @@ def writable(path: str) -> None:
     Raises
     ------
     DomainError
-        If the folder is missing or read-only.
+        If the folder is missing or read-only, or the path is a folder itself.
     """
     try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
         with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
             pass
     except OSError as error:

@@ -66,13 +66,12 @@ class Trial:
     def agrees(self) -> bool:
         """Whether the measured interval and the predicted range overlap.
 
-        Beyond the budget nothing was measured: a prediction there agrees with a
-        censored count.
+        Beyond the budget nothing was measured: an interval that begins there agrees
+        with every larger prediction.
         """
         low, high = self.predicted[0], self.predicted[2]
-        if math.isinf(self.measured):
-            return high >= self.budget
-        return low <= self.interval[1] and high >= self.interval[0]
+        begins = min(self.interval[0], self.budget)
+        return low <= self.interval[1] and high >= begins
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; infinities are null."""

@@ -58,7 +58,11 @@ def statistics_job(
     out: str | None,
     **question: Any,
 ) -> Job:
-    """Answer from a saved file; no torch is loaded unless a figure is asked for."""
+    """Answer from a saved file, without torch."""
+    if out:
+        from querytax.figures.frontier import expect_format
+
+        expect_format(out)
     stats = ModelStatistics.load(path)
     plan = published_plan(stats, **changes)
     job = Job(
@@ -88,11 +92,12 @@ def demo_job(
     """Train, measure, recommend, prove, draw: the whole line on the embedded digits."""
     from querytax import demo
     from querytax.attacks import nes
-    from querytax.figures import frontier_figure
+    from querytax.figures.frontier import expect_format, frontier_figure
     from querytax.loading import writable
     from querytax.probes import probe
     from querytax.proof import prove
 
+    expect_format(out)
     writable(out)
     say = _Steps(verbose)
     plan: NESPlan = demo.PLAN.replace(**changes)
@@ -220,7 +225,9 @@ def print_job(job: Job) -> None:
         console.print(table)
     if job.figure:
         console.print(
-            f"Figure: {job.figure}, its data beside it as .csv", soft_wrap=True
+            f"Figure: {job.figure}, its data beside it as .csv",
+            soft_wrap=True,
+            markup=False,
         )
 
 

@@ -79,6 +79,10 @@ class SiteStatistics:
         change = self.correct - self.correct[:1]
         return share, change.std(1) / np.sqrt(self.correct.shape[1])
 
+    def flip_rate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean flip rate at each noise level, and its standard error over images."""
+        return self.flips.mean(1), self.flips.std(1) / np.sqrt(self.flips.shape[1])
+
 
 @dataclass(frozen=True)
 class ModelStatistics:

@@ -39,7 +39,7 @@ def test_values_pass_unchanged_or_are_named(check, good, bad, says):
 @pytest.mark.parametrize("check", [case[0] for case in CASES])
 @pytest.mark.parametrize("value", [None, "much", True, object, [1, "a"]])
 def test_what_is_no_number_is_named_too(check, value):
-    with pytest.raises(DomainError, match="expected sigma .*, got "):
+    with pytest.raises(DomainError, match=r"expected sigma .*, got "):
         check(sigma=value)
 
 

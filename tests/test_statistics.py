@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from querytax import statistics
 from querytax.expect import DomainError
-from querytax.statistics import ModelStatistics, SiteStatistics, atomic_write
+from querytax.statistics import ModelStatistics, SiteStatistics
 
 
 def site(seed, n_images=5, n_probed=3):
@@ -120,8 +120,8 @@ def test_a_damaged_byte_is_seen_or_does_not_matter(data):
     broken.write_bytes(raw)
     try:
         again = ModelStatistics.load(broken)
-    except DomainError as error:
-        assert "\n" not in str(error)
+    except DomainError:
+        refused(broken)
     else:
         assert_same(stats, again)
 
@@ -150,10 +150,8 @@ def test_files_that_are_not_ours(saved, tmp_path):
     np.save(tmp_path / "array.npy", np.arange(3))
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object))
     (tmp_path / "note.txt").write_text("hello")
-    for name in (
-        "foreign.npz text.npz list.npz format.npz array.npy pickle.npy note.txt".split()
-    ):
-        assert "damaged or something else" in refused(tmp_path / name)
+    for path in sorted(set(tmp_path.iterdir()) - {saved}):
+        assert "damaged or something else" in refused(path)
     assert "No such file" in refused(tmp_path / "absent.npz")
     assert "readable" in refused(tmp_path)
 
@@ -209,13 +207,14 @@ def test_a_failure_while_writing_keeps_the_old_file(stats, saved, monkeypatch):
     assert saved.read_bytes() == before
 
 
-def test_a_full_disk_is_an_unwritable_path(tmp_path):
-    with (
-        pytest.raises(DomainError, match="No space left"),
-        atomic_write(tmp_path / "x") as stream,
-    ):
+def test_a_full_disk_is_an_unwritable_path(stats, tmp_path, monkeypatch):
+    def full(stream, **_arrays):
         stream.write(b"some")
         raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(statistics.np, "savez_compressed", full)
+    with pytest.raises(DomainError, match=r"writable path, .*No space left"):
+        stats.save(tmp_path / "x")
     assert not os.listdir(tmp_path)
 
 

@@ -8,16 +8,20 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from querytax.expect import DomainError
-from querytax.proof import Trial
 from querytax.recommend import Recommendation
 from querytax.statistics import atomic_write
 
-__all__ = ["frontier_data", "frontier_figure"]
+if TYPE_CHECKING:
+    from querytax.proof import Trial
+
+__all__ = ["expect_format", "frontier_data", "frontier_figure"]
+
+_FORMATS = (".png", ".svg", ".pdf")
 
 # Okabe-Ito: told apart by the colour-blind, and in grey by line style and marker.
 _STYLE: dict[str, dict[str, Any]] = {
@@ -95,6 +99,8 @@ def frontier_figure(
     """
     if not recommendations:
         raise DomainError("expected recommendations not empty, got none")
+    if path is not None:
+        expect_format(path)
     # The object interface: no window system, no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,7 +158,7 @@ def frontier_figure(
         f"sigma, standard deviation of the noise ({unit}); left end: none"
     )
     bottom.set_xscale("log")
-    bottom.set_xlim(left / 1.3, max(sigmas) * 1.1)
+    bottom.set_xlim(left / 1.3, max(left, *sigmas) * 1.1)
     for axis in (top, bottom):
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(True, which="major", color="0.92", linewidth=0.8)
@@ -160,6 +166,20 @@ def frontier_figure(
     if path is not None:
         _write(figure, Path(path), recommendations, trials)
     return figure
+
+
+def expect_format(path: str | os.PathLike[str]) -> None:
+    """Fail before the work where the suffix names no format.
+
+    Raises
+    ------
+    DomainError
+        If it is none of .png, .svg and .pdf.
+    """
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise DomainError(
+            f"expected path to end in .png, .svg or .pdf, got {os.fspath(path)!r}"
+        )
 
 
 def _limits(
@@ -298,14 +318,8 @@ def _write(
     recommendations: Sequence[Recommendation],
     trials: Sequence[Trial],
 ) -> None:
-    kind = path.suffix.lstrip(".").lower()
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise DomainError(
-            f"expected path to end in .png, .svg or .pdf, got {os.fspath(path)!r}"
-        )
     with atomic_write(path) as stream:
-        figure.savefig(stream, format=kind, dpi=150)
+        figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
     rows = frontier_data(recommendations, trials)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")

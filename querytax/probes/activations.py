@@ -22,22 +22,22 @@ class Activations:
     gradient_norms: dict[str, np.ndarray]
 
     @staticmethod
-    def scale(model: Model, images: Tensor, site: Site) -> float:
+    def scale(model: Model, images: Tensor, site: Site, batch_size: int) -> float:
         """Root mean square of what the module named by ``site`` puts out."""
         assert isinstance(model, nn.Module)
-        # Copies: an activation that works in place writes over what it is given.
-        kept: list[Tensor] = []
-        handle = model.get_submodule(site.name).register_forward_hook(
-            lambda _module, _inputs, output: kept.append(output.detach().clone())
-        )
+        squares: list[Tensor] = []
+
+        def note(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            # At once: an activation that works in place writes over what it is given.
+            squares.append(output.detach().double().square().flatten(1).mean(1))
+
+        handle = model.get_submodule(site.name).register_forward_hook(note)
         try:
-            model(images)
+            for part in images.split(batch_size):
+                model(part)
         finally:
             handle.remove()
-        return (
-            float(torch.cat([k.flatten() for k in kept]).double().square().mean())
-            ** 0.5
-        )
+        return float(torch.cat(squares).mean()) ** 0.5
 
 
 def measure_activations(

@@ -35,6 +35,8 @@ _SIGMAS = {
     "feature": (0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
 }
 _STAGES = 4
+# Images that the scale of a feature site is taken from.
+_SCALED = 256
 # Images of one block, fewer where its probes would pass so many elements.
 _BLOCK = 32
 _BLOCK_ELEMENTS = 1 << 25
@@ -143,7 +145,7 @@ def probe(
         if targets is not None:
             check_logits(logits, targets, answered, "targets")
         goals = labels if targets is None else targets
-        levels = _levels(model, images[:batch_size], sites, sigmas)
+        levels = _levels(model, images[:_SCALED], sites, sigmas, batch_size)
         gradient = has_gradient(model, images)
         right = logits.argmax(1) == labels
         if targets is not None:
@@ -231,6 +233,7 @@ def _levels(
     images: Tensor,
     sites: Sequence[str],
     sigmas: Mapping[str, Iterable[float]] | None,
+    batch_size: int,
 ) -> list[tuple[Site, np.ndarray]]:
     """Noise levels of each site, 0 first."""
     if isinstance(sites, str) or not sites:
@@ -244,13 +247,13 @@ def _levels(
         # A site that cannot carry noise is named before any work.
         guarded = defend(model, site, 0.0)
         if site.kind == "feature":
-            guarded(images)
+            guarded(images[:batch_size])
         if site.name in given:
             values = expect.nonnegative(
                 sigmas=np.asarray(list(given[site.name]), float)
             )
         elif site.kind == "feature":
-            scale = Activations.scale(model, images, site)
+            scale = Activations.scale(model, images, site, batch_size)
             values = scale * np.array(_SIGMAS["feature"])
         else:
             key = "input" if site.kind == "input" else site.on

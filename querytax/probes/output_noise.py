@@ -52,9 +52,7 @@ class CrossEntropyUnderNoise:
         slope = (
             self._slope(plus) + 4.0 * self._slope(0.5 * (plus + minus))
         ) + self._slope(minus)
-        return np.where(
-            far, self._mean(plus) - self._mean(minus), slope / 6.0 * apart
-        )
+        return np.where(far, self._mean(plus) - self._mean(minus), slope / 6.0 * apart)
 
     def variance(self, probability: np.ndarray) -> np.ndarray:
         """Variance of the loss at a probability."""
@@ -85,7 +83,7 @@ def _moments(
     """E[loss], its derivative and Var[loss] by Gauss-Legendre panels in the answer p.
 
     The derivative falls on the Gaussian, not on the loss: E[loss z]/sigma. The panels
-    end where the integrand has its corners (p = 0 and p = 1) and shrink towards p = 0,
+    end where the integrand has its corners (p = 0, 1 and -1) and shrink towards p = 0,
     where the logarithm is singular.
     """
     graded = np.concatenate([[0.0], np.geomspace(1e-14, 1.0, 36)])
@@ -96,8 +94,7 @@ def _moments(
         edges = [np.linspace(low, high, 13)]
         if low < 0.0 < high:
             edges.append(np.clip(max(-low, high) * shape, low, high))
-        if low < 1.0 < high:
-            edges.append(np.array([1.0]))
+        edges.append(np.array([e for e in (-1.0, 1.0) if low < e < high]))
         cut = np.unique(np.concatenate(edges))
         half = 0.5 * np.diff(cut)[:, None]
         p = (half * _NODES + 0.5 * (cut[1:] + cut[:-1])[:, None]).ravel()

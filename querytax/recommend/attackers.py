@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,10 @@ _PAIRS = (1, 4, 16, 64)
 _STEPS = np.geomspace(1e-3, 1.0, 13)
 _CANDIDATES = 3
 _SEARCH_IMAGES = 128
+# Shares of the images that he may be after, besides the exposed one.
+_SHARES = (0.5, 0.9)
+
+Answer = tuple[NESPlan, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,28 @@ class Attacker:
     name: str
     predictor: Predictor
     protect: float
+    _found: dict[tuple[float, str], list[Answer]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _tried: dict[float, list[NESPlan]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         expect.one_of(ATTACKERS, attacker=self.name)
 
     def plan(self, sigma: float, place: str = "lower") -> NESPlan:
         """What he does against noise of this size, as read at ``place``."""
-        if self.name == "published":
-            return self.predictor.plan
-        return self._search(sigma, place)
+        return self.answer(sigma, place)[0]
+
+    def answer(self, sigma: float, place: str = "lower") -> Answer:
+        """His plan, and the queries that each image then needs."""
+        return min(self._answers(sigma, place), key=lambda a: self.level(a[1]))
 
     def predicted(self, sigma: float) -> tuple[float, float, float]:
         """Queries (lower, estimate, upper) of his best answer under each reading."""
         low, middle, high = (
-            self.level(self.predictor.queries(self.plan(sigma, place), sigma, place))
-            for place in PLACES
+            self.level(self.answer(sigma, place)[1]) for place in PLACES
         )
         return low, middle, high
 
@@ -68,29 +79,62 @@ class Attacker:
         The plan that breaks the easiest images soonest is not the one that breaks the
         most of them within the target: this is about the latter.
         """
-        queries = self.predictor.queries(self.predictor.plan, sigma)
-        share = float((queries >= target).mean())
+        return float(min((c >= target).mean() for _, c in self._answers(sigma)))
+
+    def _answers(self, sigma: float, place: str = "lower") -> list[Answer]:
+        """The plans of :meth:`_plans`, and the queries of each image by this reading."""
+        if (sigma, place) not in self._found:
+            self._found[sigma, place] = [
+                (plan, self.predictor.queries(plan, sigma, place))
+                for plan in self._plans(sigma)
+            ]
+        return self._found[sigma, place]
+
+    def _plans(self, sigma: float) -> list[NESPlan]:
+        """The published plan; the best ones under the two extreme readings.
+
+        All readings choose among the same plans, so that they come in order.
+        """
         if self.name == "published":
-            return share
-        return min(share, *((c >= target).mean() for _, c in self._answers(sigma)))
+            return [self.predictor.plan]
+        if sigma not in self._tried:
+            found = self._search(sigma, "lower") + self._search(sigma, "upper")
+            self._tried[sigma] = [
+                self.predictor.plan.replace(name="best"),
+                *dict.fromkeys(found),
+            ]
+        return self._tried[sigma]
 
-    def _search(self, sigma: float, place: str) -> NESPlan:
-        p = self.predictor
-        best, least = p.plan, np.inf
-        for plan, counts in self._answers(sigma, place):
-            level = self.level(counts)
-            if level < least:
-                best, least = plan, level
-        if least < self.level(p.queries(p.plan, sigma, place)):
-            return best
-        return p.plan.replace(name="best")
+    def _search(self, sigma: float, place: str) -> list[NESPlan]:
+        """The best plan for each share of the images."""
+        shares = (1.0 - self.protect, *_SHARES)
+        least = np.full(len(shares), np.inf)
+        chosen: dict[int, tuple[int, int, int, float]] = {}
+        for (loss, beta, pairs), counts in self._counts(sigma, place):
+            levels = np.quantile(counts, shares, axis=-1, method="lower")
+            for i in np.nonzero(levels.min(1) < least)[0]:
+                least[i] = levels[i].min()
+                chosen[int(i)] = loss, beta, pairs, _STEPS[levels[i].argmin()]
+        stats = self.predictor.stats
+        return [
+            NESPlan(
+                eps=stats.eps,
+                norm=stats.norm,
+                step_rule="sign" if stats.norm == "Linf" else "unit",
+                probe=float(stats.betas[beta]),
+                pairs=pairs,
+                step=float(stats.eps * share),
+                loss=LOSSES[loss],
+                name="best",
+            )
+            for loss, beta, pairs, share in dict.fromkeys(chosen.values())
+        ]
 
-    def _answers(
-        self, sigma: float, place: str = "lower"
-    ) -> Iterator[tuple[NESPlan, np.ndarray]]:
-        """Plans worth trying against this noise, and the queries an image of each."""
+    def _counts(
+        self, sigma: float, place: str
+    ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
+        """Loss, probe and pairs worth trying; queries for each step and image."""
         p = self.predictor
-        stats = p.stats
         # A sample of the images is enough to choose; all of them are predicted.
         some = np.unique(
             np.linspace(0, len(p.displacement) - 1, _SEARCH_IMAGES).astype(int)
@@ -98,32 +142,21 @@ class Attacker:
         reading = p.reading(sigma, place)
         snr, alignment = reading.snr[..., some], reading.alignment[..., some]
         way = p.displacement[some]
+        d = p.stats.dimension
         # For few pairs the cosine orders the probes as one pair's does.
-        drift = query_ratio.cosine(snr, stats.dimension, 1, alignment)
+        drift = query_ratio.cosine(snr, d, 1, alignment)
         with np.errstate(divide="ignore"):
             cost = np.mean(1.0 / np.maximum(drift, 1e-300), axis=2)
         reach = np.isfinite(way)
         typical = np.median(cost[..., reach] if reach.any() else cost, axis=-1)
         order = np.argsort(typical, axis=None)[:_CANDIDATES]
-        rule = "sign" if stats.norm == "Linf" else "unit"
         for loss, beta in zip(*np.unravel_index(order, typical.shape), strict=True):
             for pairs in _PAIRS:
                 drift = query_ratio.cosine(
-                    snr[loss, beta], stats.dimension, pairs, alignment[loss, beta]
+                    snr[loss, beta], d, pairs, alignment[loss, beta]
                 )
-                steps = p.steps(way, drift, _STEPS[:, None, None], some, place)
-                counts = np.ceil(steps) * (2 * pairs + 1)
-                for share, queries in zip(_STEPS, counts, strict=True):
-                    yield (
-                        NESPlan(
-                            eps=stats.eps,
-                            norm=stats.norm,
-                            step_rule=rule,
-                            probe=float(stats.betas[beta]),
-                            pairs=pairs,
-                            step=float(stats.eps * share),
-                            loss=LOSSES[loss],
-                            name="best",
-                        ),
-                        queries,
-                    )
+                steps = p.steps(way, drift, _STEPS[:, None, None], place)
+                yield (
+                    (int(loss), int(beta), pairs),
+                    np.ceil(steps) * (2 * pairs + 1),
+                )

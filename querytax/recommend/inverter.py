@@ -18,6 +18,7 @@ from querytax.recommend.recommendation import Frontier, Recommendation, count, p
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics
 from querytax.theory import repeats
+from querytax.theory.law import find
 
 __all__ = ["recommend_sigma"]
 
@@ -158,8 +159,7 @@ class _Search:
     def at(self, sigma: float) -> tuple[NESPlan, np.ndarray]:
         """The attacker's plan and the queries an image, read on the safe side."""
         if sigma not in self._seen:
-            plan = self.attacker.plan(sigma)
-            self._seen[sigma] = plan, self.predictor.queries(plan, sigma)
+            self._seen[sigma] = self.attacker.answer(sigma)
         return self._seen[sigma]
 
     def level(self, sigma: float) -> float:
@@ -182,22 +182,23 @@ class _Search:
             self.notes.append(
                 "measured accuracy is not monotone in sigma; its worst so far counts"
             )
+        if levels[0] >= self.target:
+            return self._result("NO_NOISE_NEEDED", 0.0, (0.0, 0.0), 0.0, largest)
         enough = np.nonzero(safe >= self.target)[0]
-        if not enough.size:
-            bracket = (float(grid[-1]), math.inf)
-        elif enough[0] == 0:
-            bracket = (0.0, 0.0)
-        else:
+        if enough.size:
             bracket = self._bisect(float(grid[enough[0] - 1]), float(grid[enough[0]]))
+        else:
+            bracket = (float(grid[-1]), math.inf)
         need = bracket[1]
-        if need == 0.0:
-            return self._result("NO_NOISE_NEEDED", 0.0, bracket, need, largest)
         if need <= largest:
             return self._result("FEASIBLE", need, bracket, need, largest)
-        # The largest tax that the accuracy allows, not merely the largest sigma.
-        allowed = np.append(grid[grid <= largest], largest)
-        tax = [self.level(float(s)) for s in allowed]
-        sigma = float(allowed[len(tax) - 1 - int(np.argmax(tax[::-1]))])
+        # The largest tax that the accuracy allows, by the least noise that exacts it.
+        allowed = np.append(grid[grid < largest], largest)
+        after = np.append(safe, math.inf)[np.searchsorted(grid, allowed)]
+        tax = [
+            min(self.level(float(s)), a) for s, a in zip(allowed, after, strict=True)
+        ]
+        sigma = float(allowed[int(np.argmax(tax))])
         ended = math.isinf(need) and largest >= grid[-1]
         return self._result(
             "UNRESOLVED" if ended else "INFEASIBLE", sigma, bracket, need, largest
@@ -251,7 +252,7 @@ class _Search:
             floor_queries=self._floor(sigma),
             advice=self._advice(status, sigma, need),
             frontier=self._frontier(),
-            laws=_LAWS,
+            laws={name: find(name).regime for name in _LAWS},
             notes=tuple(self.notes),
             provenance={
                 **self.stats.provenance,

@@ -8,7 +8,9 @@ of the reflected walk turns cosine, step and displacement into a number of steps
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +65,8 @@ class Predictor:
         The published attack: what ``base_queries`` counts the queries of.
     base_queries : float, array_like or None
         Its queries without noise: the median over images, or one count an image
-        (infinite where it fails). None: predicted from the white-box path.
+        (infinite where it fails). None, and where it fails: predicted from the
+        white-box path, since another attack may succeed.
 
     Raises
     ------
@@ -81,6 +84,8 @@ class Predictor:
         self.stats, self.plan = stats, plan
         self.measured = stats.site(site)
         self.notes: list[str] = []
+        # The last sigma that was read: its places are read one after the other.
+        self._read: tuple[Any, ...] = (None,)
         self.displacement = self._displacement(base_queries)
         self.base = self.queries(plan, 0.0)
 
@@ -100,6 +105,22 @@ class Predictor:
                 m.alignment[:, 0, :, 0],
                 self._slope(m.signal[:, 0, :, 0]),
             )
+        if sigma != self._read[0]:
+            self._read = (sigma, *self._interpolated(sigma))
+        _, snr, alignment, slope = self._read
+        # Axes are now (loss, probe, place, stage, image).
+        path, wander = snr[:, :, 0], snr[:, :, 1]
+        best = np.maximum(path, wander)
+        chosen = {
+            "lower": lambda: best,
+            "estimate": lambda: np.sqrt(path) * np.sqrt(best),
+            "upper": lambda: path,
+        }[expect.one_of(PLACES, place=place)]()
+        return Reading(chosen, alignment, slope)
+
+    def _interpolated(self, sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Signal-to-noise ratio at both places, alignment and slope on the path."""
+        m = self.measured
         grid = np.log(m.sigmas[1:])
         x = np.log(sigma)
         if x > grid[-1] + 1e-9:
@@ -124,15 +145,7 @@ class Predictor:
             alignment = (1 - w) * m.alignment[:, i] + w * m.alignment[:, i + 1]
         with np.errstate(divide="ignore", over="ignore"):
             snr = np.minimum(signal / np.maximum(noise, 1e-300), _NOISELESS)
-        # Axes are now (loss, probe, place, stage, image).
-        path, wander = snr[:, :, 0], snr[:, :, 1]
-        best = np.maximum(path, wander)
-        chosen = {
-            "lower": best,
-            "estimate": np.sqrt(path) * np.sqrt(best),
-            "upper": path,
-        }[expect.one_of(PLACES, place=place)]
-        return Reading(chosen, alignment[:, :, 0], self._slope(signal[:, :, 0]))
+        return snr, alignment[:, :, 0], self._slope(signal[:, :, 0])
 
     def _slope(self, signal: np.ndarray) -> np.ndarray:
         """Gradient norm that the attacker's estimate has on average."""
@@ -211,7 +224,6 @@ class Predictor:
         displacement: np.ndarray,
         drift: np.ndarray,
         step: np.ndarray | float,
-        some: np.ndarray | slice = slice(None),
         place: str = "lower",
     ) -> np.ndarray:
         """Steps to cover the way; ``drift`` is ``(..., T, n)``, stages of equal share.
@@ -228,9 +240,7 @@ class Predictor:
                 step, np.broadcast_shapes(np.shape(step), drift.shape)
             )
             spread = self._spread(taken, pace.mean(-2))
-            taken = self._staged(
-                way * (1.0 - spread * self._shortening[some]), drift, step
-            )
+            taken = self._staged(way * (1.0 - spread * self._shortening), drift, step)
         return np.where(reachable, taken, _NEVER)
 
     def _staged(
@@ -251,13 +261,15 @@ class Predictor:
         with np.errstate(over="ignore"):
             return np.minimum(1.0, step * np.sqrt(room * steps))
 
-    @property
-    def _shortening(self) -> np.ndarray:
-        """Share of the way that full diffusion saves, ``(n,)``."""
-        stats = self.stats
-        with np.errstate(invalid="ignore"):
-            left = stats.wander_length / stats.path_length
-        return 1.0 - np.clip(np.nan_to_num(left, nan=1.0), 0.0, 1.0)
+    @functools.cached_property
+    def _shortening(self) -> float:
+        """Share of the way that full diffusion saves: the median over images, as one
+        random point says little about one image."""
+        reached = np.isfinite(self.stats.path_length) & (self.stats.path_length > 0)
+        if not reached.any():
+            return 0.0
+        left = self.stats.wander_length[reached] / self.stats.path_length[reached]
+        return float(1.0 - np.clip(np.median(left), 0.0, 1.0))
 
     # -- how far the attack has to go --------------------------------------------
 
@@ -278,7 +290,7 @@ class Predictor:
                 f"expected base_queries to be one number or {path.shape[0]}, one a "
                 f"probed image, got shape {counts.shape}"
             )
-        if counts.ndim == 0 and known:
+        if counts.ndim == 0 and known and np.isfinite(counts):
             return self._scaled(path, float(counts))
         return self._covered(np.broadcast_to(counts, path.shape))
 
@@ -302,8 +314,11 @@ class Predictor:
         )
         spread = self._spread(np.where(np.isfinite(steps), steps, 0.0), step)
         way = covered / np.maximum(1.0 - spread * self._shortening, 1e-3)
+        path = np.where(
+            np.isnan(self.stats.path_length), _NEVER, self.stats.path_length
+        )
         # One step further on, rounding up would count a step twice.
-        return np.where(np.isfinite(steps), np.minimum(way * (1 - 1e-9), 1.0), _NEVER)
+        return np.where(np.isfinite(steps), np.minimum(way * (1 - 1e-9), 1.0), path)
 
     def _scaled(self, path: np.ndarray, base: float) -> np.ndarray:
         """The white-box path, scaled so that the median count is ``base``."""
@@ -315,7 +330,10 @@ class Predictor:
 
         finite = path[np.isfinite(path)]
         if not finite.size or not np.isfinite(median(1e-9)):
-            self.notes.append("white-box descent breaks fewer than half of the images")
+            self.notes.append(
+                "white-box descent breaks fewer than half of the images; base_queries "
+                "cannot be matched and was not used"
+            )
             return path
         low, high = 1e-9, 1.0 / finite.min()
         for _ in range(60):

@@ -44,11 +44,14 @@ class Price:
         return max(0.0, loss - error), loss, min(1.0, loss + error)
 
     def largest(self, allowed: float) -> float:
-        """Largest probed-range sigma whose loss stays within ``allowed``."""
-        low, high = 0.0, float(self.measured.sigmas[-1])
-        if self.at(high)[1] <= allowed:
-            return high
-        for _ in range(60):
+        """Largest probed sigma up to which no more than ``allowed`` is lost."""
+        grid = self.measured.sigmas
+        over = [self.at(float(s))[1] > allowed for s in grid]
+        if not any(over):
+            return float(grid[-1])
+        first = over.index(True)
+        low, high = float(grid[first - 1]), float(grid[first])
+        for _ in range(40):
             middle = 0.5 * (low + high)
             low, high = (
                 (middle, high) if self.at(middle)[1] <= allowed else (low, middle)

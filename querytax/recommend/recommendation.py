@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from querytax.expect import DomainError
 from querytax.plans import NESPlan
 
 __all__ = ["EXIT_CODES", "Frontier", "Recommendation"]
@@ -90,7 +91,9 @@ class Recommendation:
     advice : str
         What would make the target feasible, or how to resolve the question.
     frontier : Frontier
-    laws, notes : tuple of str
+    laws : dict of str to str
+        The laws used, each with its regime.
+    notes : tuple of str
     provenance : dict
     """
 
@@ -115,7 +118,7 @@ class Recommendation:
     floor_queries: float
     advice: str
     frontier: Frontier
-    laws: tuple[str, ...] = ()
+    laws: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -126,43 +129,45 @@ class Recommendation:
 
     @property
     def tax(self) -> float:
-        """Predicted queries (lower) over those of the same attacker without noise."""
-        return self.predicted_queries[0] / self.frontier.queries[0][0]
+        """Predicted queries (lower) over those of the same attacker without noise.
+
+        NaN where he fails without noise already.
+        """
+        without = self.frontier.queries[0][0]
+        return math.nan if math.isinf(without) else self.predicted_queries[0] / without
 
     def statement(self) -> str:
         """A paragraph for a person, every assumption in it."""
-        low, estimate, _ = self.predicted_queries
+        if self.status == "OUT_OF_REGIME":
+            return textwrap.fill(
+                f"These statistics cannot answer: {self.advice}. The attack: "
+                f"{self.plan.describe()}. Nothing is recommended.",
+                79,
+            )
         loss = self.accuracy_loss
         who = {
             "published": "an attacker who keeps the published settings",
             "best": "an attacker who knows the defence and answers",
         }[self.attacker]
-        noise = f"Gaussian noise of standard deviation {self.sigma:.4g} at {self.site}"
-        need = (
-            f"{count(low)} queries or more (best guess {count(estimate)}) before all "
-            f"but the easiest {percent(1 - self.protect)} of the images are safe"
-        )
+        noise = f"Gaussian noise of standard deviation {self.sigma:.6g} at {self.site}"
+        need = self._needed()
         match self.status:
             case "FEASIBLE":
-                head = (
-                    f"{noise} is enough: against {who} it takes {need}.{self._taxed()}"
-                )
+                head = f"{noise} is enough: {who} needs {need}.{self._taxed()}"
             case "NO_NOISE_NEEDED":
-                head = f"No noise is needed: against {who} it takes {need} already."
+                head = f"No noise is needed: {who} needs {need} already."
             case "INFEASIBLE":
                 head = (
-                    f"No noise at {self.site} is enough. The most that the accuracy "
-                    f"allows is {self.sigma:.4g}; against {who} it then takes {need}, "
-                    f"where the target is {count(self.target_queries)}."
+                    f"No noise at {self.site} that the accuracy allows is enough. Of "
+                    f"standard deviation {self.sigma:.4g} it does most: {who} then "
+                    f"needs {need}, where the target is {count(self.target_queries)}."
                     f"{self._taxed()}"
                 )
-            case "UNRESOLVED":
-                head = (
-                    f"The probed noise levels at {self.site} end before an answer "
-                    f"does: at {self.sigma:.4g}, against {who}, it takes {need}."
-                )
             case _:
-                head = f"These statistics cannot answer: {self.advice}."
+                head = (
+                    f"The probed noise levels at {self.site} end before the target is "
+                    f"reached: at {self.sigma:.4g} {who} needs {need}."
+                )
         said = [
             head,
             f"The attack: {self.plan.describe()}; the budget binds the final image, "
@@ -172,20 +177,35 @@ class Recommendation:
             f"{percent(self.fraction_protected)} reach it (95 % interval "
             f"{percent(self.fraction_interval[0])} to "
             f"{percent(self.fraction_interval[1])}, the images being a sample). "
-            f"Without noise the median is {count(self.base_queries)} queries.",
+            "Without noise the published attack's median is "
+            f"{count(self.base_queries)} queries.",
             f"Price: {percent(loss[1])} of accuracy (between {percent(loss[0])} and "
             f"{percent(loss[2])}, two standard errors) of "
             f"{percent(self.clean_accuracy)}; {percent(self.max_accuracy_loss)} were "
             "allowed.",
             "Assumed: fresh independent noise for every query; one plan for all "
-            "images; steps of fixed length; signal, noise and curvature as measured on "
-            "the way to the boundary. An attack of another kind, or one that has a "
+            f"images; steps of {self._stepping()}; signal, noise and curvature as "
+            "measured on the way to the boundary. An attack of another kind, or one that has a "
             "copy of the model, is not covered.",
         ]
-        if self.advice and self.status != "OUT_OF_REGIME":
+        if self.advice:
             said.insert(1, self.advice + ".")
         said += [f"Note: {note}." for note in self.notes]
         return textwrap.fill(" ".join(said), 79)
+
+    def _needed(self) -> str:
+        """What the attacker needs, in words."""
+        low, estimate, _ = self.predicted_queries
+        exposed = f"more than the easiest {percent(1 - self.protect)} of the images"
+        if math.isinf(low):
+            return f"{count(low)} queries to break {exposed}: the attack stalls"
+        return (
+            f"{count(low)} queries or more (best guess {count(estimate)}) to break "
+            f"{exposed}"
+        )
+
+    def _stepping(self) -> str:
+        return "a fixed rate" if self.plan.step_rule == "plain" else "fixed length"
 
     def _taxed(self) -> str:
         """The tax in words, where there is one to state."""
@@ -200,18 +220,32 @@ class Recommendation:
 
     @classmethod
     def from_json(cls, data: dict[str, Any] | str) -> Recommendation:
-        """What :meth:`to_json` wrote, from the mapping or its text."""
-        plain = json.loads(data) if isinstance(data, str) else data
-        values = _revived(dict(plain))
-        frontier = dict(values["frontier"])
-        frontier["plans"] = tuple(NESPlan(**p) for p in frontier["plans"])
-        return cls(
-            **{
-                **values,
-                "plan": NESPlan(**values["plan"]),
-                "frontier": Frontier(**frontier),
-            }
-        )
+        """What :meth:`to_json` wrote, from the mapping or its text.
+
+        Raises
+        ------
+        DomainError
+            If it is something else.
+        """
+        try:
+            plain = dict(json.loads(data) if isinstance(data, str) else data)
+            values = _revived(plain)
+            frontier = dict(values["frontier"])
+            frontier["plans"] = tuple(NESPlan(**p) for p in frontier["plans"])
+            return cls(
+                **{
+                    **values,
+                    "plan": NESPlan(**values["plan"]),
+                    "frontier": Frontier(**frontier),
+                    # Free data: its lists are lists, and its words are words.
+                    "provenance": plain["provenance"],
+                }
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DomainError(
+                "expected data to be a recommendation's JSON, got something else: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the frontier; to a file if ``path`` is given.

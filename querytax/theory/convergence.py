@@ -166,6 +166,10 @@ def steps(
     ends, relaxation at one rate when diffusion rules (L -> 0) and drift up to the wall
     when it does not (L -> 1).
 
+    Against simulated walks the displacement is right within 1.5 % in the ball for steps
+    up to 0.1 (5 % up to 0.3), and within 15 % in the box for steps up to 0.1. Near the
+    plateau a small error of displacement is a large one of steps.
+
     Examples
     --------
     >>> float(steps(0.1, 0.5, 0.001).round(1)), float(steps(0.1, 0.001, 0.1))

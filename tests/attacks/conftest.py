@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Halfspace:
-    """Two classes, logits ∓(w·x - offset)/2: the margin loss of class 0 is w·x - offset.
+    """Two logits ∓(w·x - offset)/2: the margin loss of class 0 is w·x - offset.
 
     Sums in double precision, row by row: an answer does not depend on its batch.
     """

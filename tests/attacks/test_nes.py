@@ -309,7 +309,7 @@ def test_the_cosine_of_the_estimate(halfspace, sigma):
     """Mean over 300 images of the cosine of one unit step with the gradient.
 
     The law is a ratio of roots of means, above the mean of the ratio by at most a
-    share 1/(4p). False alarm 6e-5 (4 standard errors); an error of 17 % is sure to be seen.
+    share 1/(4p). False alarm 6e-5 (4 standard errors); an error of 17 % is seen.
     """
     dimension, pairs, probe = 400, 30, 0.01
     model = halfspace(dimension, margin=100.0)
@@ -387,13 +387,21 @@ BAD = {
     "below": (None, {"labels": LABELS - 1}, r"labels in 0\.\.19, .*got -1"),
     "float label": (None, {"labels": LABELS * 1.0}, "labels to be 2 whole numbers"),
     "word label": (None, {"labels": ["a", "b"]}, "labels to be 2 whole .*got list"),
-    "more labels": (None, {"labels": LABELS.repeat(2)}, r"labels to be 2 .*torch.int64.*\(4,\)"),
+    "more labels": (
+        None,
+        {"labels": LABELS.repeat(2)},
+        r"labels to be 2 .*torch.int64.*\(4,\)",
+    ),
     "target": (None, {"targets": LABELS + 20}, r"targets in 0\.\.19, .*got 20"),
     "too bright": (None, {"images": IMAGES * 4}, r"images in \[0, 1\].*\[2, 2\]"),
     "NaN image": (None, {"images": IMAGES * float("nan")}, r"images in \[0, 1\]"),
     "bytes": (None, {"images": IMAGES.byte()}, "images to be a float .*uint8"),
     "numpy": (None, {"images": IMAGES.numpy()}, "images to be .*got ndarray"),
-    "empty": (None, {"images": IMAGES[:0]}, r"images to be a batch.*N >= 1, got shape \(0, 20\)"),
+    "empty": (
+        None,
+        {"images": IMAGES[:0]},
+        r"images to be a batch.*N >= 1, got shape \(0, 20\)",
+    ),
     "votes": (None, {"votes": 4}, "votes odd, got 4"),
     "no votes": (None, {"votes": 0}, "votes a whole number >= 1, got 0"),
     "budget": (None, {"budget": 15}, "budget a whole number >= 16, got 15"),

@@ -36,9 +36,7 @@ def reference(f, sigma, form):
     cuts = sorted({low, high, *(c for c in corners + near + inner if low < c < high)})
     mean = mp.quad(lambda p: density(p) * loss(p), cuts)
     variance = mp.quad(lambda p: density(p) * (loss(p) - mean) ** 2, cuts)
-    slope = mp.quad(
-        lambda p: density(p) * (p - f) / sigma**2 * (loss(p) - mean), cuts
-    )
+    slope = mp.quad(lambda p: density(p) * (p - f) / sigma**2 * (loss(p) - mean), cuts)
     return float(mean), float(variance), float(slope)
 
 
@@ -47,9 +45,7 @@ def reference(f, sigma, form):
 def test_against_quadrature(form, sigma):
     table = cross_entropy_under_noise(sigma, form)
     levels = np.array(LEVELS)
-    exact = np.array(
-        [reference(mp.mpf(f), mp.mpf(sigma), form) for f in LEVELS]
-    )
+    exact = np.array([reference(mp.mpf(f), mp.mpf(sigma), form) for f in LEVELS])
     np.testing.assert_allclose(
         table.variance(levels), exact[:, 1], rtol=2e-6, atol=1e-9
     )
@@ -83,7 +79,9 @@ def test_against_the_theory_far_from_the_ceiling(sigma, form, level, change):
         table.variance(np.array([low, high])), log_variance(t), rtol=1e-4
     )
     exact = float(
-        -mp.quad(lambda u: mp.mpf(2) ** 0.5 * dawson(u / mp.sqrt(2)), list(map(mp.mpf, t)))
+        -mp.quad(
+            lambda u: mp.mpf(2) ** 0.5 * dawson(u / mp.sqrt(2)), list(map(mp.mpf, t))
+        )
     )
     assert table.change(np.array(high), np.array(low)) == pytest.approx(exact, rel=1e-5)
     if t[1] > 1.1 * t[0] and t[0] > 1e-3:
@@ -97,10 +95,11 @@ def dawson(x):
     return mp.sqrt(mp.pi) / 2 * mp.exp(-(x**2)) * mp.erfi(x)
 
 
-def test_large_noise_flattens_everything():
-    for form in FORMS:
-        changes = [
-            abs(cross_entropy_under_noise(s, form).change(np.array(0.9), np.array(0.1)))
-            for s in (0.1, 1.0, 10.0, 100.0)
-        ]
-        assert changes == sorted(changes, reverse=True)
+@pytest.mark.parametrize("form", FORMS)
+def test_large_noise_flattens_everything(form):
+    changes = [
+        abs(cross_entropy_under_noise(s, form).change(np.array(0.9), np.array(0.1)))
+        for s in (1.0, 10.0, 100.0)
+    ]
+    assert changes == sorted(changes, reverse=True)
+    assert 0 < changes[-1] < 0.2

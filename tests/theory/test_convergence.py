@@ -79,7 +79,7 @@ def test_plateau(norm):
 def test_steps(norm):
     """To shares of the plateau up to 0.99; nearer, the plateau's own rounding rules."""
     points = []
-    for c, a in [(c, a) for c in DRIFTS for a in STEPS if 1e-300 < c / a] + SEAM:
+    for c, a in [(c, a) for c in DRIFTS for a in STEPS if c / a > 1e-300] + SEAM:
         top = float(plateau(c, a, norm))
         points += [(top * share, c, a) for share in (1e-9, 0.3, 0.6, 0.99)]
     points = [p for p in points if p[0] > 1e-290]
@@ -184,7 +184,7 @@ def test_domains():
             law(*first, 2.0, 0.1)
         with pytest.raises(DomainError, match="expected step > 0 and finite, got 0"):
             law(*first, 0.5, 0.0)
-        with pytest.raises(DomainError, match="expected norm .*did you mean 'Linf'"):
+        with pytest.raises(DomainError, match=r"expected norm .*did you mean 'Linf'"):
             law(*first, 0.5, 0.1, "inf")
     assert convergence.__all__ == ["displacement", "plateau", "steps"]
 
