@@ -426,7 +426,8 @@ class Bench:
         length = predictor.step_share(reading, plan, drift)
         plateau = convergence.plateau(drift, np.broadcast_to(length, drift.shape), norm)
         # The last stage is where the way is longest and the wall nearest.
-        beyond = predictor.displacement / plateau[-1]
+        with np.errstate(divide="ignore"):
+            beyond = predictor.displacement / plateau[-1]
         by_place = [predictor.queries(plan, sigma, place) for place in PLACES]
         predicted = [_median(q) for q in by_place]
         within = [float((q <= self.budget).mean()) for q in by_place]

@@ -54,7 +54,7 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
         If the file cannot be read or lacks an array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = set(file.files)
             if not {"x", "y"} <= names:
                 raise DomainError(

@@ -13,6 +13,7 @@ import numpy as np
 from querytax.plans import NESPlan
 from querytax.recommend import Recommendation, recommend_sigma
 from querytax.recommend.attackers import ATTACKERS
+from querytax.recommend.inverter import check_question
 from querytax.recommend.prediction import Predictor, published_plan
 from querytax.recommend.recommendation import count, percent
 from querytax.statistics import ModelStatistics
@@ -97,6 +98,9 @@ def demo_job(
     from querytax.probes import probe
     from querytax.proof import prove
 
+    check_question(
+        *(question[k] for k in ("target_queries", "max_accuracy_loss", "protect"))
+    )
     expect_format(out)
     writable(out)
     say = _Steps(verbose)
@@ -272,7 +276,10 @@ def print_attack(result: Any, site: str, sigma: float) -> None:
 
 def print_law(entry: Any) -> None:
     """A law in plain text."""
-    print(f"{entry.name}\n\n  {entry.formula}\n")
+    formula = textwrap.fill(
+        entry.formula, _WIDTH, initial_indent="  ", subsequent_indent="    "
+    )
+    print(f"{entry.name}\n\n{formula}\n")
     for name, meaning in entry.symbols.items():
         print(
             textwrap.fill(

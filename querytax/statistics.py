@@ -117,6 +117,9 @@ class ModelStatistics:
     eps, norm
         The perturbation budget that path and places were made for.
     targeted : bool
+    sign_gain : ndarray
+        ``(n,)`` drift of a sign step at small cosines, over that on a gradient of
+        Gaussian entries; 1 where the model gives no gradient.
     provenance : dict
         Seed, numbers of directions and draws, versions, names.
 
@@ -141,6 +144,7 @@ class ModelStatistics:
     eps: float
     norm: str
     targeted: bool
+    sign_gain: np.ndarray = field(default_factory=lambda: np.ones(1))
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -18,7 +18,7 @@ from querytax.losses import attacker_loss, check_images, check_labels, check_log
 from querytax.noise import seed_of
 from querytax.plans import LOSSES, NORMS
 from querytax.probes.activations import Activations, measure_activations
-from querytax.probes.path import boundary_path, has_gradient, wander
+from querytax.probes.path import boundary_path, has_gradient, sign_gain, wander
 from querytax.probes.response import Points, _ask, respond
 from querytax.progress import Progress, progress
 from querytax.sites import Site
@@ -207,6 +207,7 @@ def probe(
         probed=probed.cpu().numpy(),
         path_length=length[0],
         wander_length=length[1],
+        sign_gain=length[2],
         stages=stages.cpu().numpy(),
         stage_weights=np.full(len(stages), 1.0 / len(stages)),
         logits=known.cpu().numpy(),
@@ -333,7 +334,6 @@ class _Work:
             else:
                 length = torch.full((2, len(origin)), torch.nan, dtype=torch.float64)
             astray = lost(on_path)
-            lengths.append(length.cpu().numpy())
             both = torch.stack((on_path, astray), 1)
             n, places = len(origin), 2 * count
             # One number a point: image, place and stage.
@@ -348,6 +348,11 @@ class _Work:
                 gradient=self.gradient,
                 batch_size=self.batch_size,
             )
+            gain = torch.ones(n, dtype=torch.float64)
+            if self.gradient:
+                on = points.slopes[LOSSES.index("margin")].view(n, 2, count, -1)[:, 0]
+                gain = sign_gain(on.double()).mean(1)
+            lengths.append(torch.cat((length, gain.to(length)[None])).cpu().numpy())
             answers = respond(
                 self.model,
                 points,

@@ -11,7 +11,14 @@ from torch import Tensor
 from querytax.losses import attacker_loss
 from querytax.noise import normals, uniforms
 
-__all__ = ["BoundaryPath", "boundary_path", "has_gradient", "slope", "wander"]
+__all__ = [
+    "BoundaryPath",
+    "boundary_path",
+    "has_gradient",
+    "sign_gain",
+    "slope",
+    "wander",
+]
 
 _STEPS = 50
 
@@ -88,8 +95,27 @@ def boundary_path(
     n, ones = len(x), (1,) * (x.ndim - 1)
     at = x if start is None else start
     trail = [at]
-    crossed = torch.full((n,), _STEPS, dtype=torch.long, device=x.device)
-    found = torch.zeros(n, dtype=torch.bool, device=x.device)
+
+    @torch.no_grad()
+    def margins(points: Tensor) -> Tensor:
+        return torch.cat(
+            [
+                attacker_loss(
+                    model(part),
+                    goal,
+                    loss="margin",
+                    answered=answered,
+                    targeted=targeted,
+                )
+                for part, goal in zip(
+                    points.split(batch_size), labels.split(batch_size), strict=True
+                )
+            ]
+        )
+
+    after = margins(at)
+    found = after > 0
+    crossed = torch.where(found, 0.0, torch.full_like(after, _STEPS))
     for step in range(1, _STEPS + 1):
         g = slope(model, at, labels, "margin", answered, targeted, batch_size)
         if norm == "Linf":
@@ -102,22 +128,33 @@ def boundary_path(
             away = away * (eps / size).clamp_max(1.0)
         at = (x + away).clamp(0.0, 1.0)
         trail.append(at)
-        with torch.no_grad():
-            said = torch.cat([model(p).argmax(1) for p in at.split(batch_size)])
-        fooled = (said == labels) if targeted else (said != labels)
-        crossed = torch.where(fooled & ~found, step, crossed)
+        before, after = after, margins(at)
+        # The crossing lies within the step: where the margin, taken as a line, is 0.
+        within = (before / (before - after)).nan_to_num(1.0).clamp(0.0, 1.0)
+        fooled = after > 0
+        crossed = torch.where(fooled & ~found, step - 1 + within, crossed)
         found |= fooled
         if bool(found.all()):
             break
-    place = crossed.clamp_max(len(trail) - 1)[:, None] * stages.to(x.device)
+    place = crossed[:, None] * stages.to(crossed)
     low = place.floor().long()
     share = (place - low).to(x.dtype).view(n, -1, *ones)
     every = torch.stack(trail, 1)
     rows = torch.arange(n, device=x.device)[:, None]
-    after = (low + 1).clamp_max(len(trail) - 1)
-    points = every[rows, low] * (1 - share) + every[rows, after] * share
-    length = torch.where(found, crossed.double() / _STEPS, torch.inf)
+    high = (low + 1).clamp_max(len(trail) - 1)
+    points = every[rows, low] * (1 - share) + every[rows, high] * share
+    length = torch.where(found, crossed / _STEPS, torch.inf)
     return BoundaryPath(points, length)
+
+
+def sign_gain(gradient: Tensor) -> Tensor:
+    """How much better a sign step drifts than on a gradient of Gaussian entries.
+
+    ``sqrt(2 kappa / pi)`` over the last axis, with ``kappa = d |g|_2^2 / |g|_1^2``.
+    """
+    d = gradient.shape[-1]
+    ratio = gradient.norm(dim=-1) / gradient.abs().sum(-1).clamp_min(1e-300)
+    return (2.0 * d / torch.pi) ** 0.5 * torch.where(ratio > 0, ratio, d**-0.5)
 
 
 def wander(

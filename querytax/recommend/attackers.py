@@ -10,7 +10,6 @@ import numpy as np
 from querytax import expect
 from querytax.plans import LOSSES, NESPlan
 from querytax.recommend.prediction import PLACES, Predictor
-from querytax.theory import query_ratio
 
 __all__ = ["ATTACKERS", "Attacker"]
 
@@ -19,7 +18,7 @@ ATTACKERS = ("published", "best")
 _PAIRS = (1, 4, 16, 64)
 _STEPS = np.geomspace(1e-3, 1.0, 13)
 _CANDIDATES = 3
-_SEARCH_IMAGES = 128
+_SEARCH_IMAGES = 64
 # Shares of the images that he may be after, besides the exposed one.
 _SHARES = (0.5, 0.9)
 
@@ -82,7 +81,7 @@ class Attacker:
         return float(min((c >= target).mean() for _, c in self._answers(sigma)))
 
     def _answers(self, sigma: float, place: str = "lower") -> list[Answer]:
-        """The plans of :meth:`_plans`, and the queries of each image by this reading."""
+        """The plans that he weighs, and the queries of each image by this reading."""
         if (sigma, place) not in self._found:
             self._found[sigma, place] = [
                 (plan, self.predictor.queries(plan, sigma, place))
@@ -120,7 +119,7 @@ class Attacker:
             NESPlan(
                 eps=stats.eps,
                 norm=stats.norm,
-                step_rule="sign" if stats.norm == "Linf" else "unit",
+                step_rule=_rule(stats.norm),
                 probe=float(stats.betas[beta]),
                 pairs=pairs,
                 step=float(stats.eps * share),
@@ -142,9 +141,9 @@ class Attacker:
         reading = p.reading(sigma, place)
         snr, alignment = reading.snr[..., some], reading.alignment[..., some]
         way = p.displacement[some]
-        d = p.stats.dimension
+        rule = _rule(p.stats.norm)
         # For few pairs the cosine orders the probes as one pair's does.
-        drift = query_ratio.cosine(snr, d, 1, alignment)
+        drift = p.drift(snr, alignment, 1, rule)
         with np.errstate(divide="ignore"):
             cost = np.mean(1.0 / np.maximum(drift, 1e-300), axis=2)
         reach = np.isfinite(way)
@@ -152,11 +151,14 @@ class Attacker:
         order = np.argsort(typical, axis=None)[:_CANDIDATES]
         for loss, beta in zip(*np.unravel_index(order, typical.shape), strict=True):
             for pairs in _PAIRS:
-                drift = query_ratio.cosine(
-                    snr[loss, beta], d, pairs, alignment[loss, beta]
-                )
+                drift = p.drift(snr[loss, beta], alignment[loss, beta], pairs, rule)
                 steps = p.steps(way, drift, _STEPS[:, None, None], place)
                 yield (
                     (int(loss), int(beta), pairs),
-                    np.ceil(steps) * (2 * pairs + 1),
+                    np.maximum(np.ceil(steps), 1.0) * (2 * pairs + 1),
                 )
+
+
+def _rule(norm: str) -> str:
+    """The step of fixed length that suits the budget's ball."""
+    return "sign" if norm == "Linf" else "unit"

@@ -77,15 +77,18 @@ def recommend_sigma(
         One line, for a parameter outside its range, a site that was not probed, or a
         target below the noiseless cost.
     """
-    expect.positive(target_queries=target_queries)
-    expect.fraction(max_accuracy_loss=max_accuracy_loss)
-    expect.probability(protect=protect)
+    check_question(target_queries, max_accuracy_loss, protect)
     expect.one_of(ATTACKERS, attacker=attacker)
     site = Site.parse(site).name
     stats.site(site)
     plan = published_plan(stats) if plan is None else plan
     if base_queries is not None:
-        given = np.asarray(base_queries, dtype=float)
+        try:
+            given = np.asarray(base_queries, dtype=float)
+        except (TypeError, ValueError):
+            raise DomainError(
+                f"expected base_queries to be numbers, got {base_queries!r}"
+            ) from None
         usual = float(np.median(given)) if given.size else math.nan
         if not usual > 0:
             raise DomainError(f"expected base_queries > 0, got {usual:g}")
@@ -117,6 +120,21 @@ def recommend_sigma(
         max_accuracy_loss,
     )
     return search.solve()
+
+
+def check_question(
+    target_queries: float, max_accuracy_loss: float, protect: float
+) -> None:
+    """Fail on a question that no statistics could answer.
+
+    Raises
+    ------
+    DomainError
+        For a number outside its range.
+    """
+    expect.positive(target_queries=target_queries)
+    expect.fraction(max_accuracy_loss=max_accuracy_loss)
+    expect.probability(protect=protect)
 
 
 def _outside(stats: ModelStatistics, plan: NESPlan) -> str:

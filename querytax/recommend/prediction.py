@@ -36,6 +36,16 @@ def published_plan(stats: ModelStatistics, **changes: object) -> NESPlan:
 
     Linf: probe 0.01, 10 pairs, sign steps of 0.01 (a quarter of eps if that is less).
     L2: the same probe and pairs, unit steps of a twentieth of eps.
+
+    Parameters
+    ----------
+    stats : ModelStatistics
+    **changes
+        Values of :class:`querytax.plans.NESPlan` to replace.
+
+    Returns
+    -------
+    NESPlan
     """
     if stats.norm == "Linf":
         plan = NESPlan(eps=stats.eps, step=min(0.01, stats.eps / 4))
@@ -195,12 +205,24 @@ class Predictor:
         displacement: np.ndarray,
         place: str = "lower",
     ) -> np.ndarray:
-        drift = query_ratio.cosine(
-            reading.snr, self.stats.dimension, plan.pairs, reading.alignment
-        )
+        drift = self.drift(reading.snr, reading.alignment, plan.pairs, plan.step_rule)
         step = self.step_share(reading, plan, drift)
         steps = self.steps(displacement, drift, step, place=place)
-        return np.ceil(steps) * (plan.queries_per_step + 1)
+        return np.maximum(np.ceil(steps), 1.0) * (plan.queries_per_step + 1)
+
+    def drift(
+        self, snr: np.ndarray, alignment: np.ndarray, pairs: int, rule: str
+    ) -> np.ndarray:
+        """Share of a step that leads to the boundary; images on the last axis."""
+        cosine = query_ratio.cosine(snr, self.stats.dimension, pairs, alignment)
+        if rule == "sign":
+            cosine = query_ratio.sign_drift(cosine, self._gain)
+        return np.asarray(cosine)
+
+    @functools.cached_property
+    def _gain(self) -> float:
+        """One gain for all images, as one gradient says little about one way."""
+        return float(np.median(self.stats.sign_gain))
 
     def step_share(
         self, reading: Reading, plan: NESPlan, drift: np.ndarray
@@ -232,15 +254,16 @@ class Predictor:
         is shortened by the measured share, as far as the walk has spread by then.
         Reading "upper" leaves that out.
         """
-        reachable = np.isfinite(displacement) & (displacement <= 1.0)
+        reachable = np.isfinite(displacement)
         way = np.where(reachable, displacement, 1.0)
-        taken = self._staged(way, drift, step)
+        taken = self._staged(np.minimum(way, 1.0), drift, step)
         if place != "upper":
             pace = np.broadcast_to(
                 step, np.broadcast_shapes(np.shape(step), drift.shape)
             )
             spread = self._spread(taken, pace.mean(-2))
-            taken = self._staged(way * (1.0 - spread * self._shortening), drift, step)
+            way = way * (1.0 - spread * self._shortening)
+            taken = self._staged(np.minimum(way, 1.0), drift, step)
         return np.where(reachable, taken, _NEVER)
 
     def _staged(
@@ -294,31 +317,25 @@ class Predictor:
             return self._scaled(path, float(counts))
         return self._covered(np.broadcast_to(counts, path.shape))
 
-    def _noiseless(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cosine and step of the published attack without noise, over its way."""
+    def _covered(self, counts: np.ndarray) -> np.ndarray:
+        """Displacement at which the noiseless attack takes as many queries."""
         reading = self.at_probe(self.reading(0.0), self.plan)
-        drift = query_ratio.cosine(
-            _NOISELESS, self.stats.dimension, self.plan.pairs, reading.alignment
+        drift = self.drift(
+            reading.snr, reading.alignment, self.plan.pairs, self.plan.step_rule
         )
         step = self.step_share(reading, self.plan, drift)
-        with np.errstate(divide="ignore"):
-            mean = 1.0 / np.mean(1.0 / drift, 0)
-        return mean, np.broadcast_to(step, drift.shape).mean(0)
-
-    def _covered(self, counts: np.ndarray) -> np.ndarray:
-        """Displacement that the noiseless attack had covered when it succeeded."""
-        drift, step = self._noiseless()
-        steps = counts / (self.plan.queries_per_step + 1)
-        covered = convergence.displacement(
-            np.where(np.isfinite(steps), steps, 0.0), drift, step, self.stats.norm
-        )
-        spread = self._spread(np.where(np.isfinite(steps), steps, 0.0), step)
-        way = covered / np.maximum(1.0 - spread * self._shortening, 1e-3)
+        # Rounded up to whole steps, the prediction is the count again.
+        wanted = counts / (self.plan.queries_per_step + 1) * (1.0 - 1e-9)
+        low = np.zeros_like(counts)
+        high = np.full_like(counts, 1.0 / max(1.0 - self._shortening, 1e-3))
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            short = self.steps(middle, drift, step) <= wanted
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
         path = np.where(
             np.isnan(self.stats.path_length), _NEVER, self.stats.path_length
         )
-        # One step further on, rounding up would count a step twice.
-        return np.where(np.isfinite(steps), np.minimum(way * (1 - 1e-9), 1.0), path)
+        return np.where(np.isfinite(counts), low, path)
 
     def _scaled(self, path: np.ndarray, base: float) -> np.ndarray:
         """The white-box path, scaled so that the median count is ``base``."""

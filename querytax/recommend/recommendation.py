@@ -185,8 +185,8 @@ class Recommendation:
             "allowed.",
             "Assumed: fresh independent noise for every query; one plan for all "
             f"images; steps of {self._stepping()}; signal, noise and curvature as "
-            "measured on the way to the boundary. An attack of another kind, or one that has a "
-            "copy of the model, is not covered.",
+            "measured on the way to the boundary. An attack of another kind, or one "
+            "that has a copy of the model, is not covered.",
         ]
         if self.advice:
             said.insert(1, self.advice + ".")

@@ -23,6 +23,7 @@ __all__ = [
     "fixed_length_step",
     "guaranteed_steps",
     "sign_coordinate",
+    "sign_drift",
 ]
 
 _SNR = "S, decision signal-to-noise ratio of one pair, power ratio, [0, inf)"
@@ -341,3 +342,43 @@ def cosine(
     return signal / np.hypot(
         np.hypot(signal, np.hypot(rho, np.sqrt(d))), ratio(np.sqrt(d), np.sqrt(share))
     )
+
+
+@law(
+    formula="c' = h c/sqrt(1 + c^2 (h^2 - 1)), h = sqrt(2 kappa/pi)",
+    latex=r"c' = \frac{h c}{\sqrt{1 + c^2 (h^2 - 1)}},\quad "
+    r"h = \sqrt{\frac{2\kappa}{\pi}},\quad "
+    r"\kappa = \frac{d\,\|g\|_2^2}{\|g\|_1^2}",
+    symbols={
+        "cosine": "c, cosine of the estimate with the gradient, ratio, [0, 1]",
+        "gain": "h, spread of the gradient over its coordinates, ratio, (0, inf)",
+    },
+    regime="exact as c -> 0, at c = 1, and for Gaussian gradient entries (h = 1); "
+    "interpolated between",
+    source="derived here",
+)
+def sign_drift(cosine: npt.ArrayLike, gain: npt.ArrayLike = 1.0) -> Floats:
+    """Drift of a sign step, as a share of that of the exact gradient's sign.
+
+    Parameters
+    ----------
+    cosine : array_like
+        Cosine of the gradient estimate, in [0, 1].
+    gain : array_like
+        h = sqrt(2 kappa/pi) with kappa = d |g|_2^2/|g|_1^2: 1 for Gaussian entries,
+        above it for a gradient that few coordinates carry.
+
+    Notes
+    -----
+    A step moves every coordinate by the same length, and its use is weighted by |g_k|:
+    the drift is sum |g_k| (2 Phi(|g_k|/s) - 1)/sum |g_k| with the estimate's standard
+    deviation s a coordinate. For small c it is sqrt(2/pi) |g|_2^2/(s |g|_1) = h c.
+
+    Examples
+    --------
+    >>> round(float(sign_drift(0.1, 1.5)), 4)
+    0.1491
+    """
+    c = _float(_domain.unit(cosine=cosine))
+    h = _float(expect.positive(gain=gain))
+    return h * c / np.hypot(np.sqrt((1.0 - c) * (1.0 + c)), h * c)

@@ -1,0 +1,433 @@
+"""The command line: what it prints, where, and the exit codes."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from synthetic_statistics import synthetic
+
+from querytax.cli import main
+from querytax.recommend import Recommendation
+from querytax.statistics import ModelStatistics
+from querytax.theory.law import laws
+
+LOSS = (0.0, 0.0, 0.0, 0.005, 0.5, 0.6)
+MODEL = """
+import torch
+
+def load():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+
+def interrupted():
+    raise KeyboardInterrupt
+"""
+
+
+def call(*words, code=0):
+    """Standard output of a command that must end with ``code``; 80 columns at most."""
+    result = CliRunner().invoke(main, [str(w) for w in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    if "--json" not in words:
+        assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    return result
+
+
+def told(*words, code=0):
+    """The JSON that a command prints, and nothing else."""
+    return json.loads(call(*words, "--json", code=code).stdout)
+
+
+def refused(*words):
+    """The one line of an error."""
+    result = call(*words, code=2)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def stats_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stats") / "stats.npz"
+    synthetic(loss=LOSS).save(path)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with a model and data, to be stood in."""
+    rng = np.random.default_rng(0)
+    x = rng.random((12, 1, 4, 4)).astype(np.float32)
+    (tmp_path / "tiny_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    sys.modules.pop("tiny_model", None)
+    import tiny_model
+    import torch
+
+    y = tiny_model.load()(torch.from_numpy(x)).argmax(1).numpy()
+    np.savez(tmp_path / "val.npz", x=x, y=y)
+    yield tmp_path
+    sys.modules.pop("tiny_model", None)
+
+
+# -- help -------------------------------------------------------------------------
+
+
+def test_help_of_every_command():
+    text = call("--help").stdout
+    assert "Exit codes: 0 feasible" in text
+    for name in main.commands:
+        assert name in text
+        assert "--json" in call(name, "--help").stdout
+        assert "Usage:" in call(name, "-h").stdout
+    assert call("--version").stdout.strip().endswith("0.1.0")
+
+
+def test_an_unknown_command_is_a_usage_error():
+    assert "No such command 'recomend'" in call("recomend", code=2).stderr
+
+
+# -- laws, show, eval -------------------------------------------------------------
+
+
+def test_laws_in_text_and_json():
+    text = call("laws").stdout
+    rows = told("laws")
+    names = {row["name"] for row in rows}
+    assert names >= {entry.name for entry in laws()}
+    assert "printed.query_ratio_6" in names
+    for name in names:
+        assert f"  {name.split('.')[1]}" in text
+    assert "printed  (as a paper prints it, not true)" in text
+
+
+@pytest.mark.parametrize("name", [e.name for e in laws()] + ["printed.repeats_8"])
+def test_show_every_law(name):
+    text = call("show", name).stdout
+    entry = told("show", name)
+    assert entry["name"] == name
+    for word in ("Regime: ", "Source: ", "LaTeX: ", *entry["symbols"]):
+        assert word in text
+
+
+def test_show_offers_the_nearest_name():
+    assert "did you mean 'query_ratio.best_step'" in refused("show", "query_ratio.best")
+
+
+def test_eval_prints_what_the_law_gives():
+    words = ("eval", "query_ratio.best_step", "snr=0.01", "dimension=100", "pairs=10")
+    found = float(call(*words).stdout)
+    assert found == 1 + 100 / 111 / 0.01
+    assert told(*words) == {"name": "query_ratio.best_step", "value": found}
+
+
+def test_eval_of_arrays():
+    words = ("eval", "query_ratio.best_step", "dimension=100", "pairs=10")
+    for text in ("snr=0.01,1", "snr=[0.01, 1]"):
+        found = told(*words, text)["value"]
+        assert found == [1 + 100 / 111 / 0.01, 1 + 100 / 111]
+        assert [float(v) for v in call(*words, text).stdout.split()] == found
+    square = told(*words, "snr=[[1, 1], [1, 2]]")["value"]
+    assert np.shape(square) == (2, 2)
+    assert told(*words, "snr=[]")["value"] == []
+
+
+def test_infinities_are_words():
+    words = ("eval", "query_ratio.best_step", "snr=0", "dimension=100", "pairs=10")
+    assert told(*words)["value"] == "inf"
+    assert call(*words).stdout == "inf\n"
+
+
+def test_eval_takes_words():
+    words = ("eval", "convergence.plateau", "drift=0.1", "step=0.1")
+    box, ball = (told(*words, f"norm={n}")["value"] for n in ("Linf", "L2"))
+    assert box == pytest.approx(1 / math.tanh(2) - 0.5)
+    assert ball == pytest.approx(0.4 / (0.1 + math.sqrt(0.17)))
+
+
+def test_outside_the_regime_the_value_still_stands():
+    words = ("printed.query_ratio_6", "snr=1e-4", "contraction=0.2")
+    result = call("eval", *words, code=5)
+    assert float(result.stdout) > 1
+    assert result.stderr.startswith("warning: ")
+    again = call("eval", *words, "--json", code=5)
+    assert json.loads(again.stdout)["value"] == float(result.stdout)
+    inside = call("eval", "printed.query_ratio_6", "snr=10", "contraction=0.2")
+    assert inside.stderr == ""
+
+
+BEST = ("query_ratio.best_step", "dimension=9")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("query_ratio.bst_step",), "did you mean 'query_ratio.best_step'"),
+        (BEST, "expected snr, pairs for query_ratio.best_step, got nothing"),
+        ((*BEST, "pair=1"), "parameter to be one of 'snr', 'dimension', 'pairs'"),
+        ((*BEST, "snr"), "expected name=value, got 'snr'"),
+        ((*BEST, "snr=-1", "pairs=1"), "expected snr >= 0 and finite, got -1.0"),
+        ((*BEST, "snr=abc", "pairs=1"), "expected snr >= 0 and finite, got 'abc'"),
+        ((*BEST, "snr=", "pairs=1"), "expected snr >= 0 and finite, got ''"),
+        ((*BEST, "snr=1,2", "pairs=1,2,3"), "query_ratio.best_step can broadcast"),
+        ((*BEST, "snr=[1,[2]]", "pairs=1"), "expected snr >= 0 and finite"),
+        (
+            ("convergence.plateau", "drift=1", "step=1", "norm=L3"),
+            "norm to be one of 'Linf', 'L2', got 'L3'",
+        ),
+    ],
+)
+def test_bad_questions_are_one_line(words, says):
+    assert says in refused("eval", *words)
+
+
+# -- recommend --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        (("--target-queries", 50), "NO_NOISE_NEEDED", 0),
+        (("--target-queries", 400, "--attacker", "published"), "FEASIBLE", 0),
+        (("--target-queries", 1e5), "INFEASIBLE", 3),
+        (("--target-queries", 1e5, "--max-accuracy-loss", "90%"), "FEASIBLE", 0),
+        (("--target-queries", 1e12, "--max-accuracy-loss", 0.9), "UNRESOLVED", 4),
+        (("--target-queries", 500, "--probe", 0.5), "OUT_OF_REGIME", 5),
+        (("--target-queries", 500, "--norm", "L2"), "OUT_OF_REGIME", 5),
+    ],
+)
+def test_recommend_from_a_file(stats_file, options, status, code):
+    text = call("recommend", stats_file, *options, code=code).stdout
+    attacker = "published" if "published" in options else "best"
+    assert f"{status} against the {attacker} attacker" in text
+    job = told("recommend", stats_file, *options, code=code)
+    (rec,) = (Recommendation.from_json(r) for r in job["recommendations"])
+    assert rec.status == status
+    assert rec.statement() in text
+    assert job["trials"] == []
+
+
+def test_options_reach_the_question(stats_file):
+    options = ("--site", "output:probabilities", "--protect", "75%", "--pairs", "3")
+    more = ("--base-queries", 100, "--step", 0.002, "--loss", "margin")
+    job = told(
+        *("recommend", stats_file, "--target-queries", 130, *options, *more),
+        *("--attacker", "published", "--probe", 0.05),
+    )
+    (rec,) = (Recommendation.from_json(r) for r in job["recommendations"])
+    assert rec.protect == 0.75
+    assert rec.base_queries == pytest.approx(100, abs=7)
+    plan = rec.plan
+    assert (plan.pairs, plan.step, plan.probe) == (3, 0.002, 0.05)
+    assert plan.loss == "margin"
+
+
+def test_a_figure_beside_the_answer(stats_file, tmp_path):
+    out = tmp_path / "[b]figure.svg"
+    words = ("recommend", stats_file, "--target-queries", 50, "-o", out)
+    assert told(*words)["figure"] == str(out)
+    assert out.exists()
+    assert out.with_suffix(".csv").exists()
+    text = CliRunner().invoke(main, [str(w) for w in words]).stdout
+    assert f"Figure: {out}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("absent.npz", "--target-queries", 5), "'absent.npz': No such file"),
+        (("{file}", "--target-queries", -5), "target_queries > 0 and finite, got -5"),
+        (("{file}", "--target-queries", 5, "--base-queries", 9), "target_queries >= 9"),
+        (("{file}", "--target-queries", 5, "--site", "input"), "site to be one of"),
+        (("{file}", "--target-queries", 5, "--protect", 1), "protect in (0, 1), got 1"),
+        (
+            ("{file}", "--target-queries", 5, "--max-accuracy-loss", "150%"),
+            "max_accuracy_loss in [0, 1), got 1.5",
+        ),
+        (("{file}", "--target-queries", 5, "--pairs", 0), "pairs a whole number >= 1"),
+        (("{file}", "--target-queries", 5, "-o", "f.gif"), "path to end in .png"),
+        (("{file}", "--target-queries", 5, "-o", "no/f.png"), "a writable path"),
+        (("--demo", "-o", "f.gif"), "path to end in .png, .svg or .pdf, got 'f.gif'"),
+        (("--demo", "-o", "no/f.png"), "expected a writable path, got 'no/f.png'"),
+        (("--demo", "--target-queries", "nan"), "target_queries > 0 and finite"),
+    ],
+)
+def test_bad_input_is_one_line(stats_file, words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = refused("recommend", *(str(w).format(file=stats_file) for w in words))
+    assert says in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "expected either a STATS file or --demo"),
+        (("x.npz", "--demo"), "expected either a STATS file or --demo"),
+        (("x.npz",), "expected --target-queries with a STATS file"),
+        (("x.npz", "--max-accuracy-loss", "little"), "expected a share such as 0.01"),
+        (("x.npz", "--attacker", "worst"), "'worst' is not one of 'best', 'published'"),
+    ],
+)
+def test_usage_errors(words, says):
+    assert says in call("recommend", *words, code=2).stderr
+
+
+# -- probe and attack -------------------------------------------------------------
+
+
+def test_probe_then_recommend(project):
+    small = ("--images", 3, "--directions", 2, "--site", "input", "--eps", 0.2)
+    text = call("probe", "tiny_model:load", "--data", "val.npz", "-o", "s.npz", *small)
+    assert "s.npz: 12 images, accuracy 100.00 %, 3 probed at input" in text.stdout
+    told_again = told(
+        "probe", "tiny_model:load", "--data", "val.npz", "-o", "t.npz", *small
+    )
+    assert told_again["probed"] == 3
+    assert told_again["sites"] == ["input"]
+    stats = ModelStatistics.load("s.npz")
+    assert stats.eps == 0.2
+    np.testing.assert_array_equal(
+        stats.site("input").signal, ModelStatistics.load("t.npz").site("input").signal
+    )
+    result = CliRunner().invoke(
+        main, ["recommend", "s.npz", "--target-queries", "1e4", "--site", "input"]
+    )
+    assert result.exit_code in (0, 3, 4)
+    assert "against the best attacker" in result.stdout
+
+
+def test_attack(project):
+    words = ("attack", "tiny_model:load", "--data", "val.npz", "--eps", 0.3)
+    words = (*words, "--images", 5, "--queries", 200, "--sigma", 0.05, "--pairs", 4)
+    text = call(*words, "--site", "input").stdout
+    assert "NES, Linf eps 0.3, probe 0.01, 4 pairs a step" in text
+    assert "5 images, noise 0.05 at input, 200 queries each" in text
+    assert "without the noise" in text
+    facts = told(*words, "--site", "input")
+    assert facts["sigma"] == 0.05
+    assert facts["n_attacked"] == 5
+    assert facts["clean"]["success_rate"] <= 1
+    assert facts["total_queries"] <= 5 * 200
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nocolon",), "model as package.module:function, got 'nocolon'"),
+        (("no_module:f",), "model to be importable, got 'no_module:f'"),
+        (("tiny_model:absent",), "has no attribute 'absent'"),
+        (("tiny_model:load", "--data", "no.npz"), "'no.npz': No such file"),
+        (("tiny_model:load", "--data", "tiny_model.py"), "not an .npz of plain"),
+        (("tiny_model:load", "--data", "half.npz"), "arrays x and y in 'half.npz'"),
+        (("tiny_model:load", "--data", "far.npz"), "expected images in [0, 1]"),
+        (("tiny_model:load", "--data", "label.npz"), "labels in 0..2, the model's"),
+        (("tiny_model:load", "--data", "none.npz"), "N >= 1, got shape (0, 1, 4, 4)"),
+        (("tiny_model:load", "--site", "layer9"), "'layer9'"),
+        (("tiny_model:load", "--device", "gpu"), "device to be available, got 'gpu'"),
+        (("tiny_model:load", "--batch-size", 0), "batch_size a whole number >= 1"),
+        (("tiny_model:load", "--eps", -1), "expected eps > 0 and finite, got -1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["probe", "attack"])
+def test_bad_models_and_data_are_one_line(project, command, words, says):
+    x, y = np.full((2, 1, 4, 4), 0.5), np.array([0, 1])
+    np.savez("half.npz", x=x)
+    np.savez("far.npz", x=x * 9, y=y)
+    np.savez("label.npz", x=x, y=y + 5)
+    np.savez("none.npz", x=x[:0], y=y[:0])
+    before = sorted(p.name for p in project.iterdir() if p.is_file())
+    words = (command, *words)
+    if "--data" not in words:
+        words = (*words, "--data", "val.npz")
+    if command == "probe":
+        words = (*words, "-o", "out.npz")
+    assert says in refused(*words)
+    assert sorted(p.name for p in project.iterdir() if p.is_file()) == before
+
+
+def test_an_unwritable_statistics_file_is_told_before_the_work(project):
+    words = ("probe", "no_module:f", "--data", "val.npz", "-o")
+    assert "expected a writable path, got 'no/s.npz'" in refused(*words, "no/s.npz")
+    assert "expected a writable path, got '.'" in refused(*words, ".")
+
+
+def test_numbers_of_the_attack_are_checked(project):
+    words = ("attack", "tiny_model:load", "--data", "val.npz")
+    assert "sigma >= 0 and finite, got -1" in refused(*words, "--sigma", -1)
+    assert "budget a whole number >= 30" in refused(*words, "--queries", 5)
+    assert "x>=1" in call(*words, "--images", 0, code=2).stderr
+
+
+# -- as a process -----------------------------------------------------------------
+
+
+def process(*words, **options):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from querytax.cli import main; main()",
+            *map(str, words),
+        ],
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+def test_a_process_ends_with_the_code_and_keeps_the_streams_apart(stats_file):
+    for target, code in ((50, 0), (1e5, 3)):
+        out = process("recommend", stats_file, "--target-queries", target, "--json")
+        assert out.returncode == code
+        assert out.stderr == ""
+        assert json.loads(out.stdout)["recommendations"][0]["target_queries"] == target
+    out = process("recommend", "absent.npz", "--target-queries", 5)
+    assert (out.returncode, out.stdout) == (2, "")
+    assert out.stderr.startswith("error: expected path")
+    assert "Traceback" not in out.stderr
+
+
+def test_the_installed_command(tmp_path):
+    command = Path(sys.executable).with_name("querytax")
+    if not command.exists():
+        pytest.skip("querytax is not installed beside the interpreter")
+    out = subprocess.run(
+        [command, "laws", "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(out.stdout)
+
+
+def test_ctrl_c_is_one_line(project):
+    out = process("attack", "tiny_model:interrupted", "--data", "val.npz", cwd=project)
+    assert out.returncode == 130
+    assert out.stdout == ""
+    assert out.stderr == "interrupted; nothing was written\n"
+
+
+def test_the_whole_job_on_the_embedded_model(tmp_path, cache_of_our_own, demo_model):
+    """Train (cached here), measure, recommend, prove, draw."""
+    out = tmp_path / "frontier.png"
+    words = ("--demo", "--target-queries", 600, "-o", out, "--json")
+    done = process("recommend", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    job = json.loads(done.stdout)
+    recs = [Recommendation.from_json(r) for r in job["recommendations"]]
+    assert [r.attacker for r in recs] == ["published", "best"]
+    assert job["test_accuracy"] >= 0.97
+    assert {t["sigma"] for t in job["trials"]} == {0.0, *(r.sigma for r in recs)}
+    assert {t["attacker"] for t in job["trials"]} == {"published", "best"}
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.with_suffix(".csv").read_text().count("measured") == len(job["trials"])
+    bare = {t["attacker"]: t["measured"] for t in job["trials"] if t["sigma"] == 0}
+    assert bare["best"] < bare["published"]

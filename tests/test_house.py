@@ -1,0 +1,239 @@
+"""The rules of the house: arrows, cheap imports, public names, examples, linters."""
+
+import ast
+import doctest
+import importlib
+import itertools
+import pkgutil
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import querytax
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUSE = ROOT / "querytax"
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in HOUSE.rglob("*.py")
+)
+HEAVY = ("torch", "numba", "sympy", "matplotlib", "scipy.stats", "sklearn")
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(c) for c in command], capture_output=True, text=True, cwd=ROOT, **options
+    )
+
+
+def file_of(module):
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imports(module, lazy=True):
+    """Modules that a file names in imports; without ``lazy`` those it runs at once."""
+    found = set()
+
+    def visit(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}: a relative import"
+                for alias in child.names:
+                    full = f"{child.module}.{alias.name}"
+                    found.add(full if full in MODULES else child.module)
+            typing_only = (
+                isinstance(child, ast.If)
+                and isinstance(child.test, ast.Name)
+                and child.test.id == "TYPE_CHECKING"
+            )
+            deferred = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+            if not typing_only and (lazy or not deferred):
+                visit(child)
+
+    visit(ast.parse(file_of(module).read_text()))
+    return found
+
+
+def within(name, room):
+    return name == room or name.startswith(room + ".")
+
+
+def room(name):
+    return [m for m in MODULES if within(m, f"querytax.{name}")]
+
+
+def ours(module, lazy=True):
+    """The house's modules that a module imports, packages above them included."""
+    direct = {m for m in imports(module, lazy) if within(m, "querytax")}
+    above = {m.rpartition(".")[0] for m in direct}
+    return direct | (above - {"", "querytax"})
+
+
+# -- imports are paid when used ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import querytax",
+        "from querytax.cli import main; main(['--help'], standalone_mode=False)",
+        "from querytax.cli import main; main(['probe', '-h'], standalone_mode=False)",
+    ],
+)
+def test_nothing_heavy_is_loaded(code):
+    more = f"; import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    out = run(sys.executable, "-c", code + more)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_laws_load_nothing_heavy():
+    code = (
+        "from querytax.theory.law import laws; laws(); import sys; "
+        "print([m for m in ('torch', 'numba', 'sympy', 'matplotlib') "
+        "if m in sys.modules])"
+    )
+    assert run(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
+# -- arrows -----------------------------------------------------------------------
+
+
+def test_the_checker_sees_imports():
+    """It would pass vacuously if it found none."""
+    assert "querytax.recommend.prediction" in imports("querytax.proof")
+    assert "querytax.figures" in ours("querytax.report")
+    assert "querytax.figures" not in ours("querytax.report", lazy=False)
+    assert "torch" in imports("querytax.proof", lazy=False)
+    assert len(MODULES) > 30
+
+
+@pytest.mark.parametrize("module", room("theory"))
+def test_theory_stands_alone(module):
+    for name in imports(module):
+        if within(name, "querytax"):
+            assert name == "querytax.expect" or within(name, "querytax.theory")
+        barred = {"torch", "numba", "matplotlib"}
+        if not within(module, "querytax.theory.symbolic"):
+            barred.add("sympy")
+        assert name.split(".")[0] not in barred
+
+
+@pytest.mark.parametrize("module", room("recommend"))
+def test_a_recommendation_needs_no_torch(module):
+    """Nor does anything that it imports at once, however deep."""
+    seen, todo = set(), [module]
+    while todo:
+        at = todo.pop()
+        if at in seen or at not in MODULES:
+            continue
+        seen.add(at)
+        names = imports(at, lazy=False)
+        assert not any(within(n, "torch") for n in names), at
+        todo += [n for n in ours(at, lazy=False) if n != "querytax"]
+
+
+@pytest.mark.parametrize(
+    "module", [m for r in ("probes", "attacks", "defenses") for m in room(r)]
+)
+def test_those_who_measure_do_not_know_the_answer(module):
+    for name in ours(module):
+        assert not within(name, "querytax.theory")
+        assert not within(name, "querytax.recommend")
+        assert not within(name, "querytax.validation")
+
+
+@pytest.mark.parametrize("module", room("montecarlo") or ["querytax.noise"])
+def test_simulations_do_not_import_the_laws(module):
+    assert not any(within(name, "querytax.theory") for name in ours(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_figures_and_cli_sit_on_top(module):
+    # The report draws when it is asked to; the package names are loaded when used.
+    for name in ours(module, lazy=module != "querytax.report"):
+        if within(name, "querytax.figures"):
+            assert within(module, "querytax.figures")
+        if within(name, "querytax.cli"):
+            assert module == "querytax.__main__"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_reaches_into_a_private_module_of_another_room(module):
+    for name in ours(module):
+        parent, _, last = name.rpartition(".")
+        if last.startswith("_"):
+            home = module.rpartition(".")[0]
+            assert parent == home or within(module, "querytax.validation")
+
+
+# -- public names and examples ----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", querytax.__all__)
+def test_a_public_name_resolves_and_is_documented(name):
+    value = getattr(querytax, name)
+    if name == "__version__":
+        assert isinstance(value, str)
+        return
+    lines = (value.__doc__ or "").strip().splitlines()
+    assert lines, f"{name} has no docstring"
+    assert lines[0].endswith((".", "?")), f"{name}: {lines[0]!r} is no sentence"
+    if isinstance(value, type) and issubclass(value, Exception):
+        return
+    underlined = {a.strip() for a, b in itertools.pairwise(lines) if "---" in b}
+    assert underlined & {"Parameters", "Attributes", "Returns"}, name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        querytax.nonsense  # noqa: B018
+    assert set(querytax.__all__) <= set(dir(querytax))
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.endswith("__main__")])
+def test_examples_in_docstrings_run(module):
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    count = sum(
+        len(test.examples)
+        for info in pkgutil.walk_packages(querytax.__path__, "querytax.")
+        for test in finder.find(importlib.import_module(info.name))
+    )
+    assert count > 20
+
+
+# -- linters ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "querytax", "tests", "benchmarks"),
+        ("mypy",),
+    ],
+    ids=["ruff check", "ruff format", "mypy"],
+)
+def test_linters_are_content(command):
+    pytest.importorskip(command[0])
+    out = run(sys.executable, "-m", *command)
+    assert out.returncode == 0, out.stdout + out.stderr
+
+
+def test_no_tracked_file_names_a_machine_path():
+    if not shutil.which("git") or run("git", "rev-parse").returncode:
+        pytest.skip("needs a git checkout")
+    for place in ("/wor" + "k/", "/roo" + "t/"):
+        out = run("git", "grep", "-lIF", place)
+        assert out.stdout == "", f"{place} in {out.stdout}"

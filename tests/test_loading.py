@@ -1,0 +1,138 @@
+"""Models and data by name: what loads, and one line for what does not."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from querytax.expect import DomainError
+from querytax.loading import load_data, load_model, writable
+
+SOURCE = """
+import torch
+NUMBER = 3
+MODEL = torch.nn.Linear(4, 2)
+def load(): return torch.nn.Linear(4, 2)
+def plain(): return lambda x: x
+def nothing(): return None
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module of its own name, in the current folder."""
+    name = f"their_model_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield name
+    sys.modules.pop(name, None)
+
+
+def test_a_function_that_returns_a_model_a_class_and_a_model(module):
+    assert isinstance(load_model(f"{module}:load"), torch.nn.Linear)
+    assert isinstance(load_model(f"{module}:MODEL"), torch.nn.Linear)
+    assert load_model(f"{module}:plain")(3) == 3
+    assert isinstance(load_model("torch.nn:Identity"), torch.nn.Identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nocolon", "expected model as package.module:function, got 'nocolon'"),
+        (":f", "expected model as package.module:function"),
+        ("m:", "expected model as package.module:function"),
+        ("no_such_module:f", "model to be importable, got 'no_such_module:f': No mod"),
+        (".relative:f", "model to be importable, got '.relative:f'"),
+        ("{module}:absent", "has no attribute 'absent'"),
+        ("{module}:NUMBER", "expected '{module}:NUMBER' to be a function, got 3"),
+        ("{module}:nothing", "expected '{module}:nothing' to return a model, got None"),
+    ],
+)
+def test_a_bad_name_is_one_line(module, name, says):
+    with pytest.raises(DomainError) as caught:
+        load_model(name.format(module=module))
+    assert says.format(module=module) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["gpu", "nonsense:9", "cuda:99"])
+def test_a_device_that_is_not_there(module, device):
+    with pytest.raises(DomainError, match=f"device to be available, got '{device}'"):
+        load_model(f"{module}:load", device)
+
+
+def saved(tmp_path, **arrays):
+    np.savez(tmp_path / "d.npz", **arrays)
+    return str(tmp_path / "d.npz")
+
+
+def test_floats_as_they_are_and_bytes_channels_last(tmp_path):
+    x = np.random.default_rng(0).random((3, 2, 4, 4))
+    images, labels = load_data(saved(tmp_path, x=x, y=np.arange(3, dtype=np.int8)))
+    assert images.dtype == torch.float32
+    np.testing.assert_array_equal(images.numpy(), x.astype(np.float32))
+    assert labels.tolist() == [0, 1, 2]
+    assert labels.dtype == torch.int64
+    raw = (x * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    images, _ = load_data(saved(tmp_path, x=raw, y=np.arange(3)))
+    assert images.shape == (3, 2, 4, 4)
+    assert images.max() <= 1.0
+    np.testing.assert_allclose(images.numpy(), x, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"x": np.zeros(3)}, "expected arrays x and y in .*, got x"),
+        (
+            {"x": np.zeros(3), "y": np.array([0.5, 1, 2])},
+            "y in .* whole numbers, got fl",
+        ),
+        (
+            {"x": np.zeros(3), "y": np.array(["a"] * 3)},
+            "y in .* whole numbers, got <U1",
+        ),
+        (
+            {"x": np.array(["a"]), "y": np.zeros(1, int)},
+            "x in .* to be numbers, got <U",
+        ),
+        ({"x": np.array([None]), "y": np.zeros(1, int)}, "not an .npz of plain arrays"),
+    ],
+)
+def test_arrays_of_the_wrong_kind(tmp_path, arrays, says):
+    with pytest.raises(DomainError, match=says) as caught:
+        load_data(saved(tmp_path, **arrays))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_hold_no_arrays(tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "text.npz").write_text("hello")
+    path = saved(tmp_path, x=np.zeros(100), y=np.zeros(100, int))
+    raw = Path(path).read_bytes()
+    (tmp_path / "half.npz").write_bytes(raw[: len(raw) // 2])
+    (tmp_path / "hurt.npz").write_bytes(raw[:200] + b"????" + raw[204:])
+    for name in ("one.npy", "empty.npz", "text.npz", "half.npz", "hurt.npz"):
+        with pytest.raises(DomainError, match=r"to be a readable \.npz") as caught:
+            load_data(str(tmp_path / name))
+        assert name in str(caught.value)
+    with pytest.raises(DomainError, match="No such file"):
+        load_data(str(tmp_path / "absent.npz"))
+    with pytest.raises(DomainError, match="Is a directory"):
+        load_data(str(tmp_path))
+
+
+def test_writable_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writable("out.npz")
+    writable(str(tmp_path / "out.npz"))
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(DomainError, match=r"absent/out\.npz': No such file"):
+        writable("absent/out.npz")
+    with pytest.raises(DomainError, match="Is a directory"):
+        writable(str(tmp_path))
