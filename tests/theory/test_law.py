@@ -23,8 +23,11 @@ VALID = {
     "base_repeats": (1, 5),
     "contraction": (0.002, 0.001),
     "cosine": (0.1, 0.5),
+    "curvature": (1.0, -2.0),
     "delta_margin_ms": (0.1, 0.2),
     "delta_ms": (1e-4, 1e-3),
+    "density": (0.5, 2.0),
+    "density_slope": (0.5, -2.0),
     "dimension": (10, 100),
     "displacement": (0.1, 0.2),
     "drift": (0.5, 0.9),
@@ -33,13 +36,18 @@ VALID = {
     "gain": (1.0, 2.0),
     "gap": (0.1, 0.2),
     "gradient_norm": (1.0, 2.0),
+    "halvings": (3, 7),
     "headroom": (1.0, 2.0),
+    "lipschitz": (1.0, 2.0),
     "log_ratio": (0.1, 0.2),
     "loss_sigma": (0.1, 0.2),
     "margin": (0.1, -0.2),
+    "mean": (0.3, -0.2),
     "noise_variance": (0.1, 0.2),
+    "other_margin": (0.2, -0.3),
     "output": (0.3, 0.4),
     "pairs": (1, 10),
+    "phase": (0.2, 0.5),
     "probe": (0.1, 0.2),
     "queries": (10.0, 100.0),
     "radius": (0.1, 0.2),
@@ -48,12 +56,17 @@ VALID = {
     "repeats": (1, 5),
     "sigma": (0.02, 0.03),
     "signal_ms": (0.1, 0.2),
+    "slope": (0.1, 0.2),
     "snr": (10.0, 20.0),
     "start": (0.0, 0.05),
     "step": (0.1, 0.2),
     "steps": (10.0, 20.0),
     "t": (0.1, 20.0),
+    "votes": (1, 5),
+    "width": (0.1, 0.2),
 }
+# Parameters that may be negative.
+SIGNED = {"curvature", "density_slope", "margin", "mean", "other_margin"}
 WORDS = {"form", "reading", "direction", "norm"}
 # Functions of whole tables: their shapes are tested where they live.
 TABLES = {
@@ -63,6 +76,7 @@ TABLES = {
     "accuracy.accuracy_loss",
     "accuracy.largest_sigma",
     "accuracy.largest_sigma_mean",
+    "bisection.cells",
     "snr.combine",
 }
 ELEMENTWISE = sorted(set(LAWS) - TABLES)
@@ -100,7 +114,7 @@ def test_arguments_broadcast(name: str) -> None:
 def test_bad_input_is_named(name: str, bad: object) -> None:
     function, values = LAWS[name].function, numbers(LAWS[name])
     for key in values:
-        if key == "margin" and bad == -1.0:
+        if key in SIGNED and bad == -1.0:
             continue
         arguments = {k: bad if k == key else pair[0] for k, pair in values.items()}
         with pytest.raises(DomainError, match=f"expected {key} .*, got"):
