@@ -248,6 +248,14 @@ class _Search:
         plan, queries = self.at(sigma)
         protected = self.attacker.protected(sigma, self.target)
         base = float(np.median(self.predictor.base))
+        stalled = float(np.isinf(queries).mean())
+        if status in ("FEASIBLE", "NO_NOISE_NEEDED") and stalled > 0:
+            # The law of the mean path: a walk at its plateau still fluctuates.
+            self.notes.append(
+                f"{percent(stalled)} of the images count as safe because a fixed step "
+                "stalls at the wall of the budget; chance carries some walks over it, "
+                "so hold this one against a real attack"
+            )
         return Recommendation(
             status=status,
             site=self.site,
