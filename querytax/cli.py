@@ -69,6 +69,23 @@ def main() -> None:
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class _Number(click.ParamType):
+    """A number, or a fraction such as 8/255."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        over, slash, under = str(value).partition("/")
+        try:
+            return float(over) / float(under) if slash else float(over)
+        except (ValueError, ZeroDivisionError):
+            self.fail(
+                f"expected a number such as 0.03 or 8/255, got {value!r}", param, ctx
+            )
+
+
 class _Share(click.ParamType):
     """A share: 0.01 or 1%."""
 
@@ -85,7 +102,7 @@ class _Share(click.ParamType):
 
 
 _plan_options = [
-    click.option("--eps", type=float, help="Radius of the budget, pixels in [0, 1]."),
+    click.option("--eps", type=_Number(), help="Radius of the budget, [0, 1] pixels."),
     click.option("--norm", type=click.Choice(["Linf", "L2"]), help="Its norm."),
     click.option("--probe", "probe_size", type=float, help="Probe size (beta)."),
     click.option("--pairs", type=int, help="Antithetic pairs a step."),
@@ -138,7 +155,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     show_default=True,
     help="Accuracy that may be lost: 0.01 or 1%.",
 )
-@click.option("--site", default="output", show_default=True, help="Where the noise is.")
+@click.option("--site", help="Where the noise is [default: output, or the only one].")
 @click.option(
     "--protect",
     type=_Share(),
@@ -159,7 +176,7 @@ def recommend(
     target_queries: float | None,
     base_queries: float | None,
     max_accuracy_loss: float,
-    site: str,
+    site: str | None,
     protect: float | None,
     attacker: str | None,
     out: str | None,
@@ -183,6 +200,7 @@ def recommend(
         "attackers": [attacker] if attacker else None,
     }
     if demo:
+        common["site"] = site or "output"
         job = demo_job(
             target_queries=3000.0 if target_queries is None else target_queries,
             protect=0.5 if protect is None else protect,
@@ -219,7 +237,7 @@ def recommend(
 @click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Statistics file.")
 @click.option("--site", "sites", multiple=True, default=["output"], show_default=True)
-@click.option("--eps", type=float, default=8 / 255, show_default="8/255")
+@click.option("--eps", type=_Number(), default=8 / 255, show_default="8/255")
 @click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--images", "n_probe", type=int, default=64, show_default=True)
 @click.option("--directions", "n_directions", type=int, default=16, show_default=True)
@@ -299,6 +317,9 @@ def probe(
 @click.option("--batch-size", type=int, default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--plan", "plan_file", type=click.Path(), help="Run the plan of recommend --json."
+)
 @_with_plan
 @_json_option
 def attack(
@@ -311,6 +332,7 @@ def attack(
     batch_size: int,
     device: str,
     seed: int,
+    plan_file: str | None,
     as_json: bool,
     **plan: Any,
 ) -> None:
@@ -320,13 +342,14 @@ def attack(
     """
     from querytax.attacks import nes
     from querytax.defenses import defend
-    from querytax.loading import load_data, load_model
+    from querytax.loading import load_data, load_model, load_plan
     from querytax.plans import NESPlan
     from querytax.report import print_attack
 
     network = load_model(model, device)
     x, y = load_data(data, device)
-    chosen = NESPlan(**{"eps": 8 / 255, **_changes(plan)})
+    chosen = load_plan(plan_file) if plan_file else NESPlan(eps=8 / 255)
+    chosen = chosen.replace(**_changes(plan))
     result = nes(
         defend(network, site, sigma, rng=seed),
         x[:images],
@@ -337,6 +360,11 @@ def attack(
         rng=seed,
         verbose=not as_json,
     )
+    if not result.attacked.any():
+        raise DomainError(
+            f"expected labels that the model gets right, got none of "
+            f"{len(result.attacked)} right"
+        )
     if as_json:
         facts = {"site": site, "sigma": sigma, **result.to_json()}
         click.echo(json.dumps(facts, indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import sys
 import tempfile
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from querytax.expect import DomainError
+from querytax.plans import NESPlan
 
-__all__ = ["load_data", "load_model", "writable"]
+__all__ = ["load_data", "load_model", "load_plan", "writable"]
 
 
 def load_model(name: str, device: str = "cpu") -> Any:
@@ -39,7 +41,12 @@ def load_model(name: str, device: str = "cpu") -> Any:
         ) from None
     if not callable(found):
         raise DomainError(f"expected {name!r} to be a function, got {found!r}")
-    model = found if isinstance(found, nn.Module) else found()
+    try:
+        model = found if isinstance(found, nn.Module) else found()
+    except Exception as error:
+        raise DomainError(
+            f"expected {name!r} to return a model, got {type(error).__name__}: {error}"
+        ) from error
     if not callable(model):
         raise DomainError(f"expected {name!r} to return a model, got {model!r}")
     return model.to(_device(device)) if isinstance(model, nn.Module) else model
@@ -71,7 +78,12 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
         ) from None
     if x.dtype == np.uint8:
         # Bytes come as people store them, channels last.
-        x = np.moveaxis(x, -1, 1) if x.ndim == 4 else x
+        if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
+            raise DomainError(
+                f"expected bytes x in {path!r} as (N, H, W, C) with C of 1, 3 or 4, "
+                f"got {x.shape}"
+            )
+        x = np.moveaxis(x, -1, 1)
         x = x.astype(np.float32) / 255.0
     if x.dtype.kind not in "fiub":
         raise DomainError(f"expected x in {path!r} to be numbers, got {x.dtype}")
@@ -80,6 +92,26 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
     images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     where = _device(device)
     return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)
+
+
+def load_plan(path: str) -> NESPlan:
+    """The attack's plan from a file that ``querytax recommend --json`` printed.
+
+    Raises
+    ------
+    DomainError
+        If it cannot be read or holds no plan.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return NESPlan(**json.load(stream)["recommendations"][0]["plan"])
+    except DomainError:
+        raise
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "no recommendation's plan in it"
+        raise DomainError(
+            f"expected plan to be the JSON of recommend, got {path!r}: {reason}"
+        ) from None
 
 
 def writable(path: str) -> None:

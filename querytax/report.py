@@ -65,6 +65,10 @@ def statistics_job(
 
         expect_format(out)
     stats = ModelStatistics.load(path)
+    if question["site"] is None:
+        question["site"] = (
+            next(iter(stats.sites)) if len(stats.sites) == 1 else "output"
+        )
     plan = published_plan(stats, **changes)
     job = Job(
         [
@@ -208,7 +212,8 @@ def print_job(job: Job) -> None:
         console.print(
             f"\n[bold]Proof[/]: NES on {first.n_images} held-out images, queries that "
             f"break {percent(first.quantile)} of them\n(predicted: lower-upper; "
-            f"measured: Kaplan-Meier; {count(first.budget)} queries an image)"
+            f"measured: Kaplan-Meier; {count(first.budget)} queries an image;\n"
+            "agrees: the measured 95 % interval meets the predicted range)"
         )
         table = _table()
         for name in ("sigma", "attacker", "probe", "predicted", "measured", "95 %"):
@@ -227,6 +232,8 @@ def print_job(job: Job) -> None:
                 "yes" if t.agrees else "NO",
             )
         console.print(table)
+    if len(job.recommendations) == 2:
+        console.print(f"In short: {_short_answer(*job.recommendations)}\n")
     if job.figure:
         console.print(
             f"Figure: {job.figure}, its data beside it as .csv",
@@ -235,11 +242,35 @@ def print_job(job: Job) -> None:
         )
 
 
+def _interval(found: Any, budget: int) -> str:
+    low, high = found.interval()
+    return _range(low, high, budget)
+
+
 def _short(value: float, budget: float | None = None) -> str:
     """A count in a table; beyond the budget it is only known to be more."""
     if math.isinf(value):
         return f">{budget:,.0f}" if budget else "inf"
     return f"{value:,.0f}"
+
+
+def _short_answer(published: Recommendation, best: Recommendation) -> str:
+    """The decision in a sentence or two."""
+    enough = ("FEASIBLE", "NO_NOISE_NEEDED")
+    if best.status in enough:
+        return f"sigma {best.sigma:.3g} is enough, whoever attacks with NES."
+    rest = (
+        "one who answers the defence gets through with "
+        f"{count(best.predicted_queries[0])} queries "
+        "even at the noise that hinders him most. Noise here is no defence against "
+        "him: limit the queries, or lower the target."
+    )
+    if published.status in enough:
+        return (
+            f"sigma {published.sigma:.3g} only deters an attacker who does not answer "
+            f"the defence; {rest}"
+        )
+    return f"no affordable noise is enough; {rest}"
 
 
 def _range(low: float, high: float, budget: float | None = None) -> str:
@@ -257,18 +288,18 @@ def print_attack(result: Any, site: str, sigma: float) -> None:
         f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
     )
     table = _table()
-    for name in ("success", "rate", "median queries", "95 % interval", "censored"):
+    for name in ("success", "rate", "a tenth by", "half by", "95 %", "censored"):
         table.add_column(name, justify="left" if name == "success" else "right")
     for name, found in (
         ("by 9 fresh noisy votes", result.confirmed),
         ("without the noise", result.clean),
     ):
-        low, high = found.interval()
         table.add_row(
             name,
             percent(found.rate()),
+            _short(found.quantile(0.1), result.budget),
             _short(found.quantile(), result.budget),
-            _range(low, high, result.budget),
+            _interval(found, result.budget),
             str(int((~found.success).sum())),
         )
     console.print(table)

@@ -1,5 +1,6 @@
 """Models and data by name: what loads, and one line for what does not."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from querytax.expect import DomainError
-from querytax.loading import load_data, load_model, writable
+from querytax.loading import load_data, load_model, load_plan, writable
+from querytax.plans import NESPlan
 
 SOURCE = """
 import torch
@@ -71,15 +73,15 @@ def saved(tmp_path, **arrays):
 
 
 def test_floats_as_they_are_and_bytes_channels_last(tmp_path):
-    x = np.random.default_rng(0).random((3, 2, 4, 4))
-    images, labels = load_data(saved(tmp_path, x=x, y=np.arange(3, dtype=np.int8)))
+    x = np.random.default_rng(0).random((5, 3, 4, 4))
+    images, labels = load_data(saved(tmp_path, x=x, y=np.arange(5, dtype=np.int8)))
     assert images.dtype == torch.float32
     np.testing.assert_array_equal(images.numpy(), x.astype(np.float32))
-    assert labels.tolist() == [0, 1, 2]
+    assert labels.tolist() == [0, 1, 2, 3, 4]
     assert labels.dtype == torch.int64
     raw = (x * 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    images, _ = load_data(saved(tmp_path, x=raw, y=np.arange(3)))
-    assert images.shape == (3, 2, 4, 4)
+    images, _ = load_data(saved(tmp_path, x=raw, y=np.arange(5)))
+    assert images.shape == (5, 3, 4, 4)
     assert images.max() <= 1.0
     np.testing.assert_allclose(images.numpy(), x, atol=1 / 255)
 
@@ -136,3 +138,19 @@ def test_writable_leaves_nothing_behind(tmp_path, monkeypatch):
         writable("absent/out.npz")
     with pytest.raises(DomainError, match="Is a directory"):
         writable(str(tmp_path))
+
+
+def test_bytes_in_another_layout_are_named(tmp_path):
+    raw = np.zeros((2, 1, 8, 8), np.uint8)
+    with pytest.raises(DomainError, match=r"as \(N, H, W, C\) .*, got \(2, 1, 8, 8\)"):
+        load_data(saved(tmp_path, x=raw, y=np.arange(2)))
+
+
+def test_a_plan_is_read_from_a_recommendation(tmp_path):
+    plan = NESPlan(eps=0.1, probe=0.2, name="best")
+    path = tmp_path / "rec.json"
+    path.write_text(json.dumps({"recommendations": [{"plan": vars(plan)}]}))
+    assert load_plan(str(path)) == plan
+    path.write_text("{}")
+    with pytest.raises(DomainError, match="expected plan to be the JSON of recommend"):
+        load_plan(str(path))

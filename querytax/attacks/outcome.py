@@ -138,6 +138,7 @@ class AttackResult:
                     "success_rate": _finite(count.rate()),
                     "n_censored": int((~count.success).sum()),
                     "median_queries": _finite(count.quantile()),
+                    "first_tenth_queries": _finite(count.quantile(0.1)),
                     "median_interval_95": [_finite(v) for v in count.interval()],
                 }
                 for name, count in (

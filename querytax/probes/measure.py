@@ -118,6 +118,11 @@ def probe(
         targets = check_labels(targets, len(images), "targets").to(images.device)
     expect.positive(eps=eps)
     expect.one_of(NORMS, norm=norm)
+    if norm == "Linf" and eps > 1:
+        raise expect.DomainError(
+            f"expected eps in (0, 1], a share of the pixel range, got {eps:g}; "
+            f"{eps:g}/255 is {eps / 255:.4g}"
+        )
     for name, value, least in (
         ("n_probe", n_probe, 1),
         ("n_directions", n_directions, 2),

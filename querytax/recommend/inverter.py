@@ -23,6 +23,7 @@ from querytax.theory.law import find
 __all__ = ["recommend_sigma"]
 
 _TOLERANCE = 0.01
+_FEW_IMAGES = 30
 _LAWS = (
     "convergence.steps",
     "query_ratio.cosine",
@@ -255,6 +256,11 @@ class _Search:
                 f"{percent(stalled)} of the images count as safe because a fixed step "
                 "stalls at the wall of the budget; chance carries some walks over it, "
                 "so hold this one against a real attack"
+            )
+        if len(queries) < _FEW_IMAGES:
+            self.notes.append(
+                f"only {len(queries)} images were probed; probe {_FEW_IMAGES} or more "
+                "before trusting a share of them"
             )
         return Recommendation(
             status=status,
