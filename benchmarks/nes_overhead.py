@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from querytax import defenses
+from querytax import defenses, demo
 from querytax.attacks import nes
 from querytax.plans import NESPlan
 
@@ -36,21 +36,6 @@ class Timed(nn.Module):
             torch.cuda.synchronize()
         self.seconds += time.perf_counter() - start
         return answer
-
-
-def small_cnn() -> nn.Module:
-    """For images of 8 x 8, one channel."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(512, 64),
-        nn.ReLU(),
-        nn.Linear(64, 10),
-    )
 
 
 def cifar_cnn() -> nn.Module:
@@ -104,7 +89,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     print(f"{'model':>10} {'images':>7} {'defence':>8} {'forward':>8} {'us/query':>9}")
     cases: list[tuple[str, Any, tuple[int, ...], int, int]] = [
-        ("small cnn", small_cnn, (1, 8, 8), 60, 600),
+        ("small cnn", demo.load_model, (1, 8, 8), 60, 600),
         ("cifar cnn", cifar_cnn, (3, 32, 32), 8, 120),
     ]
     for name, build, shape, count, budget in cases:

@@ -12,7 +12,7 @@ from querytax import expect
 from querytax.defenses import KeyedDefense
 from querytax.losses import check_finite
 
-__all__ = ["MeteredOracle", "clean_model", "evaluating"]
+__all__ = ["MeteredOracle", "answer_in_batches", "clean_model", "evaluating"]
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 
@@ -36,6 +36,33 @@ def evaluating(model: Model) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def answer_in_batches(
+    model: Model,
+    x: Tensor,
+    batch_size: int,
+    rows: Tensor | None = None,
+    queries: Tensor | None = None,
+) -> Tensor:
+    """Answers to ``x``, ``batch_size`` rows at a time; keys are for a defence's noise.
+
+    Raises
+    ------
+    DomainError
+        If an answer is no tensor, or holds NaN or infinity.
+    """
+    if rows is None or queries is None or not isinstance(model, KeyedDefense):
+        parts = [check_finite(model(xs)) for xs in x.split(batch_size)]
+    else:
+        batches = zip(
+            x.split(batch_size),
+            rows.split(batch_size),
+            queries.split(batch_size),
+            strict=True,
+        )
+        parts = [check_finite(model(xs, ks, qs)) for xs, ks, qs in batches]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class MeteredOracle:
@@ -93,19 +120,8 @@ class MeteredOracle:
         """
         first = self.asked[rows]
         self.asked[rows] = first + each
-        if isinstance(self.model, KeyedDefense):
-            count = torch.arange(each, device=rows.device)
-            queries = (first[:, None] + count).flatten()
-            keys = rows.repeat_interleave(each)
-            parts = [
-                check_finite(self.model(xs, ks, qs))
-                for xs, ks, qs in zip(
-                    x.split(self.batch_size),
-                    keys.split(self.batch_size),
-                    queries.split(self.batch_size),
-                    strict=True,
-                )
-            ]
-        else:
-            parts = [check_finite(self.model(xs)) for xs in x.split(self.batch_size)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        queries = first[:, None] + torch.arange(each, device=rows.device)
+        keys = rows.repeat_interleave(each)
+        return answer_in_batches(
+            self.model, x, self.batch_size, keys, queries.flatten()
+        )

@@ -12,14 +12,14 @@ from torch import Tensor
 
 import querytax
 from querytax import expect
-from querytax.attacks.oracle import Model, evaluating
+from querytax.attacks.oracle import Model, answer_in_batches, evaluating
 from querytax.defenses import KeyedDefense, defend
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
 from querytax.noise import seed_of
 from querytax.plans import LOSSES, NORMS
 from querytax.probes.activations import Activations, measure_activations
 from querytax.probes.path import boundary_path, has_gradient, sign_gain, wander
-from querytax.probes.response import Points, _ask, respond
+from querytax.probes.response import Points, respond
 from querytax.progress import Progress, progress
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics, SiteStatistics
@@ -145,7 +145,7 @@ def probe(
         )
 
     with torch.no_grad(), evaluating(model), progress(verbose) as bar:
-        logits = _ask(model, images, batch_size)
+        logits = answer_in_batches(model, images, batch_size)
         check_logits(logits, labels, answered)
         if targets is not None:
             check_logits(logits, targets, answered, "targets")
@@ -404,7 +404,9 @@ def _site(
         guarded = defend(work.model, site, float(sigma), rng=work.seed)
         losses, said = [], []
         for k in range(n_flips if sigma > 0 else 2):
-            answers = _ask(guarded, images, work.batch_size, rows, k)
+            answers = answer_in_batches(
+                guarded, images, work.batch_size, rows, torch.full_like(rows, k)
+            )
             said.append(answers.argmax(1))
             losses.append(
                 torch.stack(

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from querytax.attacks.oracle import Model
-from querytax.defenses import KeyedDefense
+from querytax.attacks.oracle import Model, answer_in_batches
 from querytax.defenses.build import defend
-from querytax.losses import attacker_loss, check_finite
+from querytax.losses import attacker_loss
 from querytax.noise import normals
 from querytax.plans import LOSSES
 from querytax.probes.output_noise import cross_entropy_under_noise
@@ -139,7 +138,7 @@ def respond(
             (points.x[:, None] + sign * float(beta) * u).flatten(0, 1)
             for sign in (1, -1)
         ]
-        logits = [_ask(model, end, batch_size) for end in ends]
+        logits = [answer_in_batches(model, end, batch_size) for end in ends]
         probe = _Probe(points, goals, n_directions, answered, targeted)
         clean = probe.losses(logits[0]) - probe.losses(logits[1])
         if reference is None:
@@ -231,7 +230,10 @@ class _Probe:
             torch.stack(
                 [
                     self.losses(
-                        _ask(guarded, end, batch_size, rows, k), guarded.answers
+                        answer_in_batches(
+                            guarded, end, batch_size, rows, torch.full_like(rows, k)
+                        ),
+                        guarded.answers,
                     )
                     for k in range(n_draws)
                 ],
@@ -272,25 +274,6 @@ class _Known:
 
     def __call__(self, x: Tensor) -> Tensor:
         return x
-
-
-def _ask(
-    model: Model,
-    x: Tensor,
-    batch_size: int,
-    rows: Tensor | None = None,
-    query: int = 0,
-) -> Tensor:
-    if rows is None or not isinstance(model, KeyedDefense):
-        return torch.cat([check_finite(model(part)) for part in x.split(batch_size)])
-    return torch.cat(
-        [
-            check_finite(model(part, keys, torch.full_like(keys, query)))
-            for part, keys in zip(
-                x.split(batch_size), rows.split(batch_size), strict=True
-            )
-        ]
-    )
 
 
 def _summary(change: Tensor, noise: Tensor, reference: Tensor) -> list[np.ndarray]:

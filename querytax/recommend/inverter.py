@@ -27,6 +27,7 @@ _FEW_IMAGES = 30
 _LAWS = (
     "convergence.steps",
     "query_ratio.cosine",
+    "query_ratio.sign_drift",
     "repeats.sequential",
     "accuracy.accuracy_loss",
 )

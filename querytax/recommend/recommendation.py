@@ -86,8 +86,10 @@ class Recommendation:
     plan : NESPlan
         The attack that the prediction is about.
     floor_queries : float
-        Queries about one probe direction that no attacker can do without, if the sign
-        of the loss's change is to be right 99 times in 100, at the best probed size.
+        Mean queries about one probe direction that the sign of the loss's change costs
+        if it is to be right 99 times in 100, at the best loss and size probed, by any
+        sequential test that knows its magnitude. It bounds one comparison of these
+        losses, not every attack.
     advice : str
         What would make the target feasible, or how to resolve the question.
     frontier : Frontier

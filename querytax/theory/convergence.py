@@ -27,8 +27,9 @@ _SYMBOLS = {
     "norm": 'the ball: "Linf" or "L2"',
 }
 _REGIME = (
-    "many coordinates of comparable slope, a smooth loss along the way; mean path, "
-    "one relaxation rate"
+    "many coordinates of comparable slope, a smooth loss along the way; mean path: "
+    "a walk at its plateau fluctuates, and may cross by chance what the law calls "
+    "out of reach"
 )
 _SOURCE = "derived here (reflected random walk with drift)"
 
