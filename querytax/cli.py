@@ -453,7 +453,7 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
     from querytax.theory.law import RegimeWarning, find
 
     entry = find(name, _all_laws())
-    parameters = inspect.signature(entry.function).parameters
+    parameters = inspect.signature(entry.function).parameters  # and errors
     arguments = {}
     for text in values:
         key, equals, value = text.partition("=")

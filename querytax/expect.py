@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "DomainError",
     "at_least",
+    "error_rate",
     "finite",
     "fraction",
     "integer",
@@ -22,37 +23,81 @@ __all__ = [
     "one_of",
     "positive",
     "probability",
+    "that",
+    "unbounded",
+    "unit",
 ]
 
 T = TypeVar("T")
 
 
 class DomainError(ValueError):
-    """A parameter lies outside its domain; the message is one line."""
+    """A parameter lies outside its domain; the message is one line.
+
+    Attributes
+    ----------
+    outside : ndarray of bool or None
+        Which elements of the parameter lie outside; None where no element is to
+        blame, as for a word that is not known.
+    """
+
+    outside: Any = None
 
 
-def _first_bad(value: Any, holds: Callable[[Any], Any]) -> Any | None:
-    """The first offending element, or None; scalars never load numpy."""
+def _refuse(name: str, expectation: str, array: Any, outside: Any) -> NoReturn:
+    import numpy as np
+
+    first = np.broadcast_to(array, outside.shape)[outside].flat[0]
+    error = DomainError(f"expected {name} {expectation}, got {first}")
+    error.outside = outside
+    raise error
+
+
+def _check(
+    named: dict[str, T],
+    holds: Callable[[Any], Any],
+    expectation: str,
+    interval: bool = True,
+) -> T:
+    """Check every element; a plain number that holds never loads numpy."""
+    ((name, value),) = named.items()
     if isinstance(value, bool) or value is None or isinstance(value, str):
-        return repr(value)
-    if isinstance(value, (int, float)):
-        return None if holds(value) else value
+        raise DomainError(f"expected {name} {expectation}, got {value!r}")
+    if isinstance(value, (int, float)) and holds(value):
+        return value
     import numpy as np
 
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
-        return repr(value)
+        raise DomainError(f"expected {name} {expectation}, got {value!r}") from None
+    # An interval that holds both ends holds all between, and NaN is an end.
+    if interval and array.size and holds(array.min()) and holds(array.max()):
+        return value
     with np.errstate(invalid="ignore"):  # inf % 1
-        bad = ~np.asarray(holds(array), dtype=bool)
-    return array[bad].flat[0] if bad.any() else None
+        outside = ~np.asarray(holds(array), dtype=bool)
+    if outside.any():
+        _refuse(name, expectation, array if array.ndim else value, outside)
+    return value
 
 
-def _check(named: dict[str, T], holds: Callable[[Any], Any], expectation: str) -> T:
+def that(holds: Any, expectation: str, **named: T) -> T:
+    """Any condition on a parameter, given as its truth, element by element.
+
+    Examples
+    --------
+    >>> that(3.0 < 2.0, "below the width 2.0", sigma=3.0)
+    Traceback (most recent call last):
+        ...
+    querytax.expect.DomainError: expected sigma below the width 2.0, got 3.0
+    """
     ((name, value),) = named.items()
-    bad = _first_bad(value, holds)
-    if bad is not None:
-        raise DomainError(f"expected {name} {expectation}, got {bad}")
+    if holds is not True:
+        import numpy as np
+
+        outside = ~np.asarray(holds, dtype=bool)
+        if outside.any():
+            _refuse(name, expectation, value, outside)
     return value
 
 
@@ -81,6 +126,21 @@ def probability(**named: T) -> T:
     return _check(named, lambda v: (v > 0) & (v < 1), "in (0, 1)")
 
 
+def unit(**named: T) -> T:
+    """In the closed interval [0, 1]."""
+    return _check(named, lambda v: (v >= 0) & (v <= 1), "in [0, 1]")
+
+
+def error_rate(**named: T) -> T:
+    """In (0, 1/2): better than guessing, short of certainty."""
+    return _check(named, lambda v: (v > 0) & (v < 0.5), "in (0, 0.5)")
+
+
+def unbounded(**named: T) -> T:
+    """At least zero, infinity included."""
+    return _check(named, lambda v: v >= 0, ">= 0")
+
+
 def at_least(minimum: float, **named: T) -> T:
     """Finite and at least ``minimum``."""
     return _check(
@@ -94,6 +154,7 @@ def integer(minimum: int = 1, **named: T) -> T:
         named,
         lambda v: (v >= minimum) & (v < math.inf) & (v % 1 == 0),
         f"a whole number >= {minimum}",
+        interval=False,
     )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain, _misclassification
+from querytax.theory import _misclassification
 from querytax.theory._floats import Array, Floats, ratio
 from querytax.theory.law import law
 
@@ -244,7 +244,7 @@ def two_class_sigma(gap: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
     >>> round(float(two_class_sigma(0.3, 0.1)) ** 2, 4)
     0.0274
     """
-    quantile = special.ndtri(np.asarray(_domain.error_rate(rate=rate), dtype=float))
+    quantile = special.ndtri(np.asarray(expect.error_rate(rate=rate), dtype=float))
     return ratio(expect.nonnegative(gap=gap), -np.sqrt(2.0) * quantile)
 
 
@@ -281,7 +281,7 @@ def largest_sigma(outputs: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
     0.165528
     """
     gaps = _gaps(outputs, None)
-    wanted = np.asarray(_domain.error_rate(rate=rate), dtype=float)
+    wanted = np.asarray(expect.error_rate(rate=rate), dtype=float)
     shape = np.broadcast_shapes(gaps.shape[:-1], wanted.shape)
     others = gaps.shape[-1]
     rows = np.broadcast_to(gaps, (*shape, others)).reshape(-1, others)
@@ -354,7 +354,7 @@ def largest_sigma_mean(
     """
     gaps = _gaps(outputs, None).reshape(-1, np.shape(outputs)[-1] - 1)
     expect.probability(tolerance=tolerance)
-    wanted = float(_domain.error_rate(rate=rate))
+    wanted = float(expect.error_rate(rate=rate))
     tied = np.count_nonzero(gaps <= _TIE, axis=1)
     if np.mean(tied / (1.0 + tied)) >= wanted:
         return 0.0

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain, _gaussian
+from querytax.theory import _gaussian
 from querytax.theory._floats import Array, Floats, by_region, ratio
 from querytax.theory.law import law
 
@@ -131,7 +131,7 @@ def leaky_relu_mean(
     >>> round(float(leaky_relu_mean(0.0, 1.0, 0.5)), 6)
     0.199471
     """
-    a, m = _float(_domain.unit(slope=slope)), _float(expect.finite(mean=mean))
+    a, m = _float(expect.unit(slope=slope)), _float(expect.finite(mean=mean))
     return np.where(m < 0.0, a, 1.0) * m + (1.0 - a) * relu_bias(mean, sigma)
 
 
@@ -339,7 +339,7 @@ def clipped_mean(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(clipped_mean(0.0, 0.1)), 6)
     0.039894
     """
-    f = _float(_domain.unit(output=output))
+    f = _float(expect.unit(output=output))
     s = _float(expect.positive(sigma=sigma))
     return by_region(
         (f, s),

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory._floats import Array, Floats
 from querytax.theory.law import law
 from querytax.theory.smoothing import mean_norm
@@ -68,7 +67,7 @@ def majority(rate: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     0.0498
     """
     return _majority(
-        _float(_domain.unit(rate=rate)), _float(expect.integer(votes=votes))
+        _float(expect.unit(rate=rate)), _float(expect.integer(votes=votes))
     )
 
 
@@ -124,12 +123,9 @@ def _bisections(
     votes: npt.ArrayLike,
 ) -> tuple[Array, Array, Array, Array]:
     expect.integer(halvings=halvings)
-    if (_float(halvings) > 20).any():
-        raise expect.DomainError(
-            f"expected halvings a whole number <= 20, got {np.max(halvings)}"
-        )
+    expect.that(_float(halvings) <= 20, "a whole number <= 20", halvings=halvings)
     r, s, n, t = np.broadcast_arrays(
-        _float(_domain.unit(radius=radius)),
+        _float(expect.unit(radius=radius)),
         # Weaker noise decides nothing.
         np.maximum(_float(expect.positive(sigma=sigma)), 1e-280),
         _float(halvings),

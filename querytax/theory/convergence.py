@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory.law import law
 
 __all__ = ["displacement", "plateau", "steps"]
@@ -39,7 +38,7 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     expect.one_of(("Linf", "L2"), norm=norm)
     return (
-        np.asarray(_domain.unit(drift=drift), dtype=float),
+        np.asarray(expect.unit(drift=drift), dtype=float),
         np.asarray(expect.positive(step=step), dtype=float),
     )
 
@@ -177,12 +176,9 @@ def steps(
     (200.7, inf)
     """
     c, a = _checked(drift, step, norm)
-    end = np.asarray(_domain.unit(displacement=displacement), dtype=float)
-    begin = np.asarray(_domain.unit(start=start), dtype=float)
-    if np.any(begin > end):
-        raise expect.DomainError(
-            f"expected start <= displacement, got {np.max(begin - end):g} beyond it"
-        )
+    end = np.asarray(expect.unit(displacement=displacement), dtype=float)
+    begin = np.asarray(expect.unit(start=start), dtype=float)
+    expect.that(begin <= end, "at most the displacement", start=begin)
     top, quotient = _plateau(c, a, norm)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         free = _free(c, a, norm)

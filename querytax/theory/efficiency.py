@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _domain, _efficiency
+from querytax.theory import _efficiency
 from querytax.theory._floats import Floats
 from querytax.theory.law import law
 
@@ -148,5 +148,5 @@ def fisher_efficiency(
     expect.one_of(FORMS, form=form)
     expect.one_of(("best", "abs") if form == "clip" else READINGS, reading=reading)
     ratio_t = np.asarray(expect.nonnegative(t=t), dtype=float)
-    room = np.asarray(_domain.unbounded(headroom=headroom), dtype=float)
+    room = np.asarray(expect.unbounded(headroom=headroom), dtype=float)
     return _efficiency.efficiency(ratio_t, room, form, reading)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory._floats import Array, Floats, ratio, square
 from querytax.theory.law import law
 from querytax.theory.repeats import divergence
@@ -68,7 +67,7 @@ def pairs_per_sign(
     >>> round(float(pairs_per_sign(0.3, 1e-4, 4e-7)))
     34374
     """
-    quantile = special.ndtri(_float(_domain.error_rate(error=error)))
+    quantile = special.ndtri(_float(expect.error_rate(error=error)))
     noise = ratio(expect.positive(sigma=sigma), expect.positive(gap=gap))
     return 2.0 * square(noise * quantile)
 
@@ -149,7 +148,7 @@ def gradient_signs(
     >>> round(float(gradient_signs(0.25, 100, 0.1, 1.0, 1.0)), 9)
     25.0
     """
-    share = 1.0 - 2.0 * _float(_domain.error_rate(error=error))
+    share = 1.0 - 2.0 * _float(expect.error_rate(error=error))
     return square(share * _noise(dimension, sigma, gradient_norm, radius))
 
 

@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import math
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, cast, overload
+
+import numpy as np
 
 from querytax import expect
 
-__all__ = ["Law", "RegimeWarning", "find", "law", "laws", "registered"]
+__all__ = [
+    "Law",
+    "LawFunction",
+    "RegimeWarning",
+    "Support",
+    "find",
+    "law",
+    "laws",
+    "registered",
+]
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+Errors = Literal["raise", "nan"]
 
 
 class RegimeWarning(UserWarning):
     """A formula was evaluated where its derivation does not hold."""
+
+
+class Support(NamedTuple):
+    """Whether a law holds for the arguments it was asked about, and why.
+
+    Attributes
+    ----------
+    holds : bool
+        True if it holds for every element.
+    reason : str
+        The law's regime where it holds; else what is broken, and by which value.
+    """
+
+    holds: bool
+    reason: str
+
+
+class LawFunction(Protocol[P]):
+    """A law's function: it takes ``errors`` besides its own parameters."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, errors: Errors, **kwargs: Any) -> Any: ...
+
+    def supports(self, *args: P.args, **kwargs: P.kwargs) -> Support:
+        """Say whether the law holds for these arguments, and why."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +75,8 @@ class Law:
     topic : str
         The module that holds the function.
     function : callable
-        Evaluates the law; an ordinary vectorised function.
+        Evaluates the law; an ordinary vectorised function, with ``errors`` besides:
+        ``"raise"``, or ``"nan"`` for the elements outside the domain.
     formula, latex : str
         The law in one line of text, and in LaTeX without delimiters.
     symbols : mapping of str to str
@@ -40,6 +85,13 @@ class Law:
         The assumptions under which the law is exact, or how far it may be trusted.
     source : str
         Paper and equation, and what was changed; or "derived here".
+    limits : mapping of str to callable
+        The part of the regime that the arguments can break: for each limit, in
+        words, a predicate of some of the parameters. Outside them the function
+        warns with :class:`RegimeWarning`.
+    tables : mapping of str to int
+        Parameters that are not read element by element, and over how many of their
+        last axes they are read at once.
     """
 
     name: str
@@ -50,6 +102,37 @@ class Law:
     symbols: Mapping[str, str]
     regime: str
     source: str
+    limits: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    tables: Mapping[str, int] = field(default_factory=dict)
+
+    def broken(self, arguments: Mapping[str, Any]) -> str:
+        """Name the first limit that the arguments break; empty if they break none."""
+        for limit, within in self.limits.items():
+            inside = within(
+                **{k: arguments[k] for k in inspect.signature(within).parameters}
+            )
+            if not np.all(inside):
+                return f"{self.name} wants {limit}"
+        return ""
+
+    def supports(self, *args: Any, **kwargs: Any) -> Support:
+        """Say whether the law holds for these arguments, and why.
+
+        Examples
+        --------
+        >>> find("query_ratio.best_step").supports(snr=-1, dimension=8, pairs=7)
+        Support(holds=False, reason='expected snr >= 0 and finite, got -1')
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RegimeWarning)
+            try:
+                self.function(*args, **kwargs)
+            except expect.DomainError as error:
+                return Support(False, str(error))
+        for warning in caught:
+            if issubclass(warning.category, RegimeWarning):
+                return Support(False, str(warning.message))
+        return Support(True, self.regime)
 
 
 _LAWS: dict[str, dict[str, Law]] = {}
@@ -62,8 +145,12 @@ def law(
     symbols: Mapping[str, str],
     regime: str,
     source: str,
-) -> Callable[[F], F]:
-    """Register the decorated function as a law of its package; return it unchanged.
+    limits: Mapping[str, Callable[..., Any]] | None = None,
+    tables: Mapping[str, int] | None = None,
+) -> Callable[[Callable[P, Any]], LawFunction[P]]:
+    """Register the decorated function as a law of its package.
+
+    The function gains ``errors``, a warning outside its ``limits``, and ``supports``.
 
     Raises
     ------
@@ -71,19 +158,92 @@ def law(
         If ``symbols`` does not describe exactly the function's parameters.
     """
 
-    def register(function: F) -> F:
+    def register(function: Callable[P, Any]) -> LawFunction[P]:
         package, _, topic = function.__module__.rpartition(".")
         name = f"{topic}.{function.__name__}"
-        parameters = list(inspect.signature(function).parameters)
-        if list(symbols) != parameters:
-            raise TypeError(f"symbols of {name} are not its parameters {parameters}")
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        if list(symbols) != [p.name for p in parameters]:
+            raise TypeError(f"symbols of {name} are not its parameters {signature}")
+
+        @functools.wraps(function)
+        def evaluate(*args: Any, errors: Errors = "raise", **kwargs: Any) -> Any:
+            if errors == "raise":
+                value = function(*args, **kwargs)
+            else:
+                expect.one_of(("raise", "nan"), errors=errors)
+                value = _inside(function, signature, entry.tables, args, kwargs)
+            if entry.limits:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                if broken := entry.broken(bound.arguments):
+                    warnings.warn(broken, RegimeWarning, stacklevel=2)
+            return value
+
         entry = Law(
-            name, topic, function, formula, latex, dict(symbols), regime, source
+            name,
+            topic,
+            evaluate,
+            formula,
+            latex,
+            dict(symbols),
+            regime,
+            source,
+            dict(limits or {}),
+            dict(tables or {}),
         )
+        errors = inspect.Parameter(
+            "errors", inspect.Parameter.KEYWORD_ONLY, default="raise"
+        )
+        described = cast(Any, evaluate)
+        described.__signature__ = signature.replace(parameters=[*parameters, errors])
+        described.supports = entry.supports
         _LAWS.setdefault(package, {})[name] = entry
-        return function
+        return cast("LawFunction[P]", evaluate)
 
     return register
+
+
+def _inside(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    tables: Mapping[str, int],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """The law on the elements inside its domain, NaN on the others."""
+    try:
+        return function(*args, **kwargs)
+    except expect.DomainError as error:
+        if error.outside is None:
+            raise
+    arguments = signature.bind(*args, **kwargs).arguments
+    rows = {
+        name: np.asarray(value, dtype=float)
+        for name, value in arguments.items()
+        if not isinstance(value, str | bool | None)
+    }
+    split = {name: a.ndim - tables.get(name, 0) for name, a in rows.items()}
+    shape = np.broadcast_shapes(*(a.shape[: split[n]] for n, a in rows.items()))
+    for name, a in rows.items():
+        core = a.shape[split[name] :]
+        rows[name] = np.broadcast_to(a, shape + core).reshape((-1, *core))
+    count = math.prod(shape)
+    kept = np.arange(count)
+    value = np.empty(0)
+    while kept.size:
+        try:
+            inside = {name: a[kept] for name, a in rows.items()}
+            value = np.asarray(function(**{**arguments, **inside}))
+            break
+        except expect.DomainError as error:
+            outside = error.outside
+            if outside is None or outside.shape[:1] != kept.shape:
+                raise
+            kept = kept[~outside.reshape((kept.size, -1)).any(axis=1)]
+    out = np.full((count, *value.shape[1:]), np.nan)
+    out[kept] = value
+    return out.reshape((*shape, *value.shape[1:]))[()]
 
 
 def registered(package: str) -> tuple[Law, ...]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain, _gaussian
+from querytax.theory import _gaussian
 from querytax.theory._floats import Array, Floats, by_region, ratio
 from querytax.theory.law import law
 
@@ -166,7 +166,7 @@ def dither_efficiency(
     >>> round(float(dither_efficiency(0.25, 1.0, 0.5)), 6)
     0.256264
     """
-    p = _float(_domain.unit(phase=phase))
+    p = _float(expect.unit(phase=phase))
     h, p = np.broadcast_arrays(_steps(*_checked(sigma, step)), p)
     return by_region(
         (h, p),

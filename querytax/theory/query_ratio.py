@@ -11,7 +11,6 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory._floats import Array, Floats, by_region, ratio
 from querytax.theory.law import law
 
@@ -337,7 +336,7 @@ def cosine(
     share = _float(expect.nonnegative(snr=snr))
     d = _float(expect.integer(dimension=dimension))
     p = _float(expect.integer(pairs=pairs))
-    rho = _float(_domain.unit(alignment=alignment))
+    rho = _float(expect.unit(alignment=alignment))
     signal = rho * np.sqrt(p)
     return signal / np.hypot(
         np.hypot(signal, np.hypot(rho, np.sqrt(d))), ratio(np.sqrt(d), np.sqrt(share))
@@ -379,6 +378,6 @@ def sign_drift(cosine: npt.ArrayLike, gain: npt.ArrayLike = 1.0) -> Floats:
     >>> round(float(sign_drift(0.1, 1.5)), 4)
     0.1491
     """
-    c = _float(_domain.unit(cosine=cosine))
+    c = _float(expect.unit(cosine=cosine))
     h = _float(expect.positive(gain=gain))
     return h * c / np.hypot(np.sqrt((1.0 - c) * (1.0 + c)), h * c)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory._floats import Floats, ratio, square
 from querytax.theory.law import law
 
@@ -24,7 +23,7 @@ _ERROR = "ε, probability of the wrong sign, probability, (0, 1/2)"
 
 def divergence(error: npt.ArrayLike) -> Floats:
     """d(ε) = (1-2ε) ln((1-ε)/ε), the divergence of two opposite verdicts, in nats."""
-    epsilon = np.asarray(_domain.error_rate(error=error), dtype=float)
+    epsilon = np.asarray(expect.error_rate(error=error), dtype=float)
     return (1.0 - 2.0 * epsilon) * -special.logit(epsilon)
 
 
@@ -52,7 +51,7 @@ def fixed(snr: npt.ArrayLike, error: npt.ArrayLike) -> Floats:
     >>> round(float(fixed(0.01, 0.01)), 1)
     541.2
     """
-    quantile = special.ndtri(np.asarray(_domain.error_rate(error=error), dtype=float))
+    quantile = special.ndtri(np.asarray(expect.error_rate(error=error), dtype=float))
     return ratio(square(quantile), expect.nonnegative(snr=snr))
 
 
@@ -81,7 +80,7 @@ def random_direction(snr: npt.ArrayLike, error: npt.ArrayLike) -> Floats:
     >>> round(float(random_direction(0.01, 0.01)))
     101255
     """
-    epsilon = np.asarray(_domain.error_rate(error=error), dtype=float)
+    epsilon = np.asarray(expect.error_rate(error=error), dtype=float)
     # tan(π(1/2-ε)) = 1/tan(πε), and 1/2-ε is exact where the tangent is steep.
     cotangent = np.where(
         epsilon < 0.25,

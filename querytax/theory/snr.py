@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _domain, efficiency
+from querytax.theory import efficiency
 from querytax.theory._floats import Array, Floats, ratio, square
 from querytax.theory.efficiency import fisher_efficiency, log_mean, log_variance
 from querytax.theory.law import law
@@ -114,7 +114,7 @@ def output(
         expect.one_of(("raw",), form=form)
         expect.one_of(("best",), reading=reading)
         return 0.5 * raw
-    level = _float(_domain.unit(output=output))
+    level = _float(expect.unit(output=output))
     share = fisher_efficiency(
         ratio(level, sigma), form, reading, headroom=ratio(1.0 - level, sigma)
     )

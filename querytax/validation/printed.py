@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _domain
 from querytax.theory._floats import Array, Floats
 from querytax.theory.law import Law, RegimeWarning, law, registered
 
@@ -153,8 +152,8 @@ def repeats_8(
     181.9
     """
     drift = _float(expect.positive(log_ratio=log_ratio))
-    level = _float(_domain.unit(output=expect.positive(output=output)))
-    quantile = special.ndtri(_float(_domain.error_rate(error=error)))
+    level = _float(expect.unit(output=expect.positive(output=output)))
+    quantile = special.ndtri(_float(expect.error_rate(error=error)))
     with np.errstate(over="ignore"):
         variance = 2.0 * np.square(_float(expect.positive(sigma=sigma)) / level)
     past, shown = np.broadcast_arrays(variance >= drift, variance)
