@@ -1,94 +1,479 @@
-"""Time of each law over the bare numpy or scipy expression it cannot do without.
+"""Time of each law over the expression it cannot do without.
 
-Run ``python benchmarks/theory_speed.py``. One line per law: microseconds for an array
-of 30,000 values (1,000 images at 30 noise levels), the ratio to the expression, and
-the ratio to it for one float.
+Run ``python benchmarks/theory_speed.py``. Elementary laws: a million values against
+the bare numpy or scipy expression, which must not be more than twice as fast. Laws
+that need quadrature or a series: a point against ``scipy.integrate.quad`` of the
+definition at the same accuracy, 1e-12, which must be a hundred times slower. Medians
+of five, both sides interleaved.
 """
 
 from __future__ import annotations
 
-import timeit
+import itertools
+import math
+import statistics
+import time
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import integrate, special
 
-from querytax.theory import accuracy, misstep, query_ratio, repeats, snr
+from querytax.theory import (
+    accuracy,
+    bias,
+    bisection,
+    boundary,
+    convergence,
+    efficiency,
+    floors,
+    misstep,
+    quantization,
+    query_ratio,
+    repeats,
+    smoothing,
+    snr,
+)
 
-S = np.geomspace(1e-12, 1e3, 30_000)
-OUTPUTS = np.random.default_rng(0).dirichlet(np.full(10, 0.3), 1000)
-GAPS = OUTPUTS.max(axis=1, keepdims=True) - OUTPUTS
+X = np.geomspace(1e-6, 10, 1_000_000)
+E = np.geomspace(1e-9, 0.49, 1_000_000)
+N = np.floor(np.geomspace(1, 1e6, 1_000_000))
+ROOT2 = math.sqrt(2.0)
+log1p, sqrt, square, arctan, tan = np.log1p, np.sqrt, np.square, np.arctan, np.tan
+ndtr, ndtri, logit = special.ndtr, special.ndtri, special.logit
+Call = Callable[[Any], Any]
 
-PAIRS: list[tuple[str, Callable, Callable]] = [
-    (
-        "query_ratio.best_step",
-        lambda s: query_ratio.best_step(s, 3072, 50),
-        lambda s: 1 + 3072 / 3123 / s,
+
+def pdf(x: Any) -> Any:
+    return np.exp(-0.5 * x * x) / 2.5066282746310002
+
+
+# Name: the law of one argument, the bare expression, the argument.
+ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
+    "snr.output": (lambda x: snr.output(1e-4, x), lambda x: 5e-5 / x**2, X),
+    "snr.output clip": (
+        lambda x: snr.output(1e-4, x, output=0.1, form="clip"),
+        lambda x: (
+            5e-5 / x**2 * (ndtr(0.1 / x) - 0.1 / x * pdf(0.1 / x))
+            + pdf(0.1 / x) * special.erfcx(0.1 / x)
+            + (ndtr(0.9 / x) - 0.9 / x * pdf(0.9 / x))
+            + pdf(0.9 / x) * special.erfcx(0.9 / x)
+        ),
+        X,
     ),
-    (
-        "query_ratio.best_minibatch",
-        lambda s: query_ratio.best_minibatch(s, 0.2),
-        lambda s: -np.log(0.64 + 0.04 / s),
+    "snr.output_logits": (
+        lambda x: snr.output_logits(x, 0.3),
+        lambda x: x / (4 * 0.3**2),
+        X,
     ),
-    (
-        "misstep.fixed_direction",
+    "snr.loss_noise": (lambda x: snr.loss_noise(x, 0.3), lambda x: x / 0.3, X),
+    "snr.antithetic": (
+        lambda x: snr.antithetic(x, 0.5, 0.3),
+        lambda x: square(x * (0.5 / 0.3)) * 2,
+        X,
+    ),
+    "snr.forward": (
+        lambda x: snr.forward(x, 0.5, 0.3),
+        lambda x: square(x * (0.5 / 0.3)) / 2,
+        X,
+    ),
+    "snr.random_direction": (
+        lambda x: snr.random_direction(x, 0.5, 0.3),
+        lambda x: square(x * (0.5 / 0.3)) / 2,
+        X,
+    ),
+    "snr.cached_base": (
+        lambda x: snr.cached_base(x, 0.5, 0.3, 4),
+        lambda x: square(x * (0.5 / 0.3)) / 1.25,
+        X,
+    ),
+    "snr.averaged": (lambda x: snr.averaged(x, 10), lambda x: x * 10, X),
+    "query_ratio.best_step": (
+        lambda x: query_ratio.best_step(x, 3072, 50),
+        lambda x: 1 + 3072 / (50 + 3072 + 1) / x,
+        X,
+    ),
+    "query_ratio.fixed_length_step": (
+        lambda x: query_ratio.fixed_length_step(x, 3072, 50),
+        lambda x: sqrt(1 + 3072 / 3123 / x),
+        X,
+    ),
+    "query_ratio.sign_coordinate": (
+        query_ratio.sign_coordinate,
+        lambda x: 1 / special.erf(sqrt(x / 2)),
+        X,
+    ),
+    "query_ratio.best_constant_step": (
+        lambda x: query_ratio.best_constant_step(x, 0.2),
+        lambda x: np.where(
+            x / (1 + x) <= 0.2, 0.446 / log1p(x), -0.446 / np.log(0.64 + 0.04 / x)
+        ),
+        X,
+    ),
+    "query_ratio.best_minibatch": (
+        lambda x: query_ratio.best_minibatch(x, 0.2),
+        lambda x: np.where(x < 0.2, 0.5 / x, -np.log(0.64 + 0.04 / x)),
+        X,
+    ),
+    "query_ratio.guaranteed_steps": (
+        lambda x: query_ratio.guaranteed_steps(x, 0.01, 0.01),
+        lambda x: (2 * math.log(100) + math.log(100)) / log1p(x),
+        X,
+    ),
+    "query_ratio.cosine": (
+        lambda x: query_ratio.cosine(x, 3072, 50),
+        lambda x: sqrt(50 / (50 + 3073 + 3072 / x)),
+        X,
+    ),
+    "query_ratio.sign_drift": (
+        query_ratio.sign_drift,
+        lambda x: special.erf(x) * sqrt(x),
+        E,
+    ),
+    "repeats.fixed": (
+        lambda e: repeats.fixed(0.01, e),
+        lambda e: square(ndtri(e)) / 0.01,
+        E,
+    ),
+    "repeats.random_direction": (
+        lambda e: repeats.random_direction(0.01, e),
+        lambda e: 1 / (0.01 * tan(np.pi * e) ** 2),
+        E,
+    ),
+    "repeats.sequential": (
+        lambda e: repeats.sequential(0.01, e),
+        lambda e: (1 - 2 * e) * -logit(e) / 0.02,
+        E,
+    ),
+    "repeats.sequential_saving": (
+        repeats.sequential_saving,
+        lambda e: 2 * square(ndtri(e)) / ((1 - 2 * e) * -logit(e)),
+        E,
+    ),
+    "misstep.fixed_direction": (
         misstep.fixed_direction,
-        lambda s: special.ndtr(-np.sqrt(s)),
+        lambda x: ndtr(-sqrt(x)),
+        X,
     ),
-    (
-        "misstep.random_direction",
+    "misstep.log_fixed_direction": (
+        misstep.log_fixed_direction,
+        lambda x: special.log_ndtr(-sqrt(x)),
+        X,
+    ),
+    "misstep.random_direction": (
         misstep.random_direction,
-        lambda s: np.arctan(1 / np.sqrt(s)) / np.pi,
+        lambda x: arctan(1 / sqrt(x)) / np.pi,
+        X,
     ),
-    ("repeats.fixed", lambda s: repeats.fixed(s, 0.01), lambda s: 5.4 / s),
-    ("snr.output raw", lambda s: snr.output(1e-4, s), lambda s: 5e-5 / s**2),
-    (
-        "snr.output clip",
-        lambda s: snr.output(1e-4, s, output=0.1, form="clip"),
-        lambda s: special.erfcx(0.1 / s) / s**2,
+    "misstep.after_repeats": (
+        lambda x: misstep.after_repeats(x, 10),
+        lambda x: ndtr(-sqrt(x * 10)),
+        X,
     ),
-    (
-        "snr.output reflect, best",
-        lambda s: snr.output(1e-4, s, output=0.1, form="reflect"),
-        lambda s: special.erfcx(0.1 / s) / s**2,
+    "convergence.plateau": (
+        lambda x: convergence.plateau(0.1, x),
+        lambda x: 1 / np.tanh(0.2 / x) - x / 0.2,
+        X,
     ),
-    (
-        "snr.output reflect, log",
-        lambda s: snr.output(1e-4, s, output=0.1, form="reflect", reading="log"),
-        lambda s: special.dawsn(0.1 / s) ** 2 / s**2,
+    "floors.pairs_per_sign": (
+        lambda e: floors.pairs_per_sign(e, 0.1, 0.01),
+        lambda e: 2 * square(ndtri(e)) * 100,
+        E,
     ),
-]
+    "floors.queries_any_attacker": (
+        lambda e: floors.queries_any_attacker(e, 0.1, 0.01),
+        lambda e: 200 * (1 - 2 * e) * -logit(e),
+        E,
+    ),
+    "floors.gradient_signs": (
+        lambda x: floors.gradient_signs(0.1, 100, x, 1.0, 0.1),
+        lambda x: square(0.8 * 100 * x / 0.1),
+        X,
+    ),
+    "floors.explained_fraction": (
+        lambda x: floors.explained_fraction(x, 100, 0.1, 1.0, 0.1),
+        lambda x: x / (1e4 + x),
+        X,
+    ),
+    "floors.optimisation_1d": (
+        lambda e: floors.optimisation_1d(e, 0.1, 0.01),
+        lambda e: 147.0 * (1 - 2 * e) * -logit(e),
+        E,
+    ),
+    "floors.hard_label_information": (
+        lambda x: floors.hard_label_information(x, 0.1),
+        lambda x: pdf(x) ** 2 / (ndtr(x) * ndtr(-x)),
+        X,
+    ),
+    "floors.log_hard_label_information": (
+        lambda x: floors.log_hard_label_information(x, 0.1),
+        lambda x: -x * x - special.log_ndtr(x) - special.log_ndtr(-x),
+        X,
+    ),
+    "boundary.flip": (
+        lambda x: boundary.flip(0.1, x),
+        lambda x: ndtr(-0.1 / x),
+        X,
+    ),
+    "boundary.log_flip": (
+        lambda x: boundary.log_flip(0.1, x),
+        lambda x: special.log_ndtr(-0.1 / x),
+        X,
+    ),
+    "boundary.band_flip": (
+        lambda x: boundary.band_flip(x, 0.1),
+        lambda x: (0.3989 - pdf(x)) / x + ndtr(-x),
+        X,
+    ),
+    "boundary.flip_rate": (
+        lambda x: boundary.flip_rate(0.5, x),
+        lambda x: x * (2 * 0.5 * 0.3989),
+        X,
+    ),
+    "boundary.net_loss": (
+        lambda x: boundary.net_loss(0.5, x),
+        lambda x: 0.5 * 0.5 * x**2,
+        X,
+    ),
+    "boundary.hopskipjump_gain": (
+        lambda x: boundary.hopskipjump_gain(x, 0.1),
+        lambda x: 0.798 * x / np.hypot(x, 0.1) * np.exp(-0.0 / np.hypot(x, 0.1)),
+        X,
+    ),
+    "boundary.hopskipjump_cost": (
+        lambda x: boundary.hopskipjump_cost(x, 0.1),
+        lambda x: (1 + (0.1 / x) ** 2) * np.exp(-0.0 / (x * x)),
+        X,
+    ),
+    "bias.relu_bias": (
+        lambda x: bias.relu_bias(x, 0.5),
+        lambda x: 0.5 * (pdf(x / 0.5) - x / 0.5 * ndtr(-x / 0.5)),
+        X,
+    ),
+    "bias.relu_mean": (
+        lambda x: bias.relu_mean(x, 0.5),
+        lambda x: x * ndtr(x / 0.5) + 0.5 * pdf(x / 0.5),
+        X,
+    ),
+    "bias.leaky_relu_mean": (
+        lambda x: bias.leaky_relu_mean(x, 0.5, 0.1),
+        lambda x: 0.1 * x + 0.9 * (x * ndtr(x / 0.5) + 0.5 * pdf(x / 0.5)),
+        X,
+    ),
+    "bias.gelu_mean": (
+        lambda x: bias.gelu_mean(x, 0.5),
+        lambda x: x * ndtr(x / 1.118) + 0.25 / 1.118 * pdf(x / 1.118),
+        X,
+    ),
+    "bias.three_class_margin": (
+        lambda x: bias.three_class_margin(x, 0.3, 0.5),
+        lambda x: x * ndtr(x) + 0.3 * ndtr(-x) - pdf(x),
+        X,
+    ),
+    "bias.reflected_mean": (
+        lambda x: bias.reflected_mean(0.1, x),
+        lambda x: x * 2 * pdf(0.1 / x) + 0.1 * special.erf(0.1 / x / ROOT2),
+        X,
+    ),
+    "bisection.majority": (
+        lambda e: bisection.majority(e, 5),
+        lambda e: special.betainc(3, 3, e),
+        E,
+    ),
+    "bisection.voted_sigma": (
+        lambda n: bisection.voted_sigma(0.1, n),
+        lambda n: special.poch(n, 0.5) / n,
+        N,
+    ),
+    "quantization.visibility": (
+        lambda x: quantization.visibility(x, 0.4),
+        lambda x: np.minimum(x / 0.4, 1.0),
+        X,
+    ),
+    "smoothing.mean_norm": (
+        smoothing.mean_norm,
+        lambda n: special.poch(n / 2, 0.5),
+        N,
+    ),
+    "smoothing.quadratic_gap": (
+        lambda x: smoothing.quadratic_gap(x, 10, 0.3),
+        lambda x: 0.5 * x * 10 * 0.3**2,
+        X,
+    ),
+    "accuracy.two_class_sigma": (
+        lambda e: accuracy.two_class_sigma(0.3, e),
+        lambda e: 0.3 / (ROOT2 * -ndtri(e)),
+        E,
+    ),
+}
 
 
-def best(function: Callable, argument: object, number: int) -> float:
-    return (
-        min(timeit.repeat(lambda: function(argument), number=number, repeat=5)) / number
+def normal_mean(function: Callable[[float], float], *breaks: float) -> float:
+    """E function(ξ) by adaptive quadrature to 1e-12."""
+    points = [-9.0, *sorted(b for b in breaks if -9.0 < b < 9.0), 9.0]
+
+    def integrand(x: float) -> float:
+        return function(x) * math.exp(-0.5 * x * x) / 2.5066282746310002
+
+    return sum(
+        integrate.quad(integrand, a, b, epsabs=0.0, epsrel=1e-12, limit=200)[0]
+        for a, b in itertools.pairwise(points)
     )
 
 
+def log_fold(x: float) -> float:
+    return math.log(abs(x)) if x else 0.0
+
+
+def cells(h: float, phase: float) -> float:
+    total = 0.0
+    for k in range(-16, 17):
+        z, y = (k - phase) * h, (k + 1 - phase) * h
+        mass = ndtr(y) - ndtr(z)
+        if mass > 0:
+            total += (pdf(y) - pdf(z)) ** 2 / mass
+    return total
+
+
+def overtaken(gaps: np.ndarray, sigma: float) -> float:
+    scaled = [g / sigma for g in gaps]
+
+    def integrand(z: float) -> float:
+        p = 1.0
+        for a in scaled:
+            p *= 0.5 * math.erfc(-(z + a) / ROOT2)
+        return 1.0 - p
+
+    return normal_mean(integrand)
+
+
+T = np.geomspace(0.03, 8, 20_000)
+SIGMA = np.geomspace(0.05, 8, 20_000)
+ROWS = np.random.default_rng(0).dirichlet(np.full(10, 0.3), 2_000)
+
+# Name: the law of an array, the same point by adaptive quadrature, the array.
+QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
+    "efficiency.log_mean": (
+        efficiency.log_mean,
+        lambda t: normal_mean(lambda x: log_fold(x + t), -t),
+        T,
+    ),
+    "efficiency.log_variance": (
+        efficiency.log_variance,
+        lambda t: (
+            normal_mean(lambda x: log_fold(x + t) ** 2, -t)
+            - normal_mean(lambda x: log_fold(x + t), -t) ** 2
+        ),
+        T,
+    ),
+    "efficiency, reflect, best": (
+        lambda t: efficiency.fisher_efficiency(t, "reflect"),
+        lambda t: normal_mean(lambda x: ((x + t) * math.tanh((x + t) * t) - t) ** 2),
+        T,
+    ),
+    "efficiency, reflect, capped": (
+        lambda t: efficiency.fisher_efficiency(t, "reflect", headroom=3.0),
+        lambda t: normal_mean(
+            lambda x: (
+                (abs(x + t) * math.tanh(abs(x + t) * t) - t) ** 2 * (abs(x + t) < t + 3)
+            )
+        ),
+        T,
+    ),
+    "efficiency, reflect, log": (
+        lambda t: efficiency.fisher_efficiency(t, "reflect", "log", headroom=3.0),
+        lambda t: (
+            normal_mean(lambda x: log_fold(x + t), -t)
+            + normal_mean(lambda x: log_fold(x + t) ** 2, -t)
+        ),
+        T,
+    ),
+    "bias.gelu_bias": (
+        lambda s: bias.gelu_bias(1.0, s),
+        lambda s: normal_mean(
+            lambda x: (1 + s * x) * 0.5 * math.erfc(-(1 + s * x) / ROOT2)
+        ),
+        SIGMA,
+    ),
+    "bias.two_class_margin": (
+        lambda s: bias.two_class_margin(1.0, s),
+        lambda s: normal_mean(lambda x: math.tanh(0.5 * (1.0 + s * x))),
+        SIGMA,
+    ),
+    "bias.clipped_mean": (
+        lambda s: bias.clipped_mean(0.3, s),
+        lambda s: normal_mean(
+            lambda x: min(max(0.3 + s * x, 0.0), 1.0), -0.3 / s, 0.7 / s
+        ),
+        SIGMA,
+    ),
+    **{
+        f"boundary.scaled_noise_flip, {form}": (
+            lambda s, form=form: boundary.scaled_noise_flip(0.5, s, form=form),
+            lambda s, density=density: integrate.quad(
+                lambda k: 0.5 * math.erfc(0.5 / (s * k) / ROOT2) * density(k),
+                0,
+                1,
+                epsabs=0,
+                epsrel=1e-12,
+                limit=200,
+            )[0],
+            SIGMA,
+        )
+        for form, density in {
+            "uniform": lambda k: 1.0,
+            "bell": lambda k: 6 * k * (1 - k),
+            "arcsine": lambda k: 1 / (math.pi * math.sqrt(k * (1 - k))),
+        }.items()
+    },
+    "quantization.dither_efficiency": (
+        lambda s: quantization.dither_efficiency(s, 1.0, 0.3),
+        lambda s: cells(1 / s, 0.3),
+        np.geomspace(0.05, 1.3, 20_000),
+    ),
+    "quantization.dither_efficiency_mean": (
+        lambda s: quantization.dither_efficiency_mean(s, 1.0),
+        lambda s: integrate.quad(lambda p: cells(1 / s, p), 0, 1, epsrel=1e-12)[0],
+        np.geomspace(0.05, 1.3, 20_000),
+    ),
+    "accuracy.misclassification, 10 classes": (
+        lambda rows: accuracy.misclassification(rows, 0.1),
+        lambda row: overtaken(np.sort(row.max() - row)[1:], 0.1),
+        ROWS,
+    ),
+}
+
+
+def once(function: Call, argument: Any) -> float:
+    start = time.perf_counter()
+    function(argument)
+    return time.perf_counter() - start
+
+
+def medians(law: Call, bare: Call, argument: Any) -> tuple[float, float]:
+    law(argument), bare(argument)
+    times = [(once(law, argument), once(bare, argument)) for _ in range(5)]
+    return tuple(statistics.median(column) for column in zip(*times, strict=True))
+
+
 def main() -> None:
-    print(f"{'law':32}{'us':>10}{'array ratio':>14}{'float ratio':>14}")
-    for name, law, bare in PAIRS:
-        array = best(law, S, 3)
-        wide = array / best(bare, S, 3)
-        single = best(law, 0.3, 200) / best(bare, 0.3, 200)
-        print(f"{name:32}{array * 1e6:10.0f}{wide:14.1f}{single:14.1f}")
-    tables: list[tuple[str, Callable]] = [
-        (
-            "accuracy.misclassification",
-            lambda s: accuracy.misclassification(OUTPUTS, s),
-        ),
-        ("accuracy.largest_sigma", lambda s: accuracy.largest_sigma(OUTPUTS, 0.01)),
-        (
-            "accuracy.largest_sigma_mean",
-            lambda s: accuracy.largest_sigma_mean(OUTPUTS, 0.01),
-        ),
-    ]
-    bare = best(lambda s: special.ndtr(-GAPS / s), 0.1, 3)
-    print(f"\n1,000 rows of 10 classes, over one ndtr a class ({bare * 1e6:.0f} us)")
-    for name, law in tables:
-        time = best(law, 0.1, 1)
-        print(f"{name:32}{time * 1e6:10.0f}{time / bare:14.1f}")
+    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")
+    print("a million values; speed of the law, 1 = the bare expression; wanted 0.5")
+    for name, (law, bare, argument) in ELEMENTARY.items():
+        ours, theirs = medians(law, bare, argument)
+        share = theirs / ours
+        mark = "" if share >= 0.5 else "  below"
+        print(f"{name:38}{ours * 1e3:9.1f} ms{share:8.2f}{mark}")
+    print("\nquadrature; ns a point, and how many times quad takes; wanted 100")
+    for name, (law, quad, argument) in QUADRATURE.items():
+        law(argument)
+        ours = statistics.median(once(law, argument) for _ in range(5)) / len(argument)
+        picked = argument[:: len(argument) // 25]
+        theirs = statistics.median(once(quad, point) for point in picked)
+        mark = "" if theirs >= 100 * ours else "  below"
+        print(f"{name:38}{ours * 1e9:9.0f} ns{theirs / ours:8.0f}{mark}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,12 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
         )
 
 
+def root_one_plus(x: Array) -> Array:
+    """√(1 + x²) for x >= 0; several times faster than hypot."""
+    small = np.minimum(x, 1e100)
+    return np.sqrt(1.0 + small * small) * np.maximum(x * 1e-100, 1.0)
+
+
 def by_region(
     arguments: tuple[Array, ...],
     *regions: tuple[npt.NDArray[np.bool_], Callable[..., Array]],

@@ -11,11 +11,10 @@ from functools import cache
 import numpy as np
 from scipy import special
 
-from querytax.theory._floats import Array, by_region
+from querytax.theory._floats import Array, by_region, root_one_plus
 
 ROOT2 = np.sqrt(2.0)
 ROOT2PI = np.sqrt(2.0 * np.pi)
-_STEP = 1.0 / 16.0
 
 
 def pdf(x: Array) -> Array:
@@ -28,22 +27,18 @@ def mills(x: Array) -> Array:
 
 
 def second_mills(x: Array) -> Array:
-    """1 - x Φ(-x)/φ(x) for x >= 0: ∫ u exp(-xu - u²/2) du over u > 0.
-
-    With I_n = ∫ uⁿ exp(-xu - u²/2) du/n!, parts give I_{n-1}/I_{n-2} =
-    1/(x + n I_n/I_{n-1}): a continued fraction of positive terms.
-    """
-
-    def fraction(x: Array) -> Array:
-        # The tail's own fixed point, to begin with.
-        rest = 0.5 * (x + np.hypot(x, 2.0 * np.sqrt(101.0)))
-        for n in range(100, 1, -1):
-            rest = x + n / rest
-        return mills(x) / rest
-
-    return by_region(
-        (x,), (x < 2.0, lambda x: 1.0 - x * mills(x)), (x >= 2.0, fraction)
-    )
+    """1 - x Φ(-x)/φ(x) for x >= 0: ∫ u exp(-xu - u²/2) du over u > 0."""
+    x = np.asarray(x)
+    value = np.asarray(1.0 - x * mills(x))
+    far = x >= 10.0
+    if far.any():
+        # Σ -(-1)ᵏ (2k-1)!!/x²ᵏ over k >= 1, down to below rounding.
+        inverse = np.square(1.0 / x[far])
+        series = np.ones_like(inverse)
+        for k in range(24, 0, -1):
+            series = 1.0 - (2 * k + 1) * inverse * series
+        value[far] = inverse * series
+    return value
 
 
 @cache
@@ -55,12 +50,15 @@ def legendre(count: int) -> tuple[Array, Array]:
 
 def gelu_below(x: Array, s: Array) -> Array:
     """E GELU(-x + sξ) for x >= 0: r φ(τ)(s²/r² - τ Mills(τ)), τ = x/r, r² = 1+s²."""
-    r = np.hypot(1.0, s)
+    r = root_one_plus(s)
     t = np.minimum(x / r, 1e100)
     # Each form is free of cancellation on its side of s = 1.
-    wide = second_mills(t) - np.square(1.0 / r)
-    narrow = np.square(s / r) - t * mills(t)
-    return r * (pdf(t) * np.where(s > 1.0, wide, narrow))
+    shape = by_region(
+        (s, r, t),
+        (s <= 1.0, lambda s, r, t: np.square(s / r) - t * mills(t)),
+        (s > 1.0, lambda s, r, t: second_mills(t) - np.square(1.0 / r)),
+    )
+    return r * (pdf(t) * shape)
 
 
 def gelu_heat(x: Array, s: Array) -> Array:
@@ -73,26 +71,46 @@ def gelu_heat(x: Array, s: Array) -> Array:
     return (width * w * values).sum(axis=1)
 
 
-def tanh_near(m: Array, s: Array) -> Array:
-    """E tanh((m + sξ)/2), trapezoidal over m + sξ > 0 less its mirror image."""
-    eta = _STEP * np.arange(1, 300)
-    t = (m / s)[:, None]
-    weight = pdf(eta - t) * -np.expm1(-2.0 * eta * t)
-    return _STEP * (weight * np.tanh(0.5 * s[:, None] * eta)).sum(axis=1)
+def _spacing(s: float) -> float:
+    """Step that puts the poles of tanh(sξ/2), at π/s, beyond rounding."""
+    return min(0.5, 0.5 / s)
 
 
-def tanh_far(m: Array, s: Array) -> Array:
-    xi = _STEP * np.arange(-152, 153)
-    return _STEP * (pdf(xi) * np.tanh(0.5 * (m[:, None] + s[:, None] * xi))).sum(1)
+def tanh_near(top: float) -> Callable[[Array, Array], Array]:
+    """E tanh((m + sξ)/2) for s <= top, m <= 9s: over m + sξ > 0 less its image."""
+    step = _spacing(top)
+
+    def value(m: Array, s: Array) -> Array:
+        eta = step * np.arange(1.0, 18.5 / step)
+        t = (m / s)[:, None]
+        weight = pdf(eta - t) * -np.expm1(-2.0 * eta * t)
+        return step * (weight * np.tanh(0.5 * s[:, None] * eta)).sum(axis=1)
+
+    return value
+
+
+def tanh_far(top: float) -> Callable[[Array, Array], Array]:
+    """The same for m > 9s."""
+    step = _spacing(top)
+
+    def value(m: Array, s: Array) -> Array:
+        half = np.floor(9.0 / step)
+        xi = step * np.arange(-half, half + 1.0)
+        return step * np.tanh(0.5 * (m[:, None] + s[:, None] * xi)) @ pdf(xi)
+
+    return value
 
 
 def tanh_wide(m: Array, s: Array) -> Array:
-    """E sign(D) less E[sign(D) 2/(1 + exp|D|)], whose integrand ends at 40."""
-    u, w = legendre(100)
-    y, wide, t = 40.0 * u, s[:, None], (m / s)[:, None]
+    """E sign(D) less E[sign(D) 2/(1 + exp|D|)], whose integrand ends at 40.
+
+    In y = 40 u², which crowds the nodes where 2/(1 + eʸ) is.
+    """
+    u, w = legendre(32)
+    y, weight = 40.0 * u * u, 160.0 * u * w * special.expit(-40.0 * u * u)
+    wide, t = s[:, None], (m / s)[:, None]
     density = pdf(y / wide - t) / wide * -np.expm1(-2.0 * (y / wide) * t)
-    lost = 40.0 * (w * 2.0 * special.expit(-y) * density).sum(axis=1)
-    return special.erf(t[:, 0] / ROOT2) - lost
+    return special.erf(t[:, 0] / ROOT2) - density @ weight
 
 
 def clipped_wide(f: Array, s: Array) -> Array:
@@ -119,6 +137,22 @@ def _bell_near(a: Array) -> Array:
 
 
 def _arcsine_near(a: Array) -> Array:
+    """By nodes that crowd at the margin where it is small."""
+    return by_region(
+        (a,),
+        (a < 0.1, _arcsine_crowded),
+        ((a >= 0.1) & (a < 0.3), lambda a: _arcsine_even(a, 128)),
+        (a >= 0.3, lambda a: _arcsine_even(a, 80)),
+    )
+
+
+def _arcsine_even(a: Array, count: int) -> Array:
+    """(2/π) ∫ Φ(-a/sin²t) dt over a quarter of a period, by the midpoint rule."""
+    sine = np.sin(0.5 * np.pi * (np.arange(count) + 0.5) / count)
+    return special.ndtr(-a[:, None] / np.square(sine)).mean(axis=1)
+
+
+def _arcsine_crowded(a: Array) -> Array:
     """∫ φ(x) P(k > a/x) dx by x = a cosh²w, P = (2/π) gd(w): an even integrand."""
     step, reach = 0.06, 9.5
     root = np.sqrt(np.maximum(a, 1e-300))

@@ -238,13 +238,15 @@ def two_class_margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     m = _float(expect.finite(margin=margin))
     s = _float(expect.positive(sigma=sigma))
     size = np.minimum(np.abs(m), 1e300)
-    wide, far = s > 8.0, size > 9.0 * s
-    return np.sign(m) * by_region(
-        (size, s),
-        (~wide & ~far, _gaussian.tanh_near),
-        (~wide & far, _gaussian.tanh_far),
-        (wide & np.ones_like(far), _gaussian.tanh_wide),
-    )
+    regions, below, far = [], np.zeros(s.shape, dtype=bool), size > 9.0 * s
+    # The narrower the noise, the fewer nodes.
+    for top in (1.0, 2.0, 4.0):
+        inside = (s <= top) & ~below
+        regions += [(inside & ~far, _gaussian.tanh_near(top))]
+        regions += [(inside & far, _gaussian.tanh_far(top))]
+        below = s <= top
+    regions += [(~below & np.ones_like(far), _gaussian.tanh_wide)]
+    return np.sign(m) * by_region((size, s), *regions)
 
 
 @law(

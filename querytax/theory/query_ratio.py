@@ -126,8 +126,8 @@ def fixed_length_step(
     9.5441
     """
     share = _dilution(dimension, pairs)
-    root = np.sqrt(_float(expect.nonnegative(snr=snr)))
-    return np.hypot(1.0, ratio(np.sqrt(share), root))
+    s = _float(expect.nonnegative(snr=snr))
+    return ratio(np.sqrt(s + share), np.sqrt(s))
 
 
 @law(
@@ -337,10 +337,10 @@ def cosine(
     d = _float(expect.integer(dimension=dimension))
     p = _float(expect.integer(pairs=pairs))
     rho = _float(expect.unit(alignment=alignment))
-    signal = rho * np.sqrt(p)
-    return signal / np.hypot(
-        np.hypot(signal, np.hypot(rho, np.sqrt(d))), ratio(np.sqrt(d), np.sqrt(share))
-    )
+    # Below 1e-150 the cosine goes as √S, and d/S would leave the floats.
+    least = np.maximum(share, 1e-150)
+    value = rho * np.sqrt(p / (rho * rho * (p + 1.0) + d + d / least))
+    return value * np.sqrt(share / least) if np.any(share < least) else value
 
 
 @law(

@@ -150,8 +150,9 @@ def output_logits(delta_margin_ms: npt.ArrayLike, sigma: npt.ArrayLike) -> Float
     >>> float(output_logits(0.36, 0.3))
     1.0
     """
-    change = np.sqrt(_float(expect.nonnegative(delta_margin_ms=delta_margin_ms)))
-    return square(0.5 * ratio(change, expect.positive(sigma=sigma)))
+    change = expect.nonnegative(delta_margin_ms=delta_margin_ms)
+    twice = 2.0 * _float(expect.positive(sigma=sigma))
+    return ratio(ratio(change, twice), twice)
 
 
 @law(
