@@ -108,7 +108,7 @@ def tanh_wide(m: Array, s: Array) -> Array:
     """
     u, w = legendre(32)
     y, weight = 40.0 * u * u, 160.0 * u * w * special.expit(-40.0 * u * u)
-    wide, t = s[:, None], (m / s)[:, None]
+    wide, t = s[:, None], np.minimum(m / s, 1e100)[:, None]
     density = pdf(y / wide - t) / wide * -np.expm1(-2.0 * (y / wide) * t)
     return special.erf(t[:, 0] / ROOT2) - density @ weight
 

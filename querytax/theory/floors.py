@@ -252,8 +252,10 @@ def optimisation_1d(
 
 
 def _margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:
+    """u, at most 1e160, whose square is infinite."""
     size = np.abs(_float(expect.finite(margin=margin)))
-    return ratio(size, expect.positive(sigma=sigma)) / np.sqrt(2.0)
+    scaled = ratio(size, expect.positive(sigma=sigma)) / np.sqrt(2.0)
+    return np.minimum(scaled, 1e160)
 
 
 @law(

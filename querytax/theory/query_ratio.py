@@ -217,7 +217,7 @@ def _minibatch_floor(contraction: Array) -> tuple[Array, Array]:
     for _ in range(8):
         v -= (v - np.expm1(-v) - 2.0 * length) / (1.0 + np.exp(-v))
     best = m * (m / (np.square(1.0 - m) * np.expm1(v)))
-    return best, best * 2.0 * length / -np.expm1(-v)
+    return best, best * (2.0 * length / -np.expm1(-v))
 
 
 @law(

@@ -47,7 +47,8 @@ def _linear(
     slope: npt.ArrayLike, step: npt.ArrayLike, noise: npt.ArrayLike, queries: float
 ) -> Floats:
     """(slope·step/noise)²/queries in an order that neither over- nor underflows."""
-    return square(ratio(slope, noise) * _float(step)) / queries
+    with np.errstate(over="ignore"):
+        return square(ratio(slope, noise) * _float(step)) / queries
 
 
 @law(
@@ -221,7 +222,12 @@ def antithetic(
     >>> float(antithetic(1.0, 0.5, 1.0))
     0.5
     """
-    return 4.0 * forward(gradient_norm, probe, loss_sigma)
+    return _linear(
+        expect.nonnegative(gradient_norm=gradient_norm),
+        expect.nonnegative(probe=probe),
+        expect.positive(loss_sigma=loss_sigma),
+        0.5,
+    )
 
 
 @law(
