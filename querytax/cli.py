@@ -410,27 +410,44 @@ def laws(as_json: bool) -> None:
 
 @main.command()
 @click.argument("name")
+@click.option(
+    "--derivation", is_flag=True, help="Also the steps that lead to it, in sympy."
+)
 @_json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, derivation: bool, as_json: bool) -> None:
     """Print a law: formula, symbols with units, regime, source, LaTeX."""
     from querytax.theory.law import find
 
     entry = find(name, _all_laws())
+    steps = ()
+    if derivation:
+        from querytax.theory.symbolic.derivation import derive
+
+        if entry.topic == "printed":
+            raise DomainError(f"expected a true law to derive, got {name!r}")
+        steps = derive(name).steps
     if as_json:
         fields = ("name", "formula", "latex", "regime", "source")
-        click.echo(
-            json.dumps(
+        shown = {f: getattr(entry, f) for f in fields}
+        shown["symbols"] = dict(entry.symbols)
+        shown["limits"] = list(entry.limits)
+        if derivation:
+            shown["derivation"] = [
                 {
-                    **{f: getattr(entry, f) for f in fields},
-                    "symbols": dict(entry.symbols),
-                },
-                indent=2,
-            )
-        )
+                    "words": step.words,
+                    "left": str(step.left),
+                    "right": str(step.right),
+                    "known": step.known,
+                }
+                for step in steps
+            ]
+        click.echo(json.dumps(shown, indent=2))
         return
-    from querytax.report import print_law
+    from querytax.report import print_derivation, print_law
 
     print_law(entry)
+    if derivation:
+        print_derivation(steps)
 
 
 @main.command("eval")
@@ -443,7 +460,8 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
     \b
     querytax eval query_ratio.best_step snr=1e-7,1 dimension=3072 pairs=10
 
-    A value is a number, a comma-separated list, a JSON array, or a word.
+    A value is a number, a comma-separated list, a JSON array, or a word. With
+    errors=nan an element outside the law's domain gives NaN, not an error.
     """
     import inspect
 
@@ -453,14 +471,14 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
     from querytax.theory.law import RegimeWarning, find
 
     entry = find(name, _all_laws())
-    parameters = inspect.signature(entry.function).parameters  # and errors
+    parameters = inspect.signature(entry.function).parameters
     arguments = {}
     for text in values:
         key, equals, value = text.partition("=")
         if not equals:
             raise DomainError(f"expected name=value, got {text!r}")
         expect.one_of(parameters, parameter=key)
-        arguments[key] = _value(value)
+        arguments[key] = value if key == "errors" else _value(value)
     missing = [
         p.name
         for p in parameters.values()

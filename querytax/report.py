@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "Job",
     "demo_job",
     "print_attack",
+    "print_derivation",
     "print_job",
     "print_law",
     "statistics_job",
@@ -326,3 +328,19 @@ def print_law(entry: Any) -> None:
         ("LaTeX", entry.latex),
     ):
         print("\n" + textwrap.fill(f"{title}: {text}", _WIDTH, break_long_words=False))
+
+
+def print_derivation(steps: Sequence[Any]) -> None:
+    """The steps that lead to a law, each with how it is known."""
+    print("\nDerivation" if steps else "\nDerivation: none, the law is a definition.")
+    for step in steps:
+        print(f"\n  {step.words} ({step.known}):")
+        for sign, side in ((" ", step.left), ("=", step.right)):
+            print(
+                textwrap.fill(
+                    f"{sign} {side}",
+                    _WIDTH,
+                    initial_indent="    ",
+                    subsequent_indent="        ",
+                )
+            )

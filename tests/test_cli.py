@@ -119,6 +119,26 @@ def test_show_every_law(name):
         assert word in text
 
 
+def test_show_with_the_derivation():
+    shown = call("show", "query_ratio.best_step", "--derivation", "--json")
+    steps = json.loads(shown.output)["derivation"]
+    assert [step["known"] for step in steps] == ["proved"] * len(steps)
+    assert any("snr" in step["right"] for step in steps)
+    text = call("show", "query_ratio.best_step", "--derivation").output
+    assert "Derivation\n" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    refused = call("show", "printed.repeats_8", "--derivation", code=2)
+    assert "expected a true law to derive, got 'printed.repeats_8'" in refused.stderr
+
+
+def test_eval_gives_nan_on_request():
+    words = ("eval", "misstep.fixed_direction", "snr=-1,1")
+    call(*words, code=2)
+    found = json.loads(call(*words, "errors=nan", "--json").output)["value"]
+    assert found[0] == "nan"
+    assert found[1] == pytest.approx(0.158655, abs=1e-6)
+
+
 def test_show_offers_the_nearest_name():
     assert "did you mean 'query_ratio.best_step'" in refused("show", "query_ratio.best")
 

@@ -77,6 +77,7 @@ def _scaled(gaps: Array, sigma: npt.ArrayLike) -> tuple[Array, tuple[int, ...]]:
     symbols={"outputs": _OUTPUTS, "sigma": _SIGMA, "labels": _LABELS},
     regime=_REGIME,
     source=_SOURCE,
+    tables={"outputs": 1},
 )
 def misclassification(
     outputs: npt.ArrayLike,
@@ -116,6 +117,7 @@ def misclassification(
     symbols={"outputs": _OUTPUTS, "sigma": _SIGMA, "labels": _LABELS},
     regime=_REGIME,
     source=_SOURCE,
+    tables={"outputs": 1},
 )
 def log_misclassification(
     outputs: npt.ArrayLike,
@@ -149,6 +151,7 @@ def log_misclassification(
     symbols={"outputs": _OUTPUTS, "sigma": _SIGMA},
     regime=_REGIME,
     source="Output Randomization 2020, eq. (8); corrected by Slepian's inequality",
+    tables={"outputs": 1},
 )
 def misclassification_bounds(
     outputs: npt.ArrayLike, sigma: npt.ArrayLike
@@ -185,6 +188,7 @@ def misclassification_bounds(
     symbols={"outputs": _OUTPUTS, "labels": _LABELS, "sigma": _SIGMA},
     regime=_REGIME,
     source="derived here",
+    tables={"outputs": 2, "labels": 1},
 )
 def accuracy_loss(
     outputs: npt.ArrayLike, labels: npt.ArrayLike, sigma: npt.ArrayLike
@@ -254,6 +258,7 @@ def two_class_sigma(gap: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
     symbols={"outputs": _OUTPUTS, "rate": _RATE},
     regime=_REGIME,
     source="Output Randomization 2020, eq. (11); corrected and for any classes",
+    tables={"outputs": 1},
 )
 def largest_sigma(outputs: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
     """Largest noise, row by row, at which the argmax changes at most at a given rate.
@@ -322,6 +327,7 @@ def largest_sigma(outputs: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
     },
     regime=_REGIME,
     source="derived here",
+    tables={"outputs": 2},
 )
 def largest_sigma_mean(
     outputs: npt.ArrayLike, rate: float, tolerance: float = 1e-6

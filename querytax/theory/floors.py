@@ -20,6 +20,7 @@ __all__ = [
     "gradient_signs",
     "hard_label_information",
     "log_hard_label_information",
+    "optimisation",
     "optimisation_1d",
     "pairs_per_sign",
     "queries_any_attacker",
@@ -249,6 +250,52 @@ def optimisation_1d(
     """
     distance = (6.0 + 4.0 * np.sqrt(2.0)) * _float(expect.positive(excess=excess))
     return queries_any_attacker(error, sigma, distance)
+
+
+@law(
+    formula="E[f - min f] >= min(d² σ²/(4 T B²), B²)/8",
+    latex=r"\sup_f \mathbb{E}[f(x_T) - \min f] \ge "
+    r"\frac{1}{8}\min\left(\frac{d^2 \sigma^2}{4\,T B^2}, B^2\right)",
+    symbols={
+        "queries": "T, queries spent, count, (0, inf)",
+        "dimension": _DIMENSION,
+        "sigma": _SIGMA,
+        "radius": "B, radius of the ball that holds all queries, input, (0, inf)",
+    },
+    regime="the worst of f = ‖x‖²/2 - ⟨e, x⟩; any adaptive choice of queries",
+    source="derived here (Assouad, Pinsker); queries grow as d²",
+)
+def optimisation(
+    queries: npt.ArrayLike,
+    dimension: npt.ArrayLike,
+    sigma: npt.ArrayLike,
+    radius: npt.ArrayLike,
+) -> Floats:
+    """Excess loss that T queries cannot beat on every quadratic of d dimensions.
+
+    Parameters
+    ----------
+    queries : array_like
+        Queries T, in (0, inf); below d² σ²/(4 B⁴) the worst minimum would leave the
+        ball, and the floor stays at B²/8.
+    dimension : array_like of int
+        Dimension d of the searched space.
+    sigma : array_like
+        Standard deviation of the noise on the output, in (0, inf).
+    radius : array_like
+        Radius B inside which the queries lie, in (0, inf).
+
+    Examples
+    --------
+    >>> print(f"{optimisation(1e4, 100, 0.01, 1.0):.4g}")
+    3.125e-06
+    """
+    d = _float(expect.integer(dimension=dimension))
+    reach = _float(expect.positive(radius=radius))
+    noise = ratio(expect.positive(sigma=sigma), reach) * d
+    root = np.sqrt(_float(expect.positive(queries=queries)))
+    # The side of the cube of minima, in the ball.
+    return square(np.minimum(0.5 * ratio(noise, root), reach)) / 8.0
 
 
 def _margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:

@@ -219,7 +219,8 @@ def _inside(
             raise
     arguments = signature.bind(*args, **kwargs).arguments
     rows = {
-        name: np.asarray(value, dtype=float)
+        # One number for a whole table is a table of one.
+        name: np.array(value, dtype=float, ndmin=tables.get(name, 0))
         for name, value in arguments.items()
         if not isinstance(value, str | bool | None)
     }
@@ -230,20 +231,25 @@ def _inside(
         rows[name] = np.broadcast_to(a, shape + core).reshape((-1, *core))
     count = math.prod(shape)
     kept = np.arange(count)
-    value = np.empty(0)
+    value: Any = np.empty(0)
     while kept.size:
         try:
             inside = {name: a[kept] for name, a in rows.items()}
-            value = np.asarray(function(**{**arguments, **inside}))
+            value = function(**{**arguments, **inside})
             break
         except expect.DomainError as error:
             outside = error.outside
             if outside is None or outside.shape[:1] != kept.shape:
                 raise
             kept = kept[~outside.reshape((kept.size, -1)).any(axis=1)]
-    out = np.full((count, *value.shape[1:]), np.nan)
-    out[kept] = value
-    return out.reshape((*shape, *value.shape[1:]))[()]
+
+    def spread(part: Any) -> Any:
+        part = np.asarray(part)
+        out = np.full((count, *part.shape[1:]), np.nan)
+        out[kept] = part
+        return out.reshape((*shape, *part.shape[1:]))[()]
+
+    return tuple(map(spread, value)) if isinstance(value, tuple) else spread(value)
 
 
 def registered(package: str) -> tuple[Law, ...]:

@@ -386,6 +386,7 @@ def averaged(snr: npt.ArrayLike, repeats: npt.ArrayLike) -> Floats:
     symbols={"snr": "S_i on the last axis, one per noise site, power ratio, [0, inf)"},
     regime="independent noises, and each S_i taken with the same signal",
     source="derived here: variances of independent noises add",
+    tables={"snr": 1},
 )
 def combine(snr: npt.ArrayLike) -> Floats:
     """Decision SNR under several independent noises at once.

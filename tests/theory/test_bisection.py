@@ -100,6 +100,22 @@ def test_the_error_stays_near_0_7_of_the_noise(sigma, votes):
     assert np.sqrt(np.mean(ratios**2)) == pytest.approx(0.71, abs=0.025)
 
 
+def test_information_rmse():
+    points = [(s, n) for s in (1e-300, 0.3, 1e300) for n in (1, 64, 1e9)]
+    assert_matches(
+        bisection.information_rmse, lambda s, n: s * mp.sqrt(mp.pi / (2 * n)), points
+    )
+    # From the definition: the information of a label at the boundary, by differences.
+    step, sigma = 1e-5, 0.01
+    slope = (special.ndtr(step) - special.ndtr(-step)) / (2 * step * sigma)
+    information = slope**2 / 0.25
+    bound = bisection.information_rmse(sigma, 64)
+    assert bound == pytest.approx(1 / np.sqrt(64 * information), rel=1e-9)
+    # Voted bisection at its best, over how it spends 64 labels.
+    best = min(bisection.rmse(0.37, sigma, 64 // t, t) for t in range(4, 22))
+    assert 2.0 < best / bound < 2.7
+
+
 def test_bisection_against_simulation():
     """2·10⁵ bisections of 8 steps, 4 votes, ties at random; four standard errors."""
     rng = np.random.default_rng(5)

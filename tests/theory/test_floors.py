@@ -155,3 +155,34 @@ def test_no_nes_attack_explains_more_than_the_floor_allows(dimension, pairs, sig
     explained = query_ratio.cosine(ratio, dimension, pairs) ** 2
     bound = floors.explained_fraction(2 * pairs, dimension, sigma, 1.0, 1.0)
     assert explained <= bound * (1 + 1e-9)
+
+
+def test_optimisation():
+    points = [
+        (t, d, s, b)
+        for t in (1e3, 1e300)
+        for d in (1, 3072)
+        for s in (1e-140, 1e-6, 1e3)
+        for b in (1.0, 1e80)
+    ]
+    assert_matches(
+        floors.optimisation,
+        lambda t, d, s, b: min((d * s / b) ** 2 / (4 * t), b**2) / 8,
+        points,
+    )
+
+
+def test_optimisation_on_its_own_family():
+    """d = 2, one query at radius B along each axis: what the best rule still loses.
+
+    e is uniform on the corners (±μ, ±μ), μ² = d σ²/(4 T B²); 2e5 draws.
+    """
+    rng = np.random.default_rng(11)
+    d, sigma, radius, queries = 2, 1.0, 1.5, 2
+    mu = np.sqrt(d * sigma**2 / (4 * queries * radius**2))
+    e = mu * rng.choice([-1.0, 1.0], (200_000, d))
+    answers = radius * e + sigma * rng.standard_normal(e.shape)
+    # The best estimate of each coordinate is its posterior mean.
+    guess = mu * np.tanh(mu * radius * answers / sigma**2)
+    excess = 0.5 * np.square(guess - e).sum(axis=1).mean()
+    assert excess > floors.optimisation(queries, d, sigma, radius)

@@ -17,7 +17,9 @@ LAWS = {entry.name: entry for entry in (*laws(), *printed_laws())}
 # Two valid values for every parameter of every law.
 VALID = {
     "alignment": (0.5, 1.0),
+    "ball_radius": (1.0, 2.0),
     "base_repeats": (1, 5),
+    "candidate_sigma": (0.5, 1.0),
     "contraction": (0.002, 0.001),
     "cosine": (0.1, 0.5),
     "curvature": (1.0, -2.0),
@@ -25,11 +27,16 @@ VALID = {
     "delta_ms": (1e-4, 1e-3),
     "density": (0.5, 2.0),
     "density_slope": (0.5, -2.0),
+    "depth": (0.1, 0.2),
+    "difference": (1.0, 2.0),
     "dimension": (10, 100),
+    "directions": (2, 20),
     "displacement": (0.1, 0.2),
     "drift": (0.5, 0.9),
     "error": (0.01, 0.1),
     "excess": (0.1, 0.01),
+    "fall": (1.0, 2.0),
+    "frobenius": (1.0, 2.0),
     "gain": (1.0, 2.0),
     "gap": (0.1, 0.2),
     "gradient_norm": (1.0, 2.0),
@@ -40,30 +47,40 @@ VALID = {
     "loss_sigma": (0.1, 0.2),
     "margin": (0.1, -0.2),
     "mean": (0.3, -0.2),
+    "median": (0.1, 0.2),
+    "noise_ratio": (0.5, 2.0),
+    "noise_sigma": (1.0, 2.0),
     "noise_variance": (0.1, 0.2),
     "other_margin": (0.2, -0.3),
     "output": (0.3, 0.4),
     "pairs": (1, 10),
     "phase": (0.2, 0.5),
     "probe": (0.1, 0.2),
+    "quantile": (0.1, 0.2),
     "queries": (10.0, 100.0),
     "radius": (0.1, 0.2),
     "rate": (0.01, 0.1),
     "remaining": (0.9, 0.8),
     "repeats": (1, 5),
+    "rivals": (1, 9),
+    "share": (0.5, 0.1),
     "sigma": (0.02, 0.03),
     "signal_ms": (0.1, 0.2),
     "slope": (0.1, 0.2),
+    "smoothed_difference": (0.1, 0.2),
+    "smoothness": (1.0, 2.0),
     "snr": (10.0, 20.0),
     "start": (0.0, 0.05),
     "step": (0.1, 0.2),
     "steps": (10.0, 20.0),
     "t": (0.1, 20.0),
+    "tolerance": (0.1, 0.2),
+    "trace": (0.5, -1.0),
     "votes": (1, 5),
     "width": (0.1, 0.2),
 }
 # Parameters that may be negative.
-SIGNED = {"curvature", "density_slope", "margin", "mean", "other_margin"}
+SIGNED = {"curvature", "density_slope", "margin", "mean", "other_margin", "trace"}
 WORDS = {"form", "reading", "direction", "norm"}
 # Functions of whole tables: their shapes are tested where they live.
 TABLES = {
@@ -73,6 +90,9 @@ TABLES = {
     "accuracy.accuracy_loss",
     "accuracy.largest_sigma",
     "accuracy.largest_sigma_mean",
+    "margin.accuracy",
+    "margin.accuracy_loss",
+    "margin.flip_share",
     "bisection.cells",
     "snr.combine",
 }
@@ -142,6 +162,44 @@ def test_a_law_says_where_it_holds(name: str) -> None:
         arguments = {k: pair[0] for k, pair in values.items()} | {key: np.nan}
         assert not entry.supports(**arguments).holds
         assert f"expected {key}" in entry.supports(**arguments).reason
+
+
+ROWS = np.array([[0.5, 0.3, 0.2], [0.6, np.nan, 0.1], [0.4, 0.35, 0.25]])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("accuracy.misclassification", {"outputs": ROWS, "sigma": 0.1}),
+        ("accuracy.log_misclassification", {"outputs": ROWS, "sigma": [0.1] * 3}),
+        ("accuracy.misclassification_bounds", {"outputs": ROWS, "sigma": 0.1}),
+        ("accuracy.largest_sigma", {"outputs": ROWS, "rate": 0.01}),
+        ("margin.accuracy", {"margin": ROWS[:, None], "gradient_norm": 1, "sigma": 1}),
+        ("snr.combine", {"snr": ROWS}),
+        ("bisection.cells", {"radius": ROWS[:, 1], "sigma": 0.1, "halvings": 3}),
+    ],
+)
+def test_rows_of_tables_outside_the_domain_are_nan_on_request(name, arguments) -> None:
+    found = LAWS[name].function(**arguments, errors="nan")
+    good = {
+        k: np.delete(v, 1, 0) if np.shape(v)[:1] == (3,) else v
+        for k, v in arguments.items()
+    }
+    alone = LAWS[name].function(**good)
+    pairs = (
+        zip(found, alone, strict=True) if isinstance(found, tuple) else [(found, alone)]
+    )
+    for whole, part in pairs:
+        assert np.isnan(whole[1]).all()
+        np.testing.assert_array_equal(np.delete(whole, 1, 0), part)
+
+
+def test_a_whole_table_is_one_element() -> None:
+    loss = LAWS["accuracy.accuracy_loss"].function
+    assert np.isnan(loss(ROWS, [0, 0, 0], 0.1, errors="nan"))
+    assert loss(ROWS[::2], [0, 0], 0.1, errors="nan") > 0
+    with pytest.raises(DomainError, match="expected errors to be one of"):
+        loss(ROWS[::2], [0, 0], 0.1, errors="ignore")
 
 
 @pytest.mark.parametrize("name", sorted(LAWS))

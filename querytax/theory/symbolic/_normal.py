@@ -25,3 +25,21 @@ def quantile(p: sp.Expr) -> sp.Expr:
 def mean(expression: sp.Expr, low: sp.Expr = -sp.oo, high: sp.Expr = sp.oo) -> sp.Expr:
     """The integral of ``expression`` times the density of ``xi``, unevaluated."""
     return sp.Integral(expression * phi(xi), (xi, low, high))
+
+
+def in_erf(x: sp.Expr) -> sp.Expr:
+    """All in erf: sympy does not see that erf + erfc is 1."""
+    return sp.sympify(x).doit().rewrite(sp.erf)
+
+
+class expected(sp.Expr):  # type: ignore[misc]
+    """Mean of a polynomial in independent standard normal draws, unevaluated."""
+
+    def doit(self, **hints: object) -> sp.Expr:
+        """Moment by moment: E ξ²ᵏ = (2k-1)!!, odd ones 0."""
+        polynomial, *draws = self.args
+        terms = sp.Poly(sp.expand(polynomial), *draws).terms()
+        return sum(
+            factor * sp.prod(0 if k % 2 else sp.factorial2(k - 1) for k in powers)
+            for powers, factor in terms
+        )

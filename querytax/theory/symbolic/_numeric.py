@@ -1,0 +1,78 @@
+"""Integrals, sums and roots that sympy leaves open and mpmath takes to any digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+import sympy as sp
+
+__all__ = ["Lattice", "Quadrature", "Root"]
+
+# Digits beyond the wanted ones: what tails and differences of tails lose.
+_GUARD = 80
+
+
+def _float(value: Any, prec: int) -> sp.Expr:
+    return sp.Float._new(value._mpf_, prec)
+
+
+class Quadrature(sp.Integral):
+    """An integral over one variable, by tanh-sinh; add two at a peak or a kink."""
+
+    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        variable, low, high = self.limits[0]
+        if self.free_symbols:
+            return None
+        function = sp.lambdify(variable, self.function, "mpmath")
+        with mp.workprec(prec + _GUARD):
+            ends = [sp.lambdify((), end, "mpmath")() for end in (low, high)]
+            value, error = mp.quad(function, ends, error=True)
+            if error > mp.mpf(2) ** -prec * abs(value):
+                value = mp.quad(function, ends, maxdegree=12)
+            return _float(mp.mpf(value), prec)
+
+
+class Lattice(sp.Sum):
+    """A sum from a whole number to infinity whose terms in the end fall fast."""
+
+    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        variable, start, _ = self.limits[0]
+        if self.free_symbols:
+            return None
+        term = sp.lambdify(variable, self.function, "mpmath")
+        with mp.workprec(prec + _GUARD):
+            total, n, small = mp.mpf(0), int(start), 0
+            # A single term may vanish by symmetry, four in a row do not.
+            while small < 4:
+                value = mp.mpf(term(mp.mpf(n)))
+                total += value
+                n += 1
+                small = small + 1 if abs(value) <= mp.eps * abs(total) else 0
+            return _float(total, prec)
+
+
+class Root(sp.Function):  # type: ignore[misc]
+    """The root of ``equation`` in ``unknown`` between ``low`` and ``high``."""
+
+    nargs = 4
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        equation, unknown, low, high = self.args
+        inside = equation.free_symbols - {unknown}
+        return inside | low.free_symbols | high.free_symbols
+
+    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        equation, unknown, low, high = self.args
+        if self.free_symbols:
+            return None
+        with mp.workprec(prec + _GUARD):
+            digits = mp.mp.dps
+
+            def left(x: Any) -> Any:
+                at = _float(mp.mpf(x), prec + _GUARD)
+                return sp.N(equation.subs(unknown, at), digits)._to_mpmath(mp.mp.prec)
+
+            ends = [sp.N(end, digits)._to_mpmath(mp.mp.prec) for end in (low, high)]
+            return _float(mp.findroot(left, ends, solver="anderson"), prec)
