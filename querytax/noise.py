@@ -18,17 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import operator
-import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from querytax.expect import DomainError
 
-__all__ = ["normals", "philox", "seed_of", "signs", "uniforms"]
+__all__ = ["normals", "philox", "signs", "uniforms"]
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -42,43 +39,6 @@ _WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _CPU_BLOCKS = 1 << 15
 # An accelerator wants long kernels; this bounds the scratch to 200 MiB.
 _DEVICE_BLOCKS = 1 << 22
-
-
-def seed_of(rng: Any) -> int:
-    """A seed from whatever a caller passes as ``rng``.
-
-    Parameters
-    ----------
-    rng : int, numpy.random.Generator, torch.Generator or None
-        A whole number is its own seed; a generator is asked for one and so moves
-        on; None takes fresh entropy from the operating system. Keep the answer: it
-        is what reproduces the run.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    DomainError
-        For anything else.
-    """
-    if rng is None:
-        return secrets.randbits(63)
-    if isinstance(rng, torch.Generator):
-        limit = 2**63 - 1
-        return int(torch.randint(limit, (), generator=rng, device=rng.device))
-    if hasattr(rng, "integers") and hasattr(rng, "bit_generator"):
-        return int(rng.integers(2**63))
-    if not isinstance(rng, bool):
-        try:
-            return operator.index(rng)
-        except TypeError:
-            pass
-    raise DomainError(
-        f"expected rng to be a whole number, a NumPy or torch Generator or None, "
-        f"got {rng!r}"
-    )
 
 
 def normals(

@@ -19,7 +19,8 @@ from scipy import special
 
 from querytax import noise
 from querytax.expect import DomainError
-from querytax.noise import normals, philox, seed_of, signs, uniforms
+from querytax.noise import normals, philox, signs, uniforms
+from querytax.seeds import seed_of
 
 Z = 5.5
 WORD = 0xFFFFFFFF

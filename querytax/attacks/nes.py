@@ -11,9 +11,10 @@ from querytax import expect
 from querytax.attacks.oracle import MeteredOracle, Model, clean_model, evaluating
 from querytax.attacks.outcome import AttackResult, QueryCount
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
-from querytax.noise import normals, seed_of
+from querytax.noise import normals
 from querytax.plans import NESPlan
 from querytax.progress import Progress, progress
+from querytax.seeds import seed_of
 
 __all__ = ["nes"]
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from querytax import expect
 from querytax.expect import DomainError
-from querytax.noise import normals, seed_of
+from querytax.noise import normals
+from querytax.seeds import seed_of
 
 __all__ = ["KeyedDefense"]
 

@@ -15,12 +15,12 @@ from querytax import expect
 from querytax.attacks.oracle import Model, answer_in_batches, evaluating
 from querytax.defenses import KeyedDefense, defend
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
-from querytax.noise import seed_of
 from querytax.plans import LOSSES, NORMS
 from querytax.probes.activations import Activations, measure_activations
 from querytax.probes.path import boundary_path, has_gradient, sign_gain, wander
 from querytax.probes.response import Points, respond
 from querytax.progress import Progress, progress
+from querytax.seeds import seed_of
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics, SiteStatistics
 
