@@ -419,7 +419,7 @@ def show(name: str, derivation: bool, as_json: bool) -> None:
     from querytax.theory.law import find
 
     entry = find(name, _all_laws())
-    steps = ()
+    steps: tuple[Any, ...] = ()
     if derivation:
         from querytax.theory.symbolic.derivation import derive
 

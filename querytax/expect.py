@@ -47,7 +47,9 @@ class DomainError(ValueError):
 def _refuse(name: str, expectation: str, array: Any, outside: Any) -> NoReturn:
     import numpy as np
 
-    first = np.broadcast_to(array, outside.shape)[outside].flat[0]
+    first = array
+    if outside.ndim:
+        first = np.broadcast_to(array, outside.shape)[outside].flat[0]
     error = DomainError(f"expected {name} {expectation}, got {first}")
     error.outside = outside
     raise error

@@ -253,9 +253,9 @@ def optimisation_1d(
 
 
 @law(
-    formula="E[f - min f] >= min(d² σ²/(4 T B²), B²)/8",
+    formula="E[f - min f] >= min(4 d² σ²/(9 T B²), B²)/12",
     latex=r"\sup_f \mathbb{E}[f(x_T) - \min f] \ge "
-    r"\frac{1}{8}\min\left(\frac{d^2 \sigma^2}{4\,T B^2}, B^2\right)",
+    r"\frac{1}{12}\min\left(\frac{4 d^2 \sigma^2}{9\,T B^2}, B^2\right)",
     symbols={
         "queries": "T, queries spent, count, (0, inf)",
         "dimension": _DIMENSION,
@@ -276,8 +276,8 @@ def optimisation(
     Parameters
     ----------
     queries : array_like
-        Queries T, in (0, inf); below d² σ²/(4 B⁴) the worst minimum would leave the
-        ball, and the floor stays at B²/8.
+        Queries T, in (0, inf); below 4 d² σ²/(9 B⁴) the worst minimum would leave
+        the ball, and the floor stays at B²/12.
     dimension : array_like of int
         Dimension d of the searched space.
     sigma : array_like
@@ -288,14 +288,14 @@ def optimisation(
     Examples
     --------
     >>> print(f"{optimisation(1e4, 100, 0.01, 1.0):.4g}")
-    3.125e-06
+    3.704e-06
     """
     d = _float(expect.integer(dimension=dimension))
     reach = _float(expect.positive(radius=radius))
     noise = ratio(expect.positive(sigma=sigma), reach) * d
     root = np.sqrt(_float(expect.positive(queries=queries)))
     # The side of the cube of minima, in the ball.
-    return square(np.minimum(0.5 * ratio(noise, root), reach)) / 8.0
+    return square(np.minimum(ratio(noise, root) / 1.5, reach)) / 12.0
 
 
 def _margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:

@@ -167,7 +167,7 @@ def test_optimisation():
     ]
     assert_matches(
         floors.optimisation,
-        lambda t, d, s, b: min((d * s / b) ** 2 / (4 * t), b**2) / 8,
+        lambda t, d, s, b: min(4 * (d * s / b) ** 2 / (9 * t), b**2) / 12,
         points,
     )
 
@@ -175,11 +175,11 @@ def test_optimisation():
 def test_optimisation_on_its_own_family():
     """d = 2, one query at radius B along each axis: what the best rule still loses.
 
-    e is uniform on the corners (±μ, ±μ), μ² = d σ²/(4 T B²); 2e5 draws.
+    e is uniform on the corners (±μ, ±μ), μ² = 4 d σ²/(9 T B²); 2e5 draws.
     """
     rng = np.random.default_rng(11)
     d, sigma, radius, queries = 2, 1.0, 1.5, 2
-    mu = np.sqrt(d * sigma**2 / (4 * queries * radius**2))
+    mu = np.sqrt(4 * d * sigma**2 / (9 * queries * radius**2))
     e = mu * rng.choice([-1.0, 1.0], (200_000, d))
     answers = radius * e + sigma * rng.standard_normal(e.shape)
     # The best estimate of each coordinate is its posterior mean.
