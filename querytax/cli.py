@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 import click
 
 from querytax import __version__
+from querytax.cli_laws import commands, json_option
 from querytax.expect import DomainError
 
 __all__ = ["main"]
@@ -60,13 +59,15 @@ def main() -> None:
     querytax recommend STATS           sigma for a target query count
     querytax attack MODEL --data D     count an attack's queries for real
     querytax laws, show, eval          the formulas, from the shell
+    querytax simulate LAW name=value   their definitions, by Monte-Carlo
 
     Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
     5 out of the law's regime.
     """
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+for _command in commands:
+    main.add_command(_command)
 
 
 class _Number(click.ParamType):
@@ -169,7 +170,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("-o", "--out", type=click.Path(), help="Frontier figure (.png, .svg).")
 @click.option("--seed", type=int, default=0, show_default=True)
 @_with_plan
-@_json_option
+@json_option
 def recommend(
     stats: str | None,
     demo: bool,
@@ -244,7 +245,7 @@ def recommend(
 @click.option("--batch-size", type=int, default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@_json_option
+@json_option
 def probe(
     model: str,
     data: str,
@@ -321,7 +322,7 @@ def probe(
     "--plan", "plan_file", type=click.Path(), help="Run the plan of recommend --json."
 )
 @_with_plan
-@_json_option
+@json_option
 def attack(
     model: str,
     data: str,
@@ -370,167 +371,3 @@ def attack(
         click.echo(json.dumps(facts, indent=2))
     else:
         print_attack(result, site, sigma)
-
-
-# -- formulas --------------------------------------------------------------------
-
-
-def _all_laws() -> tuple[Any, ...]:
-    from querytax.theory.law import laws
-    from querytax.validation.printed import printed_laws
-
-    return (*laws(), *printed_laws())
-
-
-@main.command()
-@_json_option
-def laws(as_json: bool) -> None:
-    """List every law by topic."""
-    entries = _all_laws()
-    if as_json:
-        rows = [
-            {"name": e.name, "formula": e.formula, "regime": e.regime} for e in entries
-        ]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    topic = ""
-    for entry in entries:
-        if entry.topic != topic:
-            note = (
-                "  (as a paper prints it, not true)" if entry.topic == "printed" else ""
-            )
-            click.echo(("\n" if topic else "") + entry.topic + note)
-            topic = entry.topic
-        first = (entry.function.__doc__ or "").strip().splitlines()[0]
-        first = first.replace(":func:", "").replace("`", "")
-        summary = textwrap.shorten(first, 49, placeholder=" ...")
-        click.echo(f"  {entry.name.split('.')[1]:<28}{summary}")
-    click.echo("\nquerytax show TOPIC.NAME for formula, symbols, regime and source")
-
-
-@main.command()
-@click.argument("name")
-@click.option(
-    "--derivation", is_flag=True, help="Also the steps that lead to it, in sympy."
-)
-@_json_option
-def show(name: str, derivation: bool, as_json: bool) -> None:
-    """Print a law: formula, symbols with units, regime, source, LaTeX."""
-    from querytax.theory.law import find
-
-    entry = find(name, _all_laws())
-    steps: tuple[Any, ...] = ()
-    if derivation:
-        from querytax.theory.symbolic.derivation import derive
-
-        if entry.topic == "printed":
-            raise DomainError(f"expected a true law to derive, got {name!r}")
-        steps = derive(name).steps
-    if as_json:
-        fields = ("name", "formula", "latex", "regime", "source")
-        shown = {f: getattr(entry, f) for f in fields}
-        shown["symbols"] = dict(entry.symbols)
-        shown["limits"] = list(entry.limits)
-        if derivation:
-            shown["derivation"] = [
-                {
-                    "words": step.words,
-                    "left": str(step.left),
-                    "right": str(step.right),
-                    "known": step.known,
-                }
-                for step in steps
-            ]
-        click.echo(json.dumps(shown, indent=2))
-        return
-    from querytax.report import print_derivation, print_law
-
-    print_law(entry)
-    if derivation:
-        print_derivation(steps)
-
-
-@main.command("eval")
-@click.argument("name")
-@click.argument("values", nargs=-1)
-@_json_option
-def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate a law, true or as printed.
-
-    \b
-    querytax eval query_ratio.best_step snr=1e-7,1 dimension=3072 pairs=10
-
-    A value is a number, a comma-separated list, a JSON array, or a word. With
-    errors=nan an element outside the law's domain gives NaN, not an error.
-    """
-    import inspect
-
-    import numpy as np
-
-    from querytax import expect
-    from querytax.theory.law import RegimeWarning, find
-
-    entry = find(name, _all_laws())
-    parameters = inspect.signature(entry.function).parameters
-    arguments = {}
-    for text in values:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise DomainError(f"expected name=value, got {text!r}")
-        expect.one_of(parameters, parameter=key)
-        arguments[key] = value if key == "errors" else _value(value)
-    missing = [
-        p.name
-        for p in parameters.values()
-        if p.default is p.empty and p.name not in arguments
-    ]
-    if missing:
-        raise DomainError(
-            f"expected {', '.join(missing)} for {entry.name}, got nothing"
-        )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RegimeWarning)
-        try:
-            result = entry.function(**arguments)
-        except DomainError:
-            raise
-        except (TypeError, ValueError) as error:
-            # Lists of unequal length, or a word where an array belongs.
-            raise DomainError(
-                f"expected values that {entry.name} can broadcast: {error}"
-            ) from None
-    for warning in caught:
-        click.echo(f"warning: {warning.message}", err=True)
-    parts = result if isinstance(result, tuple) else (result,)
-    plain = [_jsonable(np.asarray(part).tolist()) for part in parts]
-    answer = plain if isinstance(result, tuple) else plain[0]
-    if as_json:
-        click.echo(json.dumps({"name": entry.name, "value": answer}))
-    else:
-        for part in parts:
-            click.echo(" ".join(str(v) for v in np.ravel(part).tolist()))
-    if any(issubclass(w.category, RegimeWarning) for w in caught):
-        sys.exit(5)
-
-
-def _value(text: str) -> Any:
-    """A number, a list of numbers, or the word itself."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        if text.startswith("["):
-            return json.loads(text)
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        return text
-
-
-def _jsonable(value: Any) -> Any:
-    """JSON knows no infinity and no NaN: words for them."""
-    if isinstance(value, list):
-        return [_jsonable(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

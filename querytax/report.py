@@ -26,6 +26,7 @@ __all__ = [
     "print_derivation",
     "print_job",
     "print_law",
+    "print_simulation",
     "statistics_job",
 ]
 
@@ -344,3 +345,23 @@ def print_derivation(steps: Sequence[Any]) -> None:
                     subsequent_indent="        ",
                 )
             )
+
+
+def print_simulation(
+    found: Any, experiment: Any, law: float | None, seconds: float
+) -> None:
+    """A simulated value with its interval, and the law beside it."""
+    given = " ".join(f"{k}={v}" for k, v in experiment.arguments.items())
+    print(textwrap.fill(f"{found.name} {given}", _WIDTH, subsequent_indent="    "))
+    kind = "central limit" if found.asymptotic else "at every look"
+    print(
+        f"  simulated  {found.value:.6g}  [{found.low:.6g}, {found.high:.6g}], {kind}, "
+        f"1 - {found.alpha:g}"
+    )
+    print(
+        f"  draws      {found.samples:,} in {seconds:.1f} s, seed {found.seed}, "
+        f"stopped: {found.stopped}"
+    )
+    if law is not None:
+        inside = found.low <= law <= found.high
+        print(f"  law        {law:.6g}, {'inside' if inside else 'OUTSIDE'}")

@@ -451,3 +451,33 @@ def test_the_whole_job_on_the_embedded_model(tmp_path, cache_of_our_own, demo_mo
     assert out.with_suffix(".csv").read_text().count("measured") == len(job["trials"])
     bare = {t["attacker"]: t["measured"] for t in job["trials"] if t["sigma"] == 0}
     assert bare["best"] < bare["published"]
+
+
+def test_simulate_holds_the_law_against_its_definition(tmp_path):
+    words = ("simulate", "misstep.random_direction", "snr=0.5", "--samples", "2e5")
+    found = json.loads(call(*words, "--json").output)
+    assert found["low"] < found["law"] < found["high"]
+    assert found["arguments"] == {"snr": 0.5}
+    assert json.loads(call(*words, "--threads", "1", "--json").output) == found
+    text = call(*words).output
+    assert "inside" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    kept = (*words, "--resume", str(tmp_path / "run.json"), "--json")
+    assert json.loads(call(*kept).output) == json.loads(call(*kept).output) == found
+    assert json.loads(call(*words, "--relative", "1e-6", "--json", code=4).output)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("misstep.random_directio",), "did you mean 'misstep.random_direction'"),
+        (("misstep.random_direction",), "expected snr for misstep.random_direction"),
+        (("misstep.random_direction", "snr=0"), "expected snr > 0"),
+        (("misstep.random_direction", "snr=1", "--samples", "0"), "max_samples > 0"),
+        (("misstep.random_direction", "snr=1", "--threads", "0"), "expected threads"),
+    ],
+)
+def test_bad_simulations_are_one_line(words, says):
+    told = call("simulate", *words, code=2).stderr
+    assert says in told
+    assert len(told.splitlines()) == 1

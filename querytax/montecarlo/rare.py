@@ -121,7 +121,7 @@ def tilted(
     seed, depth = seed_of(rng), float(centre @ centre)
     stream = Stream.of(seed, "rare.tilted", *centre.tolist())
     # Weights over their greatest value in the half-space, exp(-|shift|²/2).
-    moments, squares, largest = Moments(), 0.0, 0.0
+    moments, largest = Moments(), 0.0
     bound = 1.0 if half_space else math.inf
     low, high = 0.0, bound
     while moments.count < max_samples:
@@ -135,20 +135,20 @@ def tilted(
                 shift=centre.tolist(),
             )
         weight = np.where(inside, np.exp(-beyond), 0.0)
-        moments = moments.after(_BLOCK, weight.sum(), np.square(weight).sum())
-        squares += float(np.square(weight).sum())
+        heavy = float(np.square(weight).sum())
+        moments = moments.after(_BLOCK, float(weight.sum()), heavy)
         largest = max(largest, float(weight.max()))
         low, high = mean_interval(moments, 0.0, bound, alpha)
         if moments.total and high - low <= relative * moments.mean:
             break
     scale, total = math.exp(-0.5 * depth), moments.total
     return Weighted(
-        moments.mean * scale,
+        float(moments.mean * scale),
         max(low, 0.0) * scale,
         high * scale,
         moments.count,
-        total**2 / squares if squares else 0.0,
-        largest / total if total else 1.0,
+        float(total**2 / moments.spread) if total else 0.0,
+        float(largest / total) if total else 1.0,
         alpha,
         not half_space,
     )
@@ -192,7 +192,7 @@ def smooth(
     Examples
     --------
     >>> found = smooth(lambda z: special.ndtr(z[:, 0] - 1.0), 1)
-    >>> abs(found.value - special.ndtr(-np.sqrt(0.5))) < 1e-7
+    >>> bool(abs(found.value - special.ndtr(-np.sqrt(0.5))) < 1e-7)
     True
     """
     expect.integer(dimension=dimension)

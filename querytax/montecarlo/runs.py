@@ -32,7 +32,7 @@ from querytax.progress import progress
 from querytax.seeds import seed_of
 from querytax.statistics import atomic_write
 
-__all__ = ["Estimate", "Experiment", "Run", "estimate"]
+__all__ = ["Estimate", "Experiment", "Run", "compiled", "estimate"]
 
 BLOCK = 1 << 16
 _SCHEMA = 1
@@ -208,6 +208,13 @@ class Run:
                     f"{name!r}"
                 )
         return replace(self, blocks=blocks, moments=moments)
+
+
+def compiled(experiment: Experiment) -> float:
+    """Seconds until the experiment's kernel was ready: its first call compiles."""
+    start = time.perf_counter()
+    experiment.block(0, 1, 0.0, np.uint64(0), np.uint64(0))
+    return time.perf_counter() - start
 
 
 @contextlib.contextmanager

@@ -108,10 +108,11 @@ class Law:
     def broken(self, arguments: Mapping[str, Any]) -> str:
         """Name the first limit that the arguments break; empty if they break none."""
         for limit, within in self.limits.items():
-            inside = within(
-                **{k: arguments[k] for k in inspect.signature(within).parameters}
-            )
-            if not np.all(inside):
+            given = {k: arguments[k] for k in inspect.signature(within).parameters}
+            numbers = [v for v in given.values() if not isinstance(v, str | None)]
+            # An element that is not a number was answered with one already.
+            absent = functools.reduce(np.logical_or, map(np.isnan, numbers))
+            if not np.all(np.asarray(within(**given)) | absent):
                 return f"{self.name} wants {limit}"
         return ""
 

@@ -106,3 +106,69 @@ def test_domains():
         assert law(0.0, 0.1) == np.inf
         with pytest.raises(DomainError, match=r"expected error in \(0, 0.5\), got 0.5"):
             law(1.0, 0.5)
+
+
+def test_shared_noise():
+    points = [
+        (s, e, c) for s in SNRS[:8] for e in (1e-9, 0.01, 0.4) for c in (-0.5, 0.9)
+    ]
+    assert_matches(
+        repeats.shared_within_pair,
+        lambda s, e, c: (1 - c) * quantile(e) ** 2 / s,
+        points,
+    )
+    points = [(s, e, c) for s in (0.5, 3.0) for e in (0.01, 0.4) for c in (0.0, 0.05)]
+    assert_matches(
+        repeats.shared_across_repeats,
+        lambda s, e, c: (1 - c) * quantile(e) ** 2 / (s - c * quantile(e) ** 2),
+        points,
+    )
+    assert repeats.shared_across_repeats(0.01, 0.01, 1.0) == np.inf
+    assert repeats.shared_across_repeats(9.0, 0.01, 1.0) == 1.0
+    # The noise of so many averages, of variance (1 + (N-1)c)/N, errs as asked.
+    count = repeats.shared_across_repeats(0.5, 0.01, 0.05)
+    kept = (1 + (count - 1) * 0.05) / count
+    assert misstep.fixed_direction(0.5 / kept) == pytest.approx(0.01, rel=1e-12)
+
+
+def test_stopping_log_odds():
+    assert_matches(
+        repeats.stopping_log_odds, lambda e: mp.log((1 - e) / e), [(e,) for e in ERRORS]
+    )
+
+
+def wald(snr, error):
+    """Error and mean pairs of Wald's test by its integral equation, 600 nodes."""
+    barrier, drift = np.log((1 - error) / error), 2 * snr
+    x, w = np.polynomial.legendre.leggauss(600)
+    x, w, spread = barrier * x, barrier * w, np.sqrt(2 * drift)
+
+    def kernel(start):
+        z = (x - start - drift) / spread
+        return w * np.exp(-0.5 * z * z) / (spread * np.sqrt(2 * np.pi))
+
+    from scipy.special import ndtr
+
+    left = np.eye(x.size) - np.array([kernel(start) for start in x])
+    ends = np.column_stack([ndtr((-barrier - x - drift) / spread), np.ones(x.size)])
+    below, mean = kernel(0.0) @ np.linalg.solve(left, ends)
+    return ndtr((-barrier - drift) / spread) + below, 1 + mean
+
+
+@pytest.mark.parametrize("snr", [0.003, 0.01, 0.1])
+@pytest.mark.parametrize("error", [1e-4, 0.01, 0.1])
+def test_walds_test(snr, error):
+    wrong, pairs = wald(snr, error)
+    assert repeats.walds_error(snr, error) == pytest.approx(wrong, rel=0.1 * snr)
+    assert repeats.walds_pairs(snr, error) == pytest.approx(pairs, abs=0.05 * snr**0.5)
+    assert repeats.sequential(snr, wrong) <= pairs
+
+
+def test_walds_laws_warn_and_keep_shapes():
+    from querytax.theory.law import RegimeWarning
+
+    for law in (repeats.walds_error, repeats.walds_pairs):
+        assert law(np.array([[0.01], [0.02]]), np.array([0.01, 0.1])).shape == (2, 2)
+        with pytest.warns(RegimeWarning, match="snr <= 0.1"):
+            law(1.0, 0.1)
+    assert repeats.walds_pairs(0.0, 0.1) == np.inf

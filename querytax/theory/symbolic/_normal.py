@@ -32,7 +32,7 @@ def in_erf(x: sp.Expr) -> sp.Expr:
     return sp.sympify(x).doit().rewrite(sp.erf)
 
 
-class expected(sp.Expr):  # type: ignore[misc]
+class expected(sp.Expr):
     """Mean of a polynomial in independent standard normal draws, unevaluated."""
 
     def doit(self, **hints: object) -> sp.Expr:

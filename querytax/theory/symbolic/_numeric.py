@@ -17,6 +17,13 @@ def _float(value: Any, prec: int) -> sp.Expr:
     return sp.Float._new(value._mpf_, prec)
 
 
+def _plain(inside: sp.Expr, prec: int) -> sp.Expr:
+    """With the roots inside it as numbers."""
+    return inside.replace(
+        lambda e: isinstance(e, Root), lambda e: e._eval_evalf(prec + _GUARD)
+    )
+
+
 class Quadrature(sp.Integral):
     """An integral over one variable, by tanh-sinh; add two at a peak or a kink."""
 
@@ -24,7 +31,14 @@ class Quadrature(sp.Integral):
         variable, low, high = self.limits[0]
         if self.free_symbols:
             return None
-        function = sp.lambdify(variable, self.function, "mpmath")
+        inside = sp.lambdify(variable, _plain(self.function, prec), "mpmath")
+
+        def function(x: Any) -> Any:
+            try:
+                return inside(x)
+            except OverflowError:  # erfc so far out that nothing is left
+                return mp.mpf(0)
+
         with mp.workprec(prec + _GUARD):
             ends = [sp.lambdify((), end, "mpmath")() for end in (low, high)]
             value, error = mp.quad(function, ends, error=True)
@@ -40,7 +54,7 @@ class Lattice(sp.Sum):
         variable, start, _ = self.limits[0]
         if self.free_symbols:
             return None
-        term = sp.lambdify(variable, self.function, "mpmath")
+        term = sp.lambdify(variable, _plain(self.function, prec), "mpmath")
         with mp.workprec(prec + _GUARD):
             total, n, small = mp.mpf(0), int(start), 0
             # A single term may vanish by symmetry, four in a row do not.
@@ -52,7 +66,7 @@ class Lattice(sp.Sum):
             return _float(total, prec)
 
 
-class Root(sp.Function):  # type: ignore[misc]
+class Root(sp.Function):
     """The root of ``equation`` in ``unknown`` between ``low`` and ``high``."""
 
     nargs = 4

@@ -1,0 +1,97 @@
+"""Moments of the logarithm of a folded normal, and the ratios of signal to noise."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from querytax.theory.symbolic._normal import phi
+from querytax.theory.symbolic.derivation import Derivation, checked, proved
+
+output, other_output, sigma = sp.symbols("output other_output sigma", positive=True)
+x = sp.Symbol("x", positive=True)
+
+
+def g(t: sp.Expr) -> sp.Expr:
+    """E ln|ξ + t|."""
+    bend = sp.hyper((1, 1), (sp.Rational(3, 2), 2), -(t**2) / 2)
+    return -(sp.EulerGamma + sp.log(2)) / 2 + t**2 / 2 * bend
+
+
+def V(t: sp.Expr) -> sp.Expr:
+    """Var ln|ξ + t|, over the folded density on both sides of t."""
+    # The logarithm is counted from ln t, near which the density lies.
+    square = sp.log(x / t) ** 2 * (phi(x - t) + phi(x + t))
+    spread = sp.Integral(square, (x, 0, t)) + sp.Integral(square, (x, t, t + 16))
+    return spread - (g(t) - sp.log(t)) ** 2
+
+
+_SLOPE = (
+    "the slope of g is Dawson's",
+    sp.diff(g(x), x),
+    sp.sqrt(sp.pi / 2) * sp.exp(-(x**2) / 2) * sp.erfi(x / sp.sqrt(2)),
+)
+
+
+def mean() -> Derivation:
+    """The difference of two mean logarithms."""
+    t = sp.Rational(3, 2)
+    heat = sp.Integral(
+        sp.log(x / t) * (phi(x - t) + phi(x + t)), (x, 0, t)
+    ) + sp.Integral(sp.log(x / t) * (phi(x - t) + phi(x + t)), (x, t, t + 16))
+    return Derivation(
+        g(output / sigma) - g(other_output / sigma),
+        (
+            checked(*_SLOPE, {x: sp.Rational(2, 3)}, {x: 3}),
+            checked("g from the density", heat, g(x) - sp.log(x), {x: t}),
+        ),
+    )
+
+
+def variance() -> Derivation:
+    """Variances of independent logarithms add."""
+    return Derivation(V(output / sigma) + V(other_output / sigma))
+
+
+def variance_of_sum() -> Derivation:
+    """One term of the sum."""
+    return Derivation(V(output / sigma))
+
+
+def relative_sigma() -> Derivation:
+    """The first order of the logarithm in both noises."""
+    a, b = sp.symbols("a b", real=True)
+    log = sp.log(output + a) - sp.log(other_output + b)
+    first = [sp.diff(log, v).subs({a: 0, b: 0}) for v in (a, b)]
+    law = sigma * sp.sqrt(1 / output**2 + 1 / other_output**2)
+    variance = sigma**2 * sum(slope**2 for slope in first)
+    return Derivation(law, (proved("the variance", variance, law**2),))
+
+
+def log_snr() -> Derivation:
+    """The exact ratio's limit for weak noise."""
+    law = sp.log(output / other_output) ** 2 / relative_sigma().law ** 2
+    r = sp.Symbol("r", positive=True)
+    # For F1 near F2 = F it is the decision SNR (F1 - F2)²/(2σ²).
+    near = sp.limit(law.subs(output, other_output * (1 + r)) / r**2, r, 0)
+    decision = other_output**2 / (2 * sigma**2)
+    return Derivation(law, (proved("close outputs", near, decision),))
+
+
+def definition_snr() -> Derivation:
+    """The noiseless logarithm's square over the noisy one's mean square error."""
+    m, v, a = sp.symbols("m v a", real=True)
+    ell = sp.log(output / other_output)
+    one, two = output / sigma, other_output / sigma
+    second = v + m**2
+    law = ell**2 / (V(one) + V(two) + (g(one) - g(two) - ell) ** 2)
+    error = second - 2 * a * m + a**2
+    return Derivation(law, (proved("mean square error", error, v + (m - a) ** 2),))
+
+
+def effective_snr() -> Derivation:
+    """Drift squared over variance of one pair's difference of logarithms."""
+    one, two = output / sigma, other_output / sigma
+    law = (g(one) - g(two)) ** 2 / (V(one) + V(two))
+    slope = sp.diff(g(x), x)
+    small = sp.limit(slope / x, x, 0)
+    return Derivation(law, (proved("in strong noise the slope of g is t", small, 1),))

@@ -1,0 +1,34 @@
+"""What the documents print is true today."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from querytax.montecarlo import experiments
+from querytax.theory.law import laws
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_run(page):
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+def test_every_law_that_a_page_names_exists():
+    names = {entry.name for entry in laws()}
+    topics = {name.partition(".")[0] for name in names}
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"`(\w+\.\w+)(?:\(.*?\))?`", text))
+    named = {name for name in named if name.partition(".")[0] in topics}
+    assert len(named) > 20
+    assert named <= names
+
+
+def test_every_experiment_has_the_name_of_a_topic():
+    """Room and topic are the law's, so that whoever knows one knows the other."""
+    topics = {entry.topic for entry in laws()}
+    assert {name.partition(".")[0] for name in experiments()} <= topics

@@ -1,0 +1,93 @@
+"""Twins of laws of tables, at small ones, and twins under words that are no default."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from querytax.theory.law import find
+from querytax.theory.symbolic.derivation import derive
+
+from ..test_law import TABLES, VALID, WORDS
+
+ROWS = {"row": (0.65, 0.25, 0.1), "pair": (0.6, 0.35), "rows": ((0.8, 0.2), (0.3, 0.4))}
+OTHER = ((0.8, 0.2), (0.55, 0.45))
+
+
+def symbols(name, table):
+    """Each entry of a table under its symbol's name."""
+    table = np.asarray(table)
+    return {
+        "_".join((name, *map(str, place))): sp.Rational(float(table[place]))
+        for place in np.ndindex(table.shape)
+    }
+
+
+CASES = [
+    ("accuracy.misclassification", {"outputs": ROWS["row"], "sigma": 0.2}, {}),
+    ("accuracy.misclassification", {"outputs": ROWS["row"], "sigma": 0.02}, {}),
+    ("accuracy.log_misclassification", {"outputs": ROWS["row"], "sigma": 0.1}, {}),
+    ("accuracy.misclassification_bounds", {"outputs": ROWS["row"], "sigma": 0.2}, {}),
+    (
+        "accuracy.accuracy_loss",
+        {"outputs": ROWS["rows"], "sigma": 0.2},
+        {"labels": [0, 0]},
+    ),
+    ("accuracy.largest_sigma", {"outputs": ROWS["pair"], "rate": 0.1}, {}),
+    (
+        "accuracy.largest_sigma_mean",
+        {"outputs": OTHER, "rate": 0.05},
+        {"tolerance": 1e-13},
+    ),
+    ("bisection.cells", {"radius": 0.6, "sigma": 0.2}, {"halvings": 2}),
+    ("snr.combine", {"snr": (0.3, 2.0, 7.0)}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "numbers", "fixed"), CASES)
+def test_small_tables(name, numbers, fixed):
+    assert name in TABLES
+    point = {}
+    for key, value in numbers.items():
+        single = {key: sp.Rational(value)} if np.ndim(value) == 0 else {}
+        point |= single or symbols(key, value)
+    twin = derive(name)
+    assert {s.name for s in twin.law.free_symbols} == set(point)
+    exact = np.ravel(np.array(twin.evaluate(30, **point)).astype(float))
+    found = np.ravel(find(name).function(**numbers, **fixed))
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
+VALUES = {
+    "boundary.scaled_noise_flip": {"form": ("arcsine", "bell", "constant")},
+    "convergence.displacement": {"norm": ("L2",)},
+    "convergence.plateau": {"norm": ("L2",)},
+    "convergence.steps": {"norm": ("L2",)},
+    "efficiency.fisher_efficiency": {
+        "form": ("raw", "reflect", "clip"),
+        "reading": ("best", "log", "abs"),
+    },
+    "snr.output": {"form": ("reflect", "clip"), "reading": ("best", "abs")},
+}
+WORDED = [
+    (name, dict(zip(words, pick, strict=True)))
+    for name, words in VALUES.items()
+    for pick in product(*words.values())
+    # A clipped value may be 0, whose logarithm has no mean.
+    if pick != ("clip", "log")
+]
+
+
+@pytest.mark.parametrize(("name", "words"), WORDED)
+def test_other_words(name, words):
+    entry, twin = find(name), derive(name, **words)
+    assert twin.steps
+    for step in twin.steps:
+        assert step.holds(), (step.words, step.left, step.right)
+        assert step.left != step.right, f"{step.words}: two times the same"
+    for pick in (0, 1):
+        point = {k: VALID[k][pick] for k in entry.symbols if k not in WORDS}
+        exact = twin.evaluate(30, **{k: sp.Rational(v) for k, v in point.items()})
+        found = entry.function(**point, **words)
+        np.testing.assert_allclose(found, float(exact), rtol=1e-12)

@@ -1,0 +1,186 @@
+"""Records of pure noise against exact integers, simulation and the sheet."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querytax.expect import DomainError
+from querytax.theory import records
+
+from .reference import assert_matches
+
+COUNTS = (1, 2, 3, 10, 127, 128, 129, 1000, 5000, 10**6, 1e12, 1e100, 1e300)
+
+
+def test_moments():
+    points = [(q,) for q in COUNTS[1:]]
+    assert records.accepted_mean(1) == records.accepted_variance(1) == 0.0
+    assert_matches(
+        records.accepted_mean, lambda q: mp.digamma(q + 1) + mp.euler - 1, points
+    )
+    assert_matches(
+        records.accepted_variance,
+        lambda q: mp.digamma(q + 1) + mp.euler - mp.pi**2 / 6 + mp.polygamma(1, q + 1),
+        points,
+    )
+
+
+def verdicts(count):
+    """Law of the accepted steps: independent verdicts of chance 1/k, in turn."""
+    law = np.array([1.0])
+    for k in range(2, count + 1):
+        law = np.append(law * (1 - 1 / k), 0.0) + np.append(0.0, law / k)
+    return law
+
+
+def stirling(count):
+    row = [0, 1]
+    for q in range(2, count + 1):
+        row = [
+            (row[r - 1] if r else 0) + (q - 1) * (row[r] if r < q else 0)
+            for r in range(q + 1)
+        ]
+    return row
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 128, 129, 500])
+def test_the_law_of_accepted_steps(count):
+    most = count if count <= 128 else count // 2
+    n = np.arange(most)
+    found = records.log_accepted(n, count)
+    row = stirling(count)
+    with mp.workdps(50):
+        exact = [mp.log(mp.mpf(row[k + 1]) / mp.factorial(count)) for k in n]
+        for value, true in zip(np.atleast_1d(found), exact, strict=True):
+            assert abs(value - true) <= 1e-12 * max(1, abs(true))
+    chance = np.exp(found)
+    by_turns = verdicts(count)[:most]
+    np.testing.assert_allclose(chance, by_turns, rtol=1e-10, atol=1e-290)
+    assert chance.sum() == pytest.approx(1, abs=1e-12)
+    assert chance @ n == pytest.approx(records.accepted_mean(count), rel=1e-11)
+    assert chance @ np.sqrt(n) == pytest.approx(records.accepted_root(count), rel=1e-11)
+
+
+def test_the_law_of_very_many_answers():
+    """It sums to 1, with the moments of the other laws; and falls to its last term."""
+    for count in (1e5, 1e12, 1e100, 1e300):
+        mean = records.accepted_mean(count)
+        n = np.arange(0, int(min(mean + 20 * np.sqrt(mean) + 20, count / 2 - 1)))
+        chance = np.exp(records.log_accepted(n, count))
+        assert chance.sum() == pytest.approx(1, abs=1e-11)
+        assert chance @ n == pytest.approx(mean, rel=1e-11)
+        spread = chance @ (n - mean) ** 2
+        assert spread == pytest.approx(records.accepted_variance(count), rel=1e-10)
+        root = records.accepted_root(count)
+        assert chance @ np.sqrt(n) == pytest.approx(root, rel=1e-11)
+    # A handful of records among very many: (ln Q)^n/(n! Q), to first order.
+    found = records.log_accepted(1, 1e300)
+    with mp.workdps(50):
+        exact = mp.log(mp.harmonic(mp.mpf(10) ** 300 - 1)) - mp.log(mp.mpf(1e300))
+    assert found == pytest.approx(float(exact), rel=1e-13)
+
+
+def test_accepted_root():
+    """By the integral over the transform, in mpmath."""
+
+    def exact(q):
+        if q <= 200:
+            row = stirling(int(q))
+            whole = mp.factorial(int(q))
+            return mp.fsum(mp.sqrt(r) * n for r, n in enumerate(row[1:])) / whole
+
+        def inside(y):
+            z = mp.exp(-y * y)
+            log = mp.loggamma(q + z) - mp.loggamma(1 + z) - mp.loggamma(q + 1)
+            return -mp.expm1(log) / y**2
+
+        top = mp.mpf(12)
+        body = mp.quad(inside, [0, 0.3, 1.5, 4, top])
+        return (body + (1 - 1 / q) / top) / mp.sqrt(mp.pi)
+
+    points = [(q,) for q in (2, 10, 128, 129, 5000)]
+    assert records.accepted_root(1) == 0.0
+    assert_matches(records.accepted_root, exact, points, digits=25)
+
+
+def test_keep_the_best_against_simulation():
+    """4000 searches of 400 answers; four standard errors."""
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((4000, 400))
+    best = np.minimum.accumulate(noise, axis=1)
+    accepted = np.sum(best[:, 1:] < best[:, :-1], axis=1)
+    error = accepted.std() / np.sqrt(4000)
+    assert records.accepted_mean(400) == pytest.approx(accepted.mean(), abs=4 * error)
+    assert records.accepted_variance(400) == pytest.approx(accepted.var(), rel=0.1)
+    assert records.accepted_root(400) == pytest.approx(
+        np.sqrt(accepted).mean(), abs=4 * np.sqrt(accepted).std() / np.sqrt(4000)
+    )
+    lowest = best[:, -1]
+    assert records.best_of(400) == pytest.approx(
+        -lowest.mean(), abs=4 * lowest.std() / np.sqrt(4000)
+    )
+    for n in (3, 6):
+        chance = np.exp(records.log_accepted(n, 400))
+        share = np.mean(accepted == n)
+        assert share == pytest.approx(chance, abs=4 * np.sqrt(chance / 4000))
+
+
+def test_best_of():
+    def exact(q):
+        def inside(x):
+            return x * q * mp.npdf(x) * mp.ncdf(x) ** (q - 1)
+
+        return mp.quad(inside, mp.linspace(-12, 0, 5)) + mp.quad(
+            inside, mp.linspace(0, 16, 9)
+        )
+
+    points = [(q,) for q in (2, 3, 10, 100, 10**4)]
+    assert_matches(records.best_of, exact, points, digits=20)
+    assert records.best_of(1) == 0.0
+    assert records.best_of(10) == pytest.approx(1.54, abs=0.005)
+
+    def far(q):
+        # x = (y/b + b), b near the level: the greatest is exponential about it.
+        level = mp.findroot(
+            lambda x: mp.log(mp.erfc(x / mp.sqrt(2)) / 2) + mp.log(q),
+            mp.sqrt(2 * mp.log(q)),
+        )
+
+        def chance(x):
+            return mp.exp(-q * mp.erfc(x / mp.sqrt(2)) / 2)
+
+        low = level - 12 / level
+        above = mp.quad(lambda x: 1 - chance(x), mp.linspace(level, level + 3, 7))
+        below = mp.quad(chance, mp.linspace(low, level, 5))
+        return level + above - below
+
+    assert_matches(records.best_of, far, [(1e100,), (1e300,)], digits=40)
+
+
+def test_known_numbers():
+    counts = np.array([5000, 10_000, 20_000])
+    mean = records.accepted_mean(counts)
+    np.testing.assert_allclose(mean, [8.0945, 8.7876, 9.4807], atol=5e-5)
+    norm = 0.2 * records.accepted_root(counts)
+    np.testing.assert_allclose(norm, [0.5604, 0.5846, 0.6078], atol=5e-5)
+
+
+@given(st.integers(1, 10**9))
+def test_more_answers_more_accepted(count):
+    for law in (records.accepted_mean, records.accepted_root, records.best_of):
+        assert law(count + 1) > law(count) * (1 - 1e-13)
+    assert records.accepted_root(count) <= np.sqrt(records.accepted_mean(count))
+    assert records.accepted_variance(count) <= records.accepted_mean(count)
+    if count > 1:
+        assert records.best_of(count) <= np.sqrt(2 * np.log(count))
+
+
+def test_domains():
+    with pytest.raises(DomainError, match="expected accepted below queries"):
+        records.log_accepted(10, 10)
+    with pytest.raises(DomainError, match="below half"):
+        records.log_accepted(70, 130)
+    with pytest.raises(DomainError, match="expected queries a whole number"):
+        records.accepted_mean(0)
