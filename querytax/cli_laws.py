@@ -248,6 +248,7 @@ def simulate(
     law = _law_of(experiment)
     if as_json:
         answer = {**asdict(found), "arguments": dict(experiment.arguments), "law": law}
+        del answer["moments"]
         click.echo(json.dumps({k: _jsonable(v) for k, v in answer.items()}))
     else:
         from querytax.report import print_simulation

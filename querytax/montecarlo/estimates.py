@@ -99,6 +99,10 @@ class Moments:
         """Mean of the draws; the centre before the first."""
         return self.centre + (self.total / self.count if self.count else 0.0)
 
+    def plus(self, other: Moments) -> Moments:
+        """Both together; they must have one centre."""
+        return self.after(other.count, other.total, other.spread)
+
     def after(self, count: int, total: float, spread: float) -> Moments:
         """With the sums of one more block."""
         return Moments(

@@ -99,6 +99,8 @@ class Estimate:
         The experiment.
     seed : int
         The seed that repeats it.
+    moments : Moments
+        Sums behind it, for later runs to build on.
     """
 
     value: float
@@ -110,6 +112,7 @@ class Estimate:
     asymptotic: bool
     name: str
     seed: int
+    moments: Moments
 
     def excludes(self, value: float, margin: float = 0.0) -> bool:
         """Whether everything within ``margin`` of ``value`` lies outside."""
@@ -132,16 +135,24 @@ class Run:
         Blocks drawn, from number 0 on.
     moments : Moments
         Their sums.
+    before : Moments
+        Sums of earlier runs with other seeds, which count too.
     """
 
     experiment: Experiment
     seed: int
     blocks: int = 0
     moments: Moments = field(default_factory=Moments)
+    before: Moments = field(default_factory=Moments)
+
+    @property
+    def all(self) -> Moments:
+        """This run and those before it."""
+        return self.before.plus(self.moments) if self.before.count else self.moments
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The interval at this point of the run."""
-        e, m = self.experiment, self.moments
+        e, m = self.experiment, self.all
         if e.event:
             return probability_interval(round(m.total), m.count, alpha)
         return mean_interval(m, e.low, e.high, alpha)
@@ -158,7 +169,9 @@ class Run:
         def draw(number: int) -> tuple[float, float]:
             return e.block(number * e.size, e.size, moments.centre, k0, k1)
 
-        if first == 0 and not e.event:
+        if first == 0 and self.before.count:
+            moments = Moments(centre=self.before.centre)
+        elif first == 0 and not e.event:
             moments = Moments(centre=draw(0)[0] / e.size)
             first = 1
         numbers = range(first, self.blocks + blocks)
@@ -238,6 +251,7 @@ def estimate(
     alpha: float = 1e-6,
     threads: int | None = None,
     resume: str | os.PathLike[str] | None = None,
+    before: Moments | None = None,
     verbose: bool = False,
 ) -> Estimate:
     """Run an experiment until its interval is narrow, decided, or the budget is spent.
@@ -263,6 +277,8 @@ def estimate(
         Threads; all cores by default. They change nothing but the time.
     resume : path, optional
         Go on from this file if it is there, and keep the state in it. Ctrl-C saves.
+    before : Moments, optional
+        Sums of earlier runs with other seeds: the interval rests on them too.
     verbose : bool
         A progress bar on a terminal.
 
@@ -283,7 +299,7 @@ def estimate(
     if budget_seconds is not None:
         expect.positive(budget_seconds=budget_seconds)
     count = os.cpu_count() or 1 if threads is None else expect.integer(threads=threads)
-    run = Run(experiment, seed_of(rng))
+    run = Run(experiment, seed_of(rng), before=before or Moments())
     if resume is not None and Path(resume).exists():
         run = run.resumed(resume)
     start, stopped = time.monotonic(), ""
@@ -293,10 +309,10 @@ def estimate(
         try:
             while True:
                 low, high = run.interval(alpha)
-                bars.update(bar, run.moments.count)
-                gap, samples = high - low, run.moments.count
+                bars.update(bar, run.all.count)
+                gap, samples = high - low, run.all.count
                 narrow = width is not None and gap <= width
-                sharp = relative is not None and gap <= relative * abs(run.moments.mean)
+                sharp = relative is not None and gap <= relative * abs(run.all.mean)
                 late = time.monotonic() - start
                 if samples and (narrow or sharp):
                     stopped = "width"
@@ -319,13 +335,14 @@ def estimate(
     if resume is not None:
         run.save(resume)
     return Estimate(
-        run.moments.mean,
+        run.all.mean,
         low,
         high,
-        run.moments.count,
+        run.all.count,
         alpha,
         stopped,
         not experiment.event and math.isinf(experiment.high - experiment.low),
         experiment.name,
         run.seed,
+        run.all,
     )

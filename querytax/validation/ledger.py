@@ -1,0 +1,415 @@
+"""The ledger: every claim of the five papers, held against its evidence.
+
+A verdict follows from intervals that hold at every sample size, at a false-alarm rate
+that is a total over the whole ledger, and a mutant of the true form, slightly wrong,
+has to be refuted by the same test: a claim that could not fail proves nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import math
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from querytax import __version__, expect
+from querytax.expect import DomainError
+from querytax.montecarlo.estimates import Moments
+from querytax.montecarlo.runs import estimate
+from querytax.progress import progress
+from querytax.seeds import seed_of
+from querytax.statistics import atomic_write
+from querytax.validation.claim import (
+    Claim,
+    Computed,
+    Form,
+    Point,
+    Simulated,
+    Tabled,
+    Unavailable,
+    Verdict,
+)
+
+__all__ = ["PAPERS", "TIERS", "Entry", "Finding", "Ledger", "claims", "run"]
+
+PAPERS = (
+    "aithal-li-2022",
+    "output-randomization-2020",
+    "snd-2022",
+    "rfd-2024",
+    "rnd-2021",
+)
+# Sums of earlier runs, by claim and point.
+Gathered: TypeAlias = dict[str, Moments]
+# Probability that any interval of the whole ledger ever misses.
+FALSE_ALARMS = 1e-6
+
+
+@dataclass(frozen=True)
+class Tier:
+    """How far a run goes: draws a point at most, and the share of a claim's margin."""
+
+    samples: float
+    sharper: float
+
+
+TIERS = {"quick": Tier(2e7, 1.0), "full": Tier(1e9, 0.2)}
+
+
+@functools.cache
+def claims() -> tuple[Claim, ...]:
+    """Every claim, paper by paper, in the order of its rows.
+
+    Raises
+    ------
+    ValueError
+        If an id occurs twice.
+    """
+    found: list[Claim] = []
+    for paper in PAPERS:
+        module = importlib.import_module(f"{__package__}.{paper.replace('-', '_')}")
+        found += module.CLAIMS
+    ids = [claim.id for claim in found]
+    twice = {name for name in ids if ids.count(name) > 1}
+    if twice:
+        raise ValueError(f"expected every id once, got {sorted(twice)} twice")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found at one point of a claim.
+
+    Attributes
+    ----------
+    arguments : mapping
+    inside : bool
+        Whether the point is in the claim's regime.
+    value, low, high : float
+        The evidence and its interval.
+    samples : int
+        Draws; 0 where the evidence is no simulation.
+    forms : mapping of str to float
+        Value of the printed, corrected and mutant form.
+    holds : mapping of str to bool or None
+        Whether each agrees with the evidence; None if undecided.
+    """
+
+    arguments: Mapping[str, Any]
+    inside: bool
+    value: float
+    low: float
+    high: float
+    samples: int
+    forms: Mapping[str, float]
+    holds: Mapping[str, bool | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with its verdict and what led to it."""
+
+    claim: Claim
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    seconds: float = 0.0
+    trouble: str = ""
+
+    @property
+    def mutant_refuted(self) -> bool | None:
+        """Whether the test can fail; None where there is nothing to test."""
+        if not self.findings:
+            return None
+        return any(f.holds.get("mutant") is False for f in self.findings if f.inside)
+
+    @property
+    def surprise(self) -> bool:
+        """Whether the verdict is not the recorded one, or the mutant survived."""
+        return self.verdict != self.claim.expected or self.mutant_refuted is False
+
+
+def _agrees(
+    claim: Claim, value: float, low: float, high: float, share: float
+) -> bool | None:
+    """Whether a form's value is right, wrong or undecided, to the claim's margin."""
+    if not math.isfinite(value):
+        return value == low == high
+    room = claim.margin * share * abs(value)
+    above, below = claim.kind != "upper bound", claim.kind != "lower bound"
+    wrong = (above and high < value - room) or (below and low > value + room)
+    if wrong:
+        return False
+    right = (not above or low >= value - room) and (not below or high <= value + room)
+    return True if right else None
+
+
+def _value(form: Form, arguments: Mapping[str, Any]) -> float:
+    """A form that fails at a point has no value there."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return float(form.value(**arguments))
+        except (DomainError, ZeroDivisionError, OverflowError):
+            return math.nan
+
+
+def _find(
+    claim: Claim, point: Point, tier: Tier, seed: int, alpha: float, gathered: Gathered
+) -> Finding:
+    values = {name: _value(form, point.arguments) for name, form in claim.forms.items()}
+
+    def judged(low: float, high: float) -> dict[str, bool | None]:
+        return {
+            name: _agrees(
+                claim, value, low, high, tier.sharper if name != "mutant" else 1.0
+            )
+            for name, value in values.items()
+        }
+
+    evidence, samples = claim.evidence, 0
+    if isinstance(evidence, Simulated):
+        key = f"{claim.id} {json.dumps(dict(point.arguments), sort_keys=True)}"
+        found = estimate(
+            evidence.experiment(**point.arguments),
+            rng=seed,
+            before=gathered.get(key),
+            verdict=lambda low, high: None not in judged(low, high).values(),
+            max_samples=tier.samples,
+            alpha=alpha,
+        )
+        value, low, high, samples = found.value, found.low, found.high, found.samples
+        gathered[key] = found.moments
+    elif isinstance(evidence, Computed):
+        value = float(evidence.value(**point.arguments))
+        low, high = sorted(value * (1.0 + s * evidence.error) for s in (-1, 1))
+    else:
+        assert isinstance(evidence, Tabled)
+        value = low = high = float(evidence.value())
+    return Finding(
+        dict(point.arguments),
+        point.inside,
+        value,
+        low,
+        high,
+        samples,
+        values,
+        judged(low, high),
+    )
+
+
+def _verdict(claim: Claim, findings: Iterable[Finding]) -> Verdict:
+    inside = [f.holds["printed"] for f in findings if f.inside]
+    outside = [f.holds["printed"] for f in findings if not f.inside]
+    if False in inside:
+        fixed = [f.holds.get("corrected", True) for f in findings]
+        return "REFUTED" if all(held is True for held in fixed) else "INCONCLUSIVE"
+    if None in inside:
+        return "INCONCLUSIVE"
+    return "CONFIRMED_IN_REGIME" if False in outside else "CONFIRMED"
+
+
+def judge(
+    claim: Claim, tier: str, seed: int, alpha: float, gathered: Gathered
+) -> Entry:
+    """Run one claim; what raises is reported as broken, with its traceback."""
+    start = time.perf_counter()
+    if claim.kind == "definition":
+        return Entry(claim, "DEFINITION")
+    if claim.evidence is None or isinstance(claim.evidence, Unavailable):
+        return Entry(claim, "INCONCLUSIVE")
+    try:
+        findings = tuple(
+            _find(claim, point, TIERS[tier], seed, alpha, gathered)
+            for point in claim.points
+        )
+        verdict = _verdict(claim, findings)
+    except Exception:
+        return Entry(claim, "BROKEN", trouble=traceback.format_exc())
+    return Entry(claim, verdict, findings, time.perf_counter() - start)
+
+
+def _read(path: str | os.PathLike[str] | None, seed: int) -> tuple[Gathered, list[int]]:
+    """The sums and seeds in a file of evidence; empty where there is none yet."""
+    if path is None or not Path(path).exists():
+        return {}, []
+    name = os.fspath(path)
+    try:
+        saved = json.loads(Path(path).read_text())
+        sums = {key: Moments(**value) for key, value in saved["sums"].items()}
+        seeds = [int(number) for number in saved["seeds"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DomainError(f"expected a file of evidence, got {name!r}") from None
+    if saved.get("version") != __version__:
+        raise DomainError(
+            f"expected evidence of version {__version__}, got "
+            f"{saved.get('version')!r} in {name!r}"
+        )
+    if seed in seeds:
+        raise DomainError(f"expected a new seed, got {seed}, which is in {name!r}")
+    return sums, seeds
+
+
+def _write(path: str | os.PathLike[str], sums: Gathered, seeds: list[int]) -> None:
+    plain = {key: asdict(value) for key, value in sorted(sums.items())}
+    text = json.dumps({"version": __version__, "seeds": seeds, "sums": plain}, indent=1)
+    with atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All entries of a run.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+    tier : str
+    seed : int
+    """
+
+    entries: tuple[Entry, ...]
+    tier: str
+    seed: int
+
+    @property
+    def surprises(self) -> tuple[Entry, ...]:
+        """Entries whose verdict is not the recorded one, or whose mutant survived."""
+        return tuple(entry for entry in self.entries if entry.surprise)
+
+    @property
+    def mutation_score(self) -> float:
+        """Share of tested claims whose mutant was refuted."""
+        tested = [
+            e.mutant_refuted for e in self.entries if e.mutant_refuted is not None
+        ]
+        return sum(tested) / len(tested) if tested else 1.0
+
+    def counts(self) -> dict[str, int]:
+        """How often each verdict was given."""
+        found: dict[str, int] = {}
+        for entry in self.entries:
+            found[entry.verdict] = found.get(entry.verdict, 0) + 1
+        return dict(sorted(found.items()))
+
+    def facts(self) -> dict[str, Any]:
+        """Everything, as JSON has it; no times, so that the same run is the same."""
+        return {
+            "tier": self.tier,
+            "seed": self.seed,
+            "false_alarms": FALSE_ALARMS,
+            "counts": self.counts(),
+            "mutation_score": self.mutation_score,
+            "claims": [_facts(entry) for entry in self.entries],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``ledger.json``, whole or not at all."""
+        with atomic_write(path) as stream:
+            stream.write((json.dumps(self.facts(), indent=1) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    claim = entry.claim
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "kind": claim.kind,
+        "topic": claim.topic,
+        "source": claim.source,
+        "verdict": entry.verdict,
+        "forms": {name: form.text for name, form in claim.forms.items()},
+        "margin": claim.margin,
+        "regime": claim.regime,
+        "note": claim.note,
+        "mutant_refuted": entry.mutant_refuted,
+        "trouble": entry.trouble,
+        "findings": [
+            {
+                "arguments": dict(f.arguments),
+                "inside": f.inside,
+                "value": _plain(f.value),
+                "low": _plain(f.low),
+                "high": _plain(f.high),
+                "samples": f.samples,
+                "forms": {k: _plain(v) for k, v in f.forms.items()},
+                "holds": dict(f.holds),
+            }
+            for f in entry.findings
+        ],
+    }
+
+
+def run(
+    *,
+    paper: str | None = None,
+    claim: str | None = None,
+    tier: str = "quick",
+    rng: Any = 0,
+    evidence: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> Ledger:
+    """Judge the whole ledger, one paper, or one claim.
+
+    Parameters
+    ----------
+    paper : str, optional
+        A paper's key, as in ``"rfd-2024"``.
+    claim : str, optional
+        A claim's id, as in ``"rfd-2024/f11"``.
+    tier : {"quick", "full"}
+        Quick: margins as declared. Full: a fifth of them, and many more draws.
+    rng : int, numpy.random.Generator or None
+        Seed of all simulations.
+    evidence : path, optional
+        Sums of earlier runs with other seeds, which count too and to which this run
+        adds its own at the end. A seed that is in it already is refused.
+    verbose : bool
+        A progress bar on a terminal.
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    DomainError
+        If a name is not known; the message offers the nearest ones. If the evidence
+        is damaged, or has this seed already; it is left alone.
+    """
+    every = claims()
+    expect.one_of(TIERS, tier=tier)
+    chosen = every
+    if paper is not None:
+        expect.one_of(PAPERS, paper=paper)
+        chosen = tuple(c for c in every if c.id.partition("/")[0] == paper)
+    if claim is not None:
+        expect.one_of([c.id for c in every], claim=claim)
+        chosen = tuple(c for c in every if c.id == claim)
+    seed = seed_of(rng)
+    alpha = FALSE_ALARMS / max(1, sum(len(c.points) for c in every))
+    gathered, seeds = _read(evidence, seed)
+    entries = []
+    with progress(verbose) as bars:
+        bar = bars.add("claims", len(chosen))
+        for count, one in enumerate(chosen, 1):
+            entries.append(judge(one, tier, seed, alpha, gathered))
+            bars.update(bar, count)
+    if evidence is not None:
+        _write(evidence, gathered, [*seeds, seed])
+    return Ledger(tuple(entries), tier, seed)
