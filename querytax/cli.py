@@ -14,6 +14,7 @@ import click
 
 from querytax import __version__
 from querytax.cli_laws import commands, json_option
+from querytax.cli_ledger import validate
 from querytax.expect import DomainError
 
 __all__ = ["main"]
@@ -60,13 +61,14 @@ def main() -> None:
     querytax attack MODEL --data D     count an attack's queries for real
     querytax laws, show, eval          the formulas, from the shell
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
+    querytax validate                  every statement of the papers, judged
 
     Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
     5 out of the law's regime.
     """
 
 
-for _command in commands:
+for _command in (*commands, validate):
     main.add_command(_command)
 
 
