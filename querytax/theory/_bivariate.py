@@ -48,9 +48,10 @@ def _piece(h: Array, u: Array, angle: Array) -> Array:
     left = np.sqrt(np.maximum(u * u - _FALL, 0.0))
     far = np.sqrt(h * h + _FALL)
     # sin and cos of the angle from (h, u) to (far, left), without cancellation.
-    sine = _FALL * (h * h + u * u) / np.maximum(far * u + left * h, 1e-300)
+    inside = u * u > _FALL
+    sine = _FALL * (h * h + u * u) / np.where(inside, far * u + left * h, 1.0)
     end = np.arctan2(sine, left * u + far * h)
-    angle = np.where(u * u > _FALL, np.minimum(angle, end), angle)
+    angle = np.where(inside, np.minimum(angle, end), angle)
     x, weight = _nodes()
     step = angle[:, None] * x
     sine, cosine = np.sin(step), np.cos(step)
@@ -59,7 +60,9 @@ def _piece(h: Array, u: Array, angle: Array) -> Array:
     growth = 2.0 * (h * sine) * (u * cosine) + (u * sine - h * sine) * (
         u * sine + h * sine
     )
-    value = side * special.erf(side / _ROOT2) * np.exp(-0.5 * growth)
+    # Pieces end where the distance is greatest, up to rounding.
+    fall = np.exp(-0.5 * np.maximum(growth, 0.0))
+    value = side * special.erf(side / _ROOT2) * fall
     return atom + angle / _ROOT2PI * (value * weight).sum(axis=1)
 
 

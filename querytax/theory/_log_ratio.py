@@ -54,7 +54,7 @@ def excess(t: Array) -> Floats:
 def log_quotient(one: Array, two: Array) -> Array:
     """ln(one/two), both positive."""
     close = (one <= 2.0 * two) & (two <= 2.0 * one)
-    near = np.log1p(np.where(close, (one - two) / two, 0.0))
+    near = np.log1p(np.where(close, one - two, 0.0) / two)
     return np.where(close, near, np.log(one) - np.log(two))
 
 

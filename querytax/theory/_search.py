@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from querytax.theory._floats import Array, ratio
+from querytax.theory._floats import Array, square
 from querytax.theory._gaussian import mills, second_mills
-
-_MOST = np.finfo(float).max
 
 
 def kept(t: Array, quiet: Array, loud: Array) -> Array:
@@ -25,7 +23,7 @@ def _shares(count: Array) -> tuple[Array, Array]:
 
 
 def best_count(mean: Array) -> Array:
-    """Real k > 0 with the most progress per repeat, for mean > 0.
+    """k/mean² of the real k > 0 with the most progress per repeat, for mean > 0.
 
     Stationary where (1-q)(t²(1-q) + q)/2 = q - t Mills(t), q = k/(1+k), t = mean √q.
     k/mean² falls from 2π to (3 + √17)/4.
@@ -54,7 +52,7 @@ def best_count(mean: Array) -> Array:
         over = np.where(right, value, np.where(side < 0.0, 0.5 * over, over))
         low, high = np.where(right, low, middle), np.where(right, middle, high)
         side = np.where(right, 1.0, -1.0)
-    return middle * np.square(mean)
+    return middle
 
 
 def log_gain(mean: Array, count: Array) -> Array:
@@ -69,15 +67,14 @@ def log_gain(mean: Array, count: Array) -> Array:
 
 
 def best_repeats(mean: Array, noise: Array) -> Array:
-    """Whole number of repeats with the most progress each; ``noise`` is (s_N/s_H)²."""
+    """Whole number of repeats with the most progress each; ``noise`` is s_N/s_H."""
     with np.errstate(over="ignore"):
-        best = np.minimum(best_count(mean) * noise, _MOST)
+        best = best_count(mean) * square(mean * noise)
     low = np.maximum(np.floor(best), 1.0)
     high = low + 1.0
     # Past 2⁵² the neighbours are one number.
     near = best < 1e15
-    inverse = ratio(1.0, np.maximum(noise, 1e-300))
-    low, high = np.minimum(low, _MOST), np.minimum(high, _MOST)
+    inverse = square(1.0 / np.maximum(noise, 1e-150))
     # Beyond the floats a comparison with NaN keeps the lower count.
     with np.errstate(over="ignore", invalid="ignore"):
         more = log_gain(mean, high * inverse) > log_gain(mean, low * inverse)

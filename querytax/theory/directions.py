@@ -374,7 +374,7 @@ def best_repeats(
     """
     m = _float(expect.finite(mean=mean))
     own = _float(expect.positive(candidate_sigma=candidate_sigma))
-    noise = square(ratio(expect.nonnegative(noise_sigma=noise_sigma), own))
+    noise = ratio(expect.nonnegative(noise_sigma=noise_sigma), own)
     with np.errstate(over="ignore"):
         centre = np.clip(m / own, -1e150, 1e150)
     centre, noise = np.broadcast_arrays(centre, noise)

@@ -132,8 +132,7 @@ def log_outputs_first(
     >>> round(float(log_outputs_first(0.1, 0.001, 1)), 3)
     -2505.178
     """
-    far = np.minimum(_deviations(gap, sigma, pairs, correlation), 1e154)
-    return special.log_ndtr(-far)
+    return special.log_ndtr(-_deviations(gap, sigma, pairs, correlation))
 
 
 @law(
@@ -174,7 +173,7 @@ def log_first(
     0.0138
     """
     snr = log_ratio.effective_snr(output, other_output, sigma)
-    return special.ndtr(-np.sqrt(snr * _float(expect.integer(pairs=pairs))))
+    return special.ndtr(-np.sqrt(snr) * np.sqrt(_float(expect.integer(pairs=pairs))))
 
 
 @law(
@@ -206,6 +205,9 @@ def log_first_cost(
     two = _float(expect.positive(other_output=other_output))
     s = _float(expect.positive(sigma=sigma))
     expect.that(one != two, "to differ from output", other_output=other_output)
+    # So weak, noise has no part in the cost; so strong, the cost is infinite.
+    s = np.maximum(s, 1e-100 * np.minimum(one, two))
+    s = np.minimum(s, 1e160 * np.minimum(np.maximum(one, two), 1e140))
     change = np.minimum(ratio(np.abs(one - two), s), 1e300)
     drift = np.abs(_log_ratio.gap(one, two, s))
     spread = np.sqrt(0.5 * _float(log_ratio.variance(one, two, s)))
@@ -258,18 +260,23 @@ def likelihood_root(
     # Rounding may leave equal ratios a mean square just below the squared mean.
     low = np.sqrt(m2) >= m1 * (1.0 - 1e-14)
     expect.that(low, "at least mean_ratio²", mean_square_ratio=mean_square_ratio)
-    root = np.hypot(m1, 2.0 * s * np.sqrt(m2))
-    w = 0.5 * (m1 / m2 + root / m2)
+    size = np.sqrt(m2)
+    share = m1 / size
+    with np.errstate(over="ignore"):
+        far = np.log(size) - np.log(0.5 * share + np.hypot(0.5 * share, s))
     # Near w = 1 solve for w - 1, whose constant term alone may cancel.
-    near = np.abs(w - 1.0) < 0.25
+    near = np.abs(far) < 0.25
     t = np.where(near, s, 1.0)
     a, b = np.where(near, m1, 1.0), np.where(near, m2, 2.0)
-    constant = _two_sum(b, a) - _bivariate.cross(t, t, (b - a))
+    # Two floats near 1 that differ do so by far more than so small a square.
+    plain = t < 1e-100
+    spare = _bivariate.cross(np.where(plain, 1.0, t), t, np.where(plain, t, b - a))
+    constant = _two_sum(b, a) - np.where(plain, t * t - (b - a), spare)
     root = np.hypot(a, 2.0 * t * np.sqrt(b))
     middle = 2.0 * b - a
     excess = -2.0 * constant / np.where(middle > 0, middle + root, 1.0)
     excess = np.where(middle > 0, excess, (root - middle) / (2.0 * b))
-    return np.where(near, -np.log1p(np.where(near, excess, 0.0)), -np.log(w))[()]
+    return np.where(near, -np.log1p(np.where(near, excess, 0.0)), far)[()]
 
 
 def _two_sum(b: Array, a: Array) -> Array:

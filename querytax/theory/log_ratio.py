@@ -57,6 +57,17 @@ def _scaled(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:
     return np.minimum(ratio(output, sigma), 1e300)
 
 
+def _spread(one: Array, two: Array) -> Floats:
+    """Standard deviation of the logarithm of a ratio, weak noise to first order."""
+
+    def deviation(t: Array) -> Array:
+        weak = t > 1e100
+        exact = np.sqrt(log_variance(np.where(weak, 1.0, t)))
+        return np.where(weak, 1.0 / np.maximum(t, 1.0), exact)
+
+    return np.hypot(deviation(one), deviation(two))
+
+
 def _three(
     output: npt.ArrayLike, other_output: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
@@ -263,10 +274,16 @@ def definition_snr(
     """
     one, two, s = _above_zero(output, other_output, sigma)
     t1, t2 = _scaled(one, s), _scaled(two, s)
-    bias = _log_ratio.excess(t1) - _log_ratio.excess(t2)
     signal = np.abs(_log_ratio.log_quotient(one, two))
-    spread = np.sqrt(log_variance(t1) + log_variance(t2))
-    return square(ratio(signal, np.hypot(spread, bias)))
+    # An output that vanishes over the noise has a bias beyond the floats' logarithms.
+    lost = np.minimum(t1, t2) < 1e-300
+    bias = np.where(
+        lost,
+        signal - np.abs(_log_ratio.gap(one, two, s)),
+        _log_ratio.excess(np.maximum(t1, 1e-300))
+        - _log_ratio.excess(np.maximum(t2, 1e-300)),
+    )
+    return square(ratio(signal, np.hypot(_spread(t1, t2), bias)))
 
 
 @law(
@@ -297,5 +314,5 @@ def effective_snr(
     0.000242744
     """
     one, two, s = _three(output, other_output, sigma)
-    spread = log_variance(_scaled(one, s)) + log_variance(_scaled(two, s))
-    return square(ratio(np.abs(_log_ratio.gap(one, two, s)), np.sqrt(spread)))
+    spread = _spread(_scaled(one, s), _scaled(two, s))
+    return square(ratio(np.abs(_log_ratio.gap(one, two, s)), spread))

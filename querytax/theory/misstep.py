@@ -508,5 +508,4 @@ def log_radius(
     >>> round(float(log_radius(0.1, 2.0, 0.002, 1.0)), 3)
     -5005.524
     """
-    far = np.minimum(_radii(gap, slope, sigma, gradient_norm), 1e154)
-    return special.log_ndtr(-far)
+    return special.log_ndtr(-_radii(gap, slope, sigma, gradient_norm))

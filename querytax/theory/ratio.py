@@ -47,8 +47,8 @@ _PAIR = {"output": _OUTPUT, "other_output": _OTHER, "sigma": _SIGMA}
 _EXACT = "exact: fresh normal noise on each output, neither reflected nor clipped"
 _REAL = "exact, given that both noisy outputs have one sign: else A is not real"
 _SOURCE = "Hinkley 1969; replaces N(1, σ_Z²) in Aithal & Li 2022, Theorem 1"
-# Beyond it an output over its noise is without noise.
-_LARGEST = 1e200
+# Beyond it, where squares leave the floats, an output over its noise is without noise.
+_LARGEST = 2e154
 
 
 def _float(value: npt.ArrayLike) -> Array:
@@ -67,7 +67,14 @@ def _outputs(
 
 def _over(value: Array, sigma: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.clip(value / sigma, -_LARGEST, _LARGEST)
+        return np.clip(value / sigma, -1e300, 1e300)
+
+
+def _bounded(line: Line) -> Line:
+    """The same distance from a mean no farther than the largest."""
+    h = np.clip(line[0], -_LARGEST, _LARGEST)
+    most = np.sqrt(_LARGEST - np.abs(h)) * np.sqrt(_LARGEST + np.abs(h))
+    return h, np.where(np.hypot(*line) < _LARGEST, line[1], np.copysign(most, line[1]))
 
 
 def _line(sine: Array, cosine: Array, pair: tuple[Array, Array, Array]) -> Line:
@@ -110,8 +117,8 @@ def _wedge(
     expect.one_of(("below", "above"), direction=direction)
     value = _float(expect.finite(quotient=z))
     one, two, sigma = outputs = _outputs(*pair)
-    line = _quotient_line(value, outputs)
-    t1, t2 = _over(one, sigma), _over(two, sigma)
+    line = _bounded(_quotient_line(value, outputs))
+    t2, t1 = _bounded((_over(two, sigma), _over(one, sigma)))
     if direction == "below":
         return _bivariate.sector((-t2, -t1), line, np.arctan2(1.0, -value))
     return _bivariate.sector(line, (t2, t1), np.arctan2(1.0, value))
@@ -338,7 +345,7 @@ def log_opposite_signs(
     -45006.623
     """
     one, two, s = _outputs(output, other_output, sigma)
-    t1, t2 = np.minimum(_over(one, s), 1e154), np.minimum(_over(two, s), 1e154)
+    t1, t2 = _over(one, s), _over(two, s)
     return np.logaddexp(
         special.log_ndtr(t1) + special.log_ndtr(-t2),
         special.log_ndtr(-t1) + special.log_ndtr(t2),
@@ -356,13 +363,14 @@ def _tail(
     one, two, s = outputs = _outputs(*pair)
     with np.errstate(over="ignore"):
         y = np.clip(x * _float(expect.positive(probe=probe)), -1e4, 1e4)
-    line, _ = _multiplier_line(y, outputs)
+    line = _bounded(_multiplier_line(y, outputs)[0])
     t1, t2 = _over(one, s), _over(two, s)
     if direction == "below":
-        mass = _bivariate.sector((-t1, t2), line, np.arctan(np.exp(np.minimum(y, 700))))
+        angle = np.arctan(np.exp(np.minimum(y, 700)))
+        mass = _bivariate.sector(_bounded((-t1, t2)), line, angle)
     else:
         angle = np.arctan(np.exp(np.minimum(-y, 700)))
-        mass = _bivariate.sector(line, (t2, t1), angle)
+        mass = _bivariate.sector(line, _bounded((t2, t1)), angle)
     return mass[0] / same_sign(one, two, s), mass[1]
 
 

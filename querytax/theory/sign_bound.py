@@ -163,7 +163,7 @@ def _log_concentration(
     h = _scaled(_float(expect.positive(difference=difference)), lipschitz, sigma)
     over = np.maximum(h - 2.0 * mean_norm(dimension), 0.0)
     m = _float(expect.integer(repeats=repeats))
-    return 0.0 - m * square(0.5 * over)
+    return 0.0 - square(ratio(0.5 * over, 1.0 / np.sqrt(m)))
 
 
 @law(
@@ -267,7 +267,8 @@ def _log_smoothed(
 ) -> Floats:
     h = expect.nonnegative(smoothed_difference=smoothed_difference)
     m = _float(expect.integer(repeats=repeats))
-    return 0.0 - m * square(0.5 * _scaled(_float(h), lipschitz, sigma))
+    scaled = 0.5 * _scaled(_float(h), lipschitz, sigma)
+    return 0.0 - square(ratio(scaled, 1.0 / np.sqrt(m)))
 
 
 @law(
@@ -355,7 +356,7 @@ def _quantile(
     repeats: npt.ArrayLike,
 ) -> Floats:
     middle = _scaled(_float(expect.nonnegative(median=median)), lipschitz, sigma)
-    return -middle * np.sqrt(0.5 * _float(expect.integer(repeats=repeats)))
+    return -ratio(middle, np.sqrt(2.0 / _float(expect.integer(repeats=repeats))))
 
 
 @law(

@@ -386,4 +386,5 @@ def largest_probe_at_ratio(
     slope = _float(expect.positive(lipschitz=lipschitz))
     e = ratio(ratio(allowed, mean_norm(dimension)), slope)
     alpha = _float(expect.nonnegative(noise_ratio=noise_ratio))
-    return e * (np.hypot(1.0, alpha) + alpha)
+    with np.errstate(over="ignore"):
+        return e * (np.hypot(1.0, alpha) + alpha)

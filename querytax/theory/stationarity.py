@@ -324,7 +324,8 @@ def steps(
     drop = _float(expect.positive(fall=fall))
     delta = _float(expect.positive(tolerance=tolerance))
     lost = coefficient(lipschitz, dimension, probe, sigma)
-    return ratio(share**2 * (drop / delta) * lost, delta)
+    with np.errstate(over="ignore"):
+        return ratio(share**2 * (drop / delta) * lost, delta)
 
 
 @law(
@@ -373,4 +374,5 @@ def model_queries(
     >>> print(f"{model_queries(4.0, 4.0, 3072, 1.089e-3, 1.089e-3, 1.0):.3g}")
     5.01e+12
     """
-    return 2.0 * steps(fall, lipschitz, dimension, probe, sigma, tolerance, form)
+    taken = steps(fall, lipschitz, dimension, probe, sigma, tolerance, form)
+    return ratio(taken, 0.5)

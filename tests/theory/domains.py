@@ -152,7 +152,7 @@ DRAWS = {
     ("passage.no_gain", "steps"): whole(magnitude(1, 1e300)),
     ("passage.no_gain_steps", "error"): FRACTION,
     ("passage.not_arrived_time", "error"): FRACTION,
-    ("passage.walk_mean", "snr"): MID,
+    ("passage.walk_mean", "snr"): magnitude(1e-60, 1e6),
     ("snr.output", "output"): FRACTION,
 } | {
     ("passage." + name, parameter): ANY
@@ -238,13 +238,15 @@ JOINT = {
         p["ball_radius"] * FRACTION(rng, count)
     ),
     ("passage.log_ou_mean", "target"): _above,
+    ("second_moment.best_probe", "frobenius"): _bend,
+    ("second_moment.quadratic", "frobenius"): _bend,
     ("passage.ou_mean", "target"): _above,
     # The memory of the start is at most so long.
     ("passage.walk_mean", "steps"): lambda rng, count, p: (
         8.0 * np.maximum(1.0 / np.sqrt(p["snr"]), p["snr"]) * FACTOR(rng, count)
     ),
     ("records.log_accepted", "accepted"): lambda rng, count, p: (
-        np.floor(FRACTION(rng, count) * np.ceil(0.5 * p["queries"]))
+        np.floor(FRACTION(rng, count) * np.maximum(np.floor(0.5 * p["queries"]), 1))
     ),
 }
 

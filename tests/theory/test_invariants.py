@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from querytax.theory import accuracy, bisection
 from querytax.theory.law import find, laws
 
 from .domains import JOINT, drawn, words
@@ -226,7 +227,7 @@ RULES = {
     "log_ratio.mean": (FREE, {"output": 1, "other_output": -1}),
     "log_ratio.relative_sigma": (
         (0.0, 0.1 * np.sqrt(2.0)),
-        {"output": -1, "other_output": -1, "sigma": 1},
+        {"sigma": 1},
     ),
     "log_ratio.variance": (
         (0.0, np.pi**2 / 4.0),
@@ -450,3 +451,152 @@ def test_invariants(name, seed):
                 f"not monotone in {parameter}: {value[k]} but {other[k]} at "
                 f"{second[parameter][k]} in place of {at(first, k)} {chosen}"
             )
+
+
+
+def of(parameter):
+    return lambda p: p[parameter]
+
+
+# The smaller law, the larger, and what the smaller takes in terms of the larger's
+# parameters; it shares those of the same name, and any other is drawn.
+BOUNDS = [
+    ("additive.nes_least_pairs", "additive.nes_pairs", {}),
+    ("additive.remaining", "additive.constant_step_remaining", {}),
+    ("angle.mean_cosine", "angle.rms_cosine", {}),
+    ("contraction.almost_sure_threshold", "contraction.mean_square_threshold", {}),
+    ("contraction.best_lyapunov", "contraction.lyapunov", {}),
+    ("misstep.bent", "misstep.random_direction", {}),
+    ("misstep.log_bent", "misstep.log_random_direction", {}),
+    ("repeats.fixed", "repeats.random_direction", {}),
+    ("repeats.sequential", "repeats.fixed", {}),
+    (
+        "second_moment.linear",
+        "second_moment.lipschitz_bound",
+        {"gradient_norm": of("lipschitz")},
+    ),
+    (
+        "second_moment.linear",
+        "second_moment.smooth_bound",
+        {"gradient_norm": of("lipschitz")},
+    ),
+    ("second_moment.noise", "second_moment.quadratic", {}),
+    ("second_moment.smooth_bound", "second_moment.lipschitz_bound", {}),
+    # Linear losses flip as often as their median allows.
+    (
+        "sign_bound.isoperimetric",
+        "sign_bound.concentration",
+        {"median": of("difference")},
+    ),
+    (
+        "sign_bound.isoperimetric",
+        "sign_bound.markov",
+        {"median": of("difference"), "repeats": lambda p: 1},
+    ),
+    (
+        "sign_bound.isoperimetric",
+        "sign_bound.smoothed",
+        {"median": of("smoothed_difference")},
+    ),
+    (
+        "sign_bound.log_isoperimetric",
+        "sign_bound.log_concentration",
+        {"median": of("difference")},
+    ),
+    (
+        "sign_bound.log_isoperimetric",
+        "sign_bound.log_smoothed",
+        {"median": of("smoothed_difference")},
+    ),
+    (
+        "sign_bound.smoothing_shift",
+        "smoothing.smoothing_gap",
+        {"sigma": lambda p: 0.5 * p["sigma"]},
+    ),
+    ("smoothing.probe_gap", "smoothing.smoothing_gap", {"probe": of("sigma")}),
+    (
+        "smoothing.smooth_gap",
+        "smoothing.quadratic_gap",
+        {"smoothness": of("curvature")},
+    ),
+    ("smoothing.smooth_gap", "smoothing.smoothing_gap", {}),
+]
+
+
+def check_order(less, more, where, slack=1e-12):
+    size = np.maximum(np.abs(less), np.abs(more))
+    wrong = ~(less <= more + slack * np.where(size < INF, size, 0.0))
+    if wrong.any():
+        k = np.flatnonzero(wrong)[0]
+        pytest.fail(f"{less[k]} above {more[k]} at {at(where, k)}")
+
+
+@pytest.mark.parametrize(("smaller", "larger", "shared"), BOUNDS)
+@fully
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bounds(smaller, larger, shared, seed):
+    rng = np.random.default_rng(seed)
+    p = drawn(larger, rng, POINTS)
+    if "curvature" in p:
+        p["curvature"] = np.abs(p["curvature"])
+    if larger == "additive.constant_step_remaining":
+        p["steps"] = np.ceil(p["steps"])
+    word = words(larger, rng)
+    if smaller == "second_moment.smooth_bound":
+        word = {}
+    less = drawn(smaller, rng, POINTS)
+    less |= {name: p[name] for name in less if name in p}
+    less |= {name: value(p) for name, value in shared.items()}
+    both = {w: x for w, x in word.items() if w in find(smaller).symbols}
+    check_order(
+        find(smaller).function(**less, **both),
+        find(larger).function(**p, **word),
+        {**p, **word},
+    )
+
+
+# A law, the choice of one of its parameters at which it is least (-1) or greatest.
+OPTIMA = [
+    ("contraction.lyapunov", "contraction.almost_sure_step", "contraction", -1),
+    ("contraction.mean_square", "contraction.mean_square_step", "contraction", -1),
+    ("directions.cached_spread", "directions.best_base_repeats", "base_repeats", -1),
+    ("directions.progress_per_query", "directions.best_repeats", "repeats", 1),
+    ("second_moment.quadratic", "second_moment.best_probe", "probe", -1),
+]
+
+
+@pytest.mark.parametrize(("name", "choice", "parameter", "sign"), OPTIMA)
+@fully
+@given(seed=st.integers(0, 2**32 - 1))
+def test_optima(name, choice, parameter, sign, seed):
+    p = drawn(name, np.random.default_rng(seed), POINTS)
+    law, best = find(name).function, find(choice)
+    chosen = best.function(**{k: v for k, v in p.items() if k in best.symbols})
+    value, other = law(**{**p, parameter: chosen}), law(**p)
+    check_order(*((value, other) if sign < 0 else (other, value)), p)
+
+
+@fully
+@given(seed=st.integers(0, 2**32 - 1))
+def test_misclassification_lies_within_its_bounds(seed):
+    rng = np.random.default_rng(seed)
+    outputs = rng.uniform(0.0, 1.0, (POINTS, rng.integers(2, 8)))
+    sigma = np.exp(rng.uniform(np.log(1e-3), np.log(1e2), POINTS))
+    low, high = accuracy.misclassification_bounds(outputs, sigma)
+    value = accuracy.misclassification(outputs, sigma)
+    check_order(low, value, {"outputs": outputs, "sigma": sigma})
+    check_order(value, high, {"outputs": outputs, "sigma": sigma})
+
+
+@fully
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bisection_tells_no_more_than_its_labels(seed):
+    """Where the first interval's ends and the last cell's width have no part."""
+    rng = np.random.default_rng(seed)
+    radius, sigma = rng.uniform(0.4, 0.6, 20), rng.uniform(0.004, 0.04, 20)
+    votes = rng.integers(1, 100, 20)
+    check_order(
+        bisection.information_rmse(sigma, 12 * votes),
+        bisection.rmse(radius, sigma, 12, votes),
+        {"radius": radius, "sigma": sigma, "votes": votes},
+    )

@@ -6,15 +6,22 @@ from typing import Any
 
 import mpmath as mp
 import sympy as sp
+from sympy.core.cache import cacheit
 
 __all__ = ["Lattice", "Quadrature", "Root"]
 
 # Digits beyond the wanted ones: what tails and differences of tails lose.
 _GUARD = 80
+# Precisions are rounded up to a multiple, so that sympy's slow rise finds them cached.
+_STEP = 128
+
+
+def _up(prec: int) -> int:
+    return -(-prec // _STEP) * _STEP
 
 
 def _float(value: Any, prec: int) -> sp.Expr:
-    return sp.Float._new(value._mpf_, prec)
+    return sp.Float(sp.Float._new(value._mpf_, prec), precision=prec)
 
 
 def _plain(inside: sp.Expr, prec: int) -> sp.Expr:
@@ -24,10 +31,19 @@ def _plain(inside: sp.Expr, prec: int) -> sp.Expr:
     )
 
 
-class Quadrature(sp.Integral):
-    """An integral over one variable, by tanh-sinh; add two at a peak or a kink."""
+class _Rounded(sp.Expr):
+    """Evaluated once for all precisions up to the next multiple."""
 
     def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        value = self._at(_up(prec))
+        return None if value is None else _float(value, prec)
+
+
+class Quadrature(_Rounded, sp.Integral):
+    """An integral over one variable, by tanh-sinh; add two at a peak or a kink."""
+
+    @cacheit
+    def _at(self, prec: int) -> sp.Expr | None:
         variable, low, high = self.limits[0]
         if self.free_symbols:
             return None
@@ -47,10 +63,11 @@ class Quadrature(sp.Integral):
             return _float(mp.mpf(value), prec)
 
 
-class Lattice(sp.Sum):
+class Lattice(_Rounded, sp.Sum):
     """A sum from a whole number to infinity whose terms in the end fall fast."""
 
-    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+    @cacheit
+    def _at(self, prec: int) -> sp.Expr | None:
         variable, start, _ = self.limits[0]
         if self.free_symbols:
             return None
@@ -66,7 +83,7 @@ class Lattice(sp.Sum):
             return _float(total, prec)
 
 
-class Root(sp.Function):
+class Root(_Rounded, sp.Function):
     """The root of ``equation`` in ``unknown`` between ``low`` and ``high``."""
 
     nargs = 4
@@ -77,7 +94,8 @@ class Root(sp.Function):
         inside = equation.free_symbols - {unknown}
         return inside | low.free_symbols | high.free_symbols
 
-    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+    @cacheit
+    def _at(self, prec: int) -> sp.Expr | None:
         equation, unknown, low, high = self.args
         if self.free_symbols:
             return None

@@ -96,7 +96,8 @@ class Derivation:
         2.5000000000000000000
         """
         point = {s: sp.Rational(values[s.name]) for s in self.law.free_symbols}
-        return sp.N(self.law.subs(point), digits, maxn=400)
+        # At once: a nested minimum with some symbols left takes sympy minutes.
+        return sp.N(self.law.xreplace(point), digits, maxn=400)
 
 
 def derive(name: str, **words: str) -> Derivation:

@@ -41,10 +41,27 @@ def log_outputs_first() -> Derivation:
     return Derivation(sp.log(outputs_first().law))
 
 
+def log_first() -> Derivation:
+    """The mean of N logarithms is all but normal: N times the SNR of one."""
+    effective = log_ratio.effective_snr()
+    law = Phi(-sp.sqrt(pairs * effective.law))
+    m, v = sp.symbols("m v", positive=True)
+    below = Phi(-m / sp.sqrt(v / pairs))
+    one = Phi(-sp.sqrt(pairs * (m**2 / v)))
+    return Derivation(
+        law, (*effective.steps, proved("deviations of the mean", below, one))
+    )
+
+
 def log_first_cost() -> Derivation:
     """Two decision SNRs, one over the other."""
+    effective = log_ratio.effective_snr()
     decision = (output - other_output) ** 2 / (2 * sigma**2)
-    return Derivation(decision / log_ratio.effective_snr().law)
+    law = decision / effective.law
+    many, few, s1, s2 = sp.symbols("many few s1 s2", positive=True)
+    solved = sp.solve(many * s2 - few * s1, many)[0] / few
+    same = proved("pairs for the same error", solved, s1 / s2)
+    return Derivation(law, (*effective.steps, same))
 
 
 def likelihood_root() -> Derivation:

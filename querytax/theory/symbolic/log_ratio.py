@@ -5,10 +5,12 @@ from __future__ import annotations
 import sympy as sp
 
 from querytax.theory.symbolic._normal import phi
-from querytax.theory.symbolic.derivation import Derivation, checked, proved
+from querytax.theory.symbolic._numeric import Lattice, Quadrature
+from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 
 output, other_output, sigma = sp.symbols("output other_output sigma", positive=True)
 x = sp.Symbol("x", positive=True)
+k = sp.Symbol("k", integer=True, nonnegative=True)
 
 
 def g(t: sp.Expr) -> sp.Expr:
@@ -17,12 +19,37 @@ def g(t: sp.Expr) -> sp.Expr:
     return -(sp.EulerGamma + sp.log(2)) / 2 + t**2 / 2 * bend
 
 
+def _mixed(t: sp.Expr, power: int) -> sp.Expr:
+    """E ln^power|ξ + t|: (ξ + t)² is χ² of 1 + 2k degrees, k Poisson of t²/2."""
+    half = t**2 / 2
+    # Of ln χ²: mean ψ + ln 2 and variance ψ'.
+    centre = (sp.digamma(k + sp.S.Half) + sp.log(2)) / 2
+    value = centre if power == 1 else sp.polygamma(1, k + sp.S.Half) / 4 + centre**2
+    return Lattice(
+        sp.exp(-half) * half**k / sp.factorial(k) * value, (k, 0, sp.oo)
+    )
+
+
 def V(t: sp.Expr) -> sp.Expr:
-    """Var ln|ξ + t|, over the folded density on both sides of t."""
-    # The logarithm is counted from ln t, near which the density lies.
-    square = sp.log(x / t) ** 2 * (phi(x - t) + phi(x + t))
-    spread = sp.Integral(square, (x, 0, t)) + sp.Integral(square, (x, t, t + 16))
-    return spread - (g(t) - sp.log(t)) ** 2
+    """Var ln|ξ + t|."""
+    return _mixed(t, 2) - _mixed(t, 1) ** 2
+
+
+_MIXTURE = (
+    "the mixture's mean is g",
+    _mixed(x, 1),
+    g(x),
+    {x: sp.Rational(2, 3)},
+    {x: sp.Rational(7, 2)},
+)
+
+
+def _spread() -> Equality:
+    """The mean square over the folded density on both sides of t."""
+    t = sp.Rational(3, 2)
+    square = sp.log(x) ** 2 * (phi(x - t) + phi(x + t))
+    spread = Quadrature(square, (x, 0, t)) + Quadrature(square, (x, t, t + 16))
+    return checked("the mixture's mean square", spread, _mixed(x, 2), {x: t})
 
 
 _SLOPE = (
@@ -35,9 +62,8 @@ _SLOPE = (
 def mean() -> Derivation:
     """The difference of two mean logarithms."""
     t = sp.Rational(3, 2)
-    heat = sp.Integral(
-        sp.log(x / t) * (phi(x - t) + phi(x + t)), (x, 0, t)
-    ) + sp.Integral(sp.log(x / t) * (phi(x - t) + phi(x + t)), (x, t, t + 16))
+    folded = sp.log(x / t) * (phi(x - t) + phi(x + t))
+    heat = Quadrature(folded, (x, 0, t)) + Quadrature(folded, (x, t, t + 16))
     return Derivation(
         g(output / sigma) - g(other_output / sigma),
         (
@@ -49,12 +75,12 @@ def mean() -> Derivation:
 
 def variance() -> Derivation:
     """Variances of independent logarithms add."""
-    return Derivation(V(output / sigma) + V(other_output / sigma))
+    return Derivation(V(output / sigma) + V(other_output / sigma), (checked(*_MIXTURE), _spread()))
 
 
 def variance_of_sum() -> Derivation:
     """One term of the sum."""
-    return Derivation(V(output / sigma))
+    return Derivation(V(output / sigma), (checked(*_MIXTURE), _spread()))
 
 
 def relative_sigma() -> Derivation:
@@ -83,15 +109,17 @@ def definition_snr() -> Derivation:
     ell = sp.log(output / other_output)
     one, two = output / sigma, other_output / sigma
     second = v + m**2
-    law = ell**2 / (V(one) + V(two) + (g(one) - g(two) - ell) ** 2)
+    law = ell**2 / (V(one) + V(two) + (_mixed(one, 1) - _mixed(two, 1) - ell) ** 2)
     error = second - 2 * a * m + a**2
-    return Derivation(law, (proved("mean square error", error, v + (m - a) ** 2),))
+    whole = proved("mean square error", error, v + (m - a) ** 2)
+    return Derivation(law, (whole, checked(*_MIXTURE)))
 
 
 def effective_snr() -> Derivation:
     """Drift squared over variance of one pair's difference of logarithms."""
     one, two = output / sigma, other_output / sigma
-    law = (g(one) - g(two)) ** 2 / (V(one) + V(two))
+    law = (_mixed(one, 1) - _mixed(two, 1)) ** 2 / (V(one) + V(two))
     slope = sp.diff(g(x), x)
     small = sp.limit(slope / x, x, 0)
-    return Derivation(law, (proved("in strong noise the slope of g is t", small, 1),))
+    weak = proved("in strong noise the slope of g is t", small, 1)
+    return Derivation(law, (checked(*_MIXTURE), weak))
