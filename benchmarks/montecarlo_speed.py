@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import special
 
-from querytax.montecarlo import rare
+from querytax.montecarlo import misstep, passage, rare
 from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import normal_pair, philox
-from querytax.montecarlo.misstep import _random_direction
 from querytax.montecarlo.streams import _normals
 
 U = np.uint64
@@ -57,6 +56,19 @@ def chunked_numpy() -> int:
     return wrong
 
 
+def compacted_numpy(goal: float, drift: float, paths: int) -> float:
+    """Steps of drifting walks to a goal, dropping those that have arrived."""
+    rng, place = np.random.default_rng(1), np.zeros(paths)
+    step = total = 0
+    while place.size:
+        step += 1
+        place += drift + rng.standard_normal(place.size)
+        away = place < goal
+        total += step * int(place.size - away.sum())
+        place = place[away]
+    return total / paths
+
+
 def main() -> None:
     out, wide = np.empty((2, N)), np.empty((2, N))
     philox_numpy = np.random.Generator(np.random.Philox(1))
@@ -91,14 +103,28 @@ def main() -> None:
         single, double = medians(ours, two)
     print(f"  two threads / one   {single / double:6.2f}   wanted 1.75")
 
+    flip = misstep.random_direction(1.0)
     floor, fused, numpy = medians(
         lambda: _floor(U(0), N, *K),
-        lambda: _random_direction(U(0), N, 1.0, *K),
+        lambda: flip.block(0, N, 0.0, *K),
         chunked_numpy,
     )
     print(f"sign flip             {fused / N * 1e9:6.2f} ns a pair")
     print(f"  over the floor      {fused / floor:6.2f}   wanted 1.5 at most")
     print(f"  NumPy in chunks     {numpy / fused:6.2f}   wanted 4")
+
+    paths, drift = 100_000, 0.5
+    walk = passage.walk_mean(drift**2, 20.0)
+    drawn = round(walk.block(0, paths, 0.0, *K)[0])
+    floor, ours_, numpy = medians(
+        lambda: _floor(U(0), drawn // 2, *K),
+        lambda: walk.block(0, paths, 0.0, *K),
+        lambda: compacted_numpy(20.0 * drift, drift, paths),
+        repeats=5,
+    )
+    print(f"stopping times        {ours_ / drawn * 1e9:6.2f} ns a step, 1e5 paths")
+    print(f"  over the floor      {ours_ / floor:6.2f}   wanted 2 at most")
+    print(f"  NumPy, compacted    {numpy / ours_:6.2f}   wanted 4")
 
     (conditioned,) = medians(
         lambda: rare.smooth(

@@ -22,18 +22,27 @@ from scipy import integrate, special
 
 from querytax.theory import (
     accuracy,
+    angle,
     bias,
     bisection,
     boundary,
     convergence,
+    directions,
     efficiency,
+    estimators,
     floors,
+    log_ratio,
+    margin,
     misstep,
     quantization,
     query_ratio,
+    ratio,
     repeats,
+    second_moment,
+    sign_bound,
     smoothing,
     snr,
+    stationarity,
 )
 
 X = np.geomspace(1e-6, 10, 1_000_000)
@@ -301,6 +310,143 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         lambda x: 0.5 * x * 10 * 0.3**2,
         X,
     ),
+    "smoothing.smoothing_gap": (
+        lambda x: smoothing.smoothing_gap(x, 10, 0.3),
+        lambda x: x * (3.08 * 0.3),
+        X,
+    ),
+    "smoothing.quadratic_spread": (
+        lambda x: smoothing.quadratic_spread(x, 2.0, 0.3),
+        lambda x: 0.3 * sqrt(x * x + 0.18),
+        X,
+    ),
+    "smoothing.largest_probe": (
+        lambda x: smoothing.largest_probe(x, 2.0, 10, 0.3),
+        lambda x: sqrt((0.16 * x) * (0.16 * x + 0.6)),
+        X,
+    ),
+    "repeats.shared_within_pair": (
+        lambda e: repeats.shared_within_pair(0.01, e, 0.5),
+        lambda e: 0.5 * square(ndtri(e)) / 0.01,
+        E,
+    ),
+    "misstep.radius": (
+        lambda x: misstep.radius(x, 0.2, 0.3, 2.0),
+        lambda x: ndtr(x * (-0.2 / 0.6)),
+        X,
+    ),
+    "misstep.acceptance_correlation": (
+        lambda x: misstep.acceptance_correlation(x, 4, 2),
+        lambda x: 0.6366 * np.arcsin(1 / (1.5 + 4 * x)),
+        X,
+    ),
+    "margin.quantile_sigma": (
+        margin.quantile_sigma,
+        lambda x: x / 1.6449,
+        X,
+    ),
+    "ratio.density": (
+        lambda x: ratio.density(x, 0.3, 0.4, 0.1),
+        lambda x: (
+            (
+                np.exp(-12.5) / np.pi
+                + (3 * x + 4)
+                / sqrt(1 + x * x)
+                * special.erf((3 * x + 4) / sqrt(2 * (1 + x * x)))
+                * pdf((4 * x - 3) / sqrt(1 + x * x))
+            )
+            / (1 + x * x)
+        ),
+        X,
+    ),
+    "ratio.same_sign": (
+        lambda x: ratio.same_sign(0.3, 0.4, x),
+        lambda x: ndtr(0.3 / x) * ndtr(0.4 / x) + ndtr(-0.3 / x) * ndtr(-0.4 / x),
+        X,
+    ),
+    "log_ratio.relative_sigma": (
+        lambda x: log_ratio.relative_sigma(0.3, 0.4, x),
+        lambda x: x * sqrt(1 / 0.3**2 + 1 / 0.4**2),
+        X * 1e-3,
+    ),
+    "log_ratio.log_snr": (
+        lambda x: log_ratio.log_snr(0.3, 0.4, x),
+        lambda x: square(0.2877 / (x * sqrt(1 / 0.3**2 + 1 / 0.4**2))),
+        X * 1e-3,
+    ),
+    "estimators.outputs_first": (
+        lambda x: estimators.outputs_first(x, 0.1, 10),
+        lambda x: ndtr(x * -22.36),
+        X,
+    ),
+    "estimators.fisher_information": (
+        lambda x: estimators.fisher_information(x, 0.1),
+        lambda x: 0.01 / (x * x) + 0.02,
+        X,
+    ),
+    "estimators.variance_bound": (
+        lambda x: estimators.variance_bound(x, 10, 0.1),
+        lambda x: x * x / (0.1 * (1 + 2 * x * x)),
+        X,
+    ),
+    "estimators.likelihood_root": (
+        lambda x: estimators.likelihood_root(1.05, 1.2, x),
+        lambda x: -np.log((1.05 + sqrt(1.1025 + 4.8 * x * x)) / 2.4),
+        X,
+    ),
+    "second_moment.linear": (
+        lambda x: second_moment.linear(1.0, 100, 0.1, x),
+        lambda x: 102.0 + 200.0 * square(x / 0.1),
+        X,
+    ),
+    "second_moment.noise": (
+        lambda x: second_moment.noise(1.0, 2.0, 100, 0.1, x),
+        lambda x: 100 * square(x / 0.1) * (2 + 4 * x * x) + 408 * square(x),
+        X,
+    ),
+    "second_moment.lipschitz_bound": (
+        lambda x: second_moment.lipschitz_bound(1.0, 100, 0.1, x),
+        lambda x: 100 * (102.0 + 2.0 * square(x / 0.1)),
+        X,
+    ),
+    "stationarity.coefficient": (
+        lambda x: stationarity.coefficient(1.0, 100, 0.1, x),
+        lambda x: (102 + 2 * square(x / 0.1)) * 39.9 / sqrt(0.01 + x * x),
+        X,
+    ),
+    "stationarity.bound": (
+        lambda x: stationarity.bound(1.0, 1.0, 100, 0.1, x, 1e4),
+        lambda x: sqrt((102 + 2 * square(x / 0.1)) * 0.016 / sqrt(0.01 + x * x)),
+        X,
+    ),
+    "sign_bound.markov": (
+        lambda x: sign_bound.markov(x, 1.0, 10, 0.1),
+        lambda x: np.minimum(1, 0.616 / x),
+        X,
+    ),
+    "sign_bound.concentration": (
+        lambda x: sign_bound.concentration(x, 1.0, 10, 0.1),
+        lambda x: np.exp(-square(np.maximum(x - 0.616, 0)) / 0.04),
+        X,
+    ),
+    "sign_bound.isoperimetric": (
+        lambda x: sign_bound.isoperimetric(x, 1.0, 0.1),
+        lambda x: ndtr(x * -7.07),
+        X,
+    ),
+    "directions.spread": (
+        lambda x: directions.spread(1.0, 100, 0.1, x, 10),
+        lambda x: sqrt((101 + 200 * square(x / 0.1)) / 5),
+        X,
+    ),
+    "directions.progress": (
+        lambda x: directions.progress(0.5, 1.0, x),
+        lambda x: (
+            0.5 * ndtr(0.5 / sqrt(1 + x * x))
+            + pdf(0.5 / sqrt(1 + x * x)) / sqrt(1 + x * x)
+        ),
+        X,
+    ),
     "accuracy.two_class_sigma": (
         lambda e: accuracy.two_class_sigma(0.3, e),
         lambda e: 0.3 / (ROOT2 * -ndtri(e)),
@@ -346,6 +492,18 @@ def overtaken(gaps: np.ndarray, sigma: float) -> float:
         return 1.0 - p
 
     return normal_mean(integrand)
+
+
+def turned(low: float, high: float) -> float:
+    """Share of ratios between two angles for outputs 1.5 and 2 noise widths high."""
+
+    def integrand(w: float) -> float:
+        sine, cosine = math.sin(w), math.cos(w)
+        h, u = 2 * sine - 1.5 * cosine, 1.5 * sine + 2 * cosine
+        bell = math.exp(-0.5 * h * h) / 2.5066282746310002
+        return 0.014 + u * math.erf(u / ROOT2) * bell
+
+    return integrate.quad(integrand, low, high, epsabs=0, epsrel=1e-12, limit=200)[0]
 
 
 T = np.geomspace(0.03, 8, 20_000)
@@ -436,6 +594,66 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         lambda s: quantization.dither_efficiency_mean(s, 1.0),
         lambda s: integrate.quad(lambda p: cells(1 / s, p), 0, 1, epsrel=1e-12)[0],
         np.geomspace(0.05, 1.3, 20_000),
+    ),
+    "ratio.distribution": (
+        lambda z: ratio.distribution(z, 0.3, 0.4, 0.2),
+        lambda z: turned(-math.pi / 2, math.atan(z)),
+        T,
+    ),
+    "ratio.multiplier_distribution": (
+        lambda z: ratio.multiplier_distribution(z, 0.3, 0.4, 0.2, 0.1),
+        lambda z: turned(0.0, math.atan(math.exp(0.1 * z))),
+        T,
+    ),
+    "log_ratio.mean": (
+        lambda t: log_ratio.mean(t, 0.5, 1.0),
+        lambda t: (
+            normal_mean(lambda x: log_fold(x + t), -t)
+            - normal_mean(lambda x: log_fold(x + 0.5), -0.5)
+        ),
+        T,
+    ),
+    "log_ratio.effective_snr": (
+        lambda t: log_ratio.effective_snr(t, 0.5, 1.0),
+        lambda t: (
+            normal_mean(lambda x: log_fold(x + t), -t)
+            + normal_mean(lambda x: log_fold(x + t) ** 2, -t)
+        ),
+        T,
+    ),
+    "misstep.bent": (
+        lambda b: misstep.bent(0.5, b),
+        lambda b: normal_mean(lambda h: 0.5 * math.erfc(abs(h + b) * 0.5), -b),
+        T,
+    ),
+    "margin.tied_rivals": (
+        lambda s: margin.tied_rivals(0.3, 9, s),
+        lambda s: normal_mean(
+            lambda x: 1 - (0.5 * math.erfc(-(x + 0.3 / s) / ROOT2)) ** 9
+        ),
+        SIGMA,
+    ),
+    "angle.mean_cosine": (
+        lambda s: angle.mean_cosine(100, 10, 1.0, s),
+        lambda s: integrate.quad(
+            lambda x: (1 - x * x) ** 49.5 * (1 - x * x / (1 + 2 * s * s)) ** 4,
+            0,
+            1,
+            epsabs=0,
+            epsrel=1e-12,
+        )[0],
+        SIGMA,
+    ),
+    "angle.backwards": (
+        lambda s: angle.backwards(10, 1.0, s),
+        lambda s: integrate.quad(
+            lambda x: (1 + x * x / 10) ** -5.5,
+            2.236 / s,
+            math.inf,
+            epsabs=0,
+            epsrel=1e-12,
+        )[0],
+        SIGMA,
     ),
     "accuracy.misclassification, 10 classes": (
         lambda rows: accuracy.misclassification(rows, 0.1),

@@ -142,6 +142,9 @@ def mean_interval(
     if math.isinf(low) or math.isinf(high):
         # Mixture over normal shifts (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas).
         rho2 = 1e-4
+        if moments.spread == 0.0:
+            # Draws that are all the same say nothing about the rest.
+            return low, high
         variance = moments.spread / n
         inner = (n * rho2 + 1.0) / (n * rho2)
         width = 2.0 * math.log(1.0 / alpha) + math.log(n * rho2 + 1.0)

@@ -9,18 +9,24 @@ from numpy.polynomial import polynomial
 from scipy import special
 
 from querytax.theory import _efficiency
-from querytax.theory._floats import Array, Floats, by_region
+from querytax.theory._floats import Array, Floats, by_region, ratio
 from querytax.theory._gaussian import ROOT2, legendre
 
 _FAR = 9.0
 
 
-def excess(t: Array) -> Floats:
-    """E ln|ξ+t| - ln t."""
+def excess(p: Array, sigma: Array) -> Floats:
+    """E ln|ξ+t| - ln t, t = p/σ, which may be beyond the floats."""
+
+    def near(t: Array, p: Array, s: Array) -> Array:
+        return _efficiency._log_moments_near(t)[0] - (np.log(p) - np.log(s))
+
+    p, sigma = np.broadcast_arrays(p, sigma)
+    t = np.minimum(ratio(p, sigma), 1e300)
     return by_region(
-        (t,),
-        (t < _FAR, lambda t: _efficiency._log_moments_near(t)[0] - np.log(t)),
-        (t >= _FAR, lambda t: _efficiency._log_moments_far(t)[0]),
+        (t, p, sigma),
+        (t < _FAR, near),
+        (t >= _FAR, lambda t, p, s: _efficiency._log_moments_far(t)[0]),
     )
 
 
@@ -70,8 +76,7 @@ def change(behind: Array, ahead: Array, sigma: Array) -> Floats:
         return inside
 
     def apart(p: Array, q: Array, s: Array) -> Array:
-        high, low = excess(np.minimum(q / s, 1e300)), excess(np.minimum(p / s, 1e300))
-        return np.asarray(high - low)
+        return np.asarray(excess(q, s) - excess(p, s))
 
     p, q, s = np.broadcast_arrays(behind, ahead, sigma)
     # The slope bends over one unit of t.

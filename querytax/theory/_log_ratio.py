@@ -58,18 +58,20 @@ def log_quotient(one: Array, two: Array) -> Array:
     return np.where(close, near, np.log(one) - np.log(two))
 
 
-def _apart(bottom: Array, width: Array, top: Array, *_: Array) -> Array:
+def _apart(
+    bottom: Array, width: Array, top: Array, high: Array, low: Array, sigma: Array
+) -> Array:
     zero = np.zeros_like(bottom)
-    high = by_region(
-        (top,),
-        (top < _FAR, lambda t: _weighted(t, 0.0 * t)),
-        (top >= _FAR, lambda t: np.log(t) + _drop(t)),
+    above = by_region(
+        (top, high, sigma),
+        (top < _FAR, lambda t, *_: _weighted(t, 0.0 * t)),
+        (top >= _FAR, lambda t, high, sigma: log_quotient(high, sigma) + _drop(t)),
     )
-    return np.asarray(high - _weighted(bottom, zero))
+    return np.asarray(above - _weighted(bottom, zero))
 
 
 def _far_apart(
-    bottom: Array, width: Array, top: Array, high: Array, low: Array
+    bottom: Array, width: Array, top: Array, high: Array, low: Array, _: Array
 ) -> Array:
     return log_quotient(high, low) + _drop(top) - _drop(bottom)
 
@@ -82,7 +84,7 @@ def gap(one: Array, two: Array, sigma: Array) -> Floats:
         width = np.minimum((high - low) / sigma, 1e300)
     close = (top <= 4.0) | (0.5 * high <= low)
     value = by_region(
-        (bottom, width, top, high, low),
+        (bottom, width, top, high, low, sigma),
         (close, lambda bottom, width, *_: _near(bottom, width)),
         (~close & (bottom < _FAR), _apart),
         (~close & (bottom >= _FAR), _far_apart),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.polynomial import chebyshev, polynomial
 from scipy import special
 
-from querytax.theory._floats import Array, by_region, ratio
+from querytax.theory._floats import Array, by_region, ratio, square
 from querytax.theory._gaussian import ROOT2, ROOT2PI, legendre, mills, second_mills
 
 # Below this drift a power series, above it a sum over steps.
@@ -111,39 +111,44 @@ def log_central(n: Array) -> Array:
 # --- Brownian motion: a = (μt - h)/√t, gap = 2h/√t, b = a + gap ----------------------
 
 
-def log_arrived(a: Array, gap: Array) -> Array:
-    def early(a: Array, gap: Array) -> Array:
+def log_arrived(a: Array, gap: Array, log_gap: Array | None = None) -> Array:
+    """ln of Φ(a) + φ(a) Mills(a + gap); ``log_gap`` where the gap itself underflows."""
+    log_gap = np.log(gap) if log_gap is None else log_gap
+
+    def early(a: Array, gap: Array, _: Array) -> Array:
         return np.log(mills(-a) + mills(a + gap)) - 0.5 * a * a - _LN_ROOT2PI
 
-    def late(a: Array, gap: Array) -> Array:
-        return np.log1p(-np.exp(_log_left(a, gap)))
+    def late(a: Array, gap: Array, log_gap: Array) -> Array:
+        return np.log1p(-np.exp(_log_left(a, gap, log_gap)))
 
-    return by_region((a, gap), (a < -1.0, early), (a >= -1.0, late))
+    return by_region((a, gap, log_gap), (a < -1.0, early), (a >= -1.0, late))
 
 
-def _log_left(a: Array, gap: Array) -> Array:
+def _log_left(a: Array, gap: Array, log_gap: Array) -> Array:
     """ln of φ(a)(Mills(a) - Mills(a + gap)) for a >= -1."""
 
-    def close(a: Array, gap: Array) -> Array:
+    def close(a: Array, gap: Array, log_gap: Array) -> Array:
         u, w = legendre(16)
         # Sums, not products of matrices: those round by the number of rows.
         inside = (w * second_mills(a[:, None] + gap[:, None] * u)).sum(axis=1)
-        return np.log(gap) + np.log(inside)
+        return log_gap + np.log(inside)
 
-    def apart(a: Array, gap: Array) -> Array:
+    def apart(a: Array, gap: Array, _: Array) -> Array:
         return np.log(mills(a) - mills(a + gap))
 
     near = gap < 0.5 * np.maximum(a, 1.0)
-    slope = by_region((a, gap), (near, close), (~near, apart))
+    slope = by_region((a, gap, log_gap), (near, close), (~near, apart))
     return slope - 0.5 * a * a - _LN_ROOT2PI
 
 
-def log_not_arrived(a: Array, gap: Array) -> Array:
-    return by_region(
-        (a, gap),
-        (a < -1.0, lambda a, gap: np.log1p(-np.exp(log_arrived(a, gap)))),
-        (a >= -1.0, _log_left),
-    )
+def log_not_arrived(a: Array, gap: Array, log_gap: Array | None = None) -> Array:
+    """ln of one less the same."""
+
+    def early(a: Array, gap: Array, log_gap: Array) -> Array:
+        return np.log1p(-np.exp(log_arrived(a, gap, log_gap)))
+
+    log_gap = np.log(gap) if log_gap is None else log_gap
+    return by_region((a, gap, log_gap), (a < -1.0, early), (a >= -1.0, _log_left))
 
 
 def quantile(x: Array, error: Array) -> Array:
@@ -245,8 +250,10 @@ def _scaled_erfi(z: Array) -> Array:
 
 def ou_mantissa(start: Array, goal: Array) -> tuple[Array, Array]:
     """∫ Φ/φ over (start, goal), as a factor and the logarithm of another."""
-    top = np.maximum(goal, 0.0)
-    exponent = 0.5 * top * top
+    exponent = 0.5 * square(np.maximum(goal, 0.0))
+    # From here on the other factor is infinite, and any number will do for this one.
+    endless = goal > np.maximum(start, 1e150)
+    goal, start = np.minimum(goal, 1e150), np.minimum(start, 1e150)
     length = goal - start
     # The integrand bends over 1/z above zero, over z far below it.
     bend = np.where(goal > 1.0, 1.0 / np.maximum(goal, 1.0), 1.0)
@@ -285,4 +292,4 @@ def ou_mantissa(start: Array, goal: Array) -> tuple[Array, Array]:
         (~short & (goal > 0.0) & (start < 0.0), across),
         (~short & (start >= 0.0), all_above),
     )
-    return value, exponent
+    return np.where(endless, 1.0, value), exponent

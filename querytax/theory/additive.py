@@ -258,7 +258,8 @@ def _nes(
 ) -> tuple[Array, Array]:
     """d, and the pairs that the noise asks for."""
     d = _float(expect.integer(dimension=dimension))
-    return d, d * steps(snr, remaining)
+    with np.errstate(over="ignore"):
+        return d, d * steps(snr, remaining)
 
 
 @law(

@@ -78,7 +78,8 @@ def mean_square(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
     1.04
     """
     s, m = _pair(snr, contraction)
-    return square(1.0 - m) + square(ratio(m, np.sqrt(s)))
+    with np.errstate(over="ignore"):
+        return square(1.0 - m) + square(ratio(m, np.sqrt(s)))
 
 
 @law(

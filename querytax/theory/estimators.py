@@ -14,7 +14,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _bivariate, _log_ratio, log_ratio
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Array, Floats, ratio, root_one_plus, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -310,7 +310,7 @@ def fisher_information(relative_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> F
     """
     s = _float(expect.positive(relative_sigma=relative_sigma))
     beta = _float(expect.positive(probe=probe))
-    return square(np.hypot(ratio(beta, s), np.sqrt(2.0) * beta))
+    return square(ratio(beta, s)) + 2.0 * square(beta)
 
 
 @law(
@@ -342,8 +342,8 @@ def variance_bound(
     s = _float(expect.positive(relative_sigma=relative_sigma))
     count = _float(expect.integer(pairs=pairs))
     beta = _float(expect.positive(probe=probe))
-    spread = s / np.hypot(1.0, np.sqrt(2.0) * s)
-    return square(ratio(spread, beta)) / count
+    wide = root_one_plus(np.sqrt(2.0) * np.minimum(s, 1e300))
+    return square(ratio(s / wide, beta)) / count
 
 
 @law(
@@ -389,8 +389,8 @@ def variance_bound_of_pairs(
     one = ratio(s, expect.positive(output=output))
     two = ratio(s, expect.positive(other_output=other_output))
     count = _float(expect.integer(pairs=pairs))
-    spread = ratio(np.hypot(one, two), expect.positive(probe=probe))
-    return square(spread) / count
+    beta = expect.positive(probe=probe)
+    return (square(ratio(one, beta)) + square(ratio(two, beta))) / count
 
 
 @law(

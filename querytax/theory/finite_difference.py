@@ -307,7 +307,7 @@ def log_bias(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     -0.021411
     """
     p = _output(output=output)
-    return _log_bias.excess(np.minimum(p / _float(expect.positive(sigma=sigma)), 1e300))
+    return _log_bias.excess(p, _float(expect.positive(sigma=sigma)))
 
 
 def _four(
@@ -363,7 +363,9 @@ def log_ratio_bias(
     30.88
     """
     p, q, p_, q_, s, h = _four(output, rival, output_behind, rival_behind, sigma, probe)
-    return (_log_bias.change(p_, p, s) - _log_bias.change(q_, q, s)) / (2.0 * h)
+    change = _log_bias.change(p_, p, s) - _log_bias.change(q_, q, s)
+    with np.errstate(over="ignore"):
+        return change / (2.0 * h)
 
 
 def _weak(*outputs: npt.ArrayLike) -> Array:
@@ -512,7 +514,8 @@ def log_slope_bias(
     def share(p: Array) -> Array:
         return _log_bias.slope(np.minimum(p / s, 1e300)) / p
 
-    return p_ * share(p) - q_ * share(q)
+    with np.errstate(over="ignore"):
+        return p_ * share(p) - q_ * share(q)
 
 
 @law(
@@ -541,4 +544,4 @@ def white_box_saving(output: npt.ArrayLike, gap: npt.ArrayLike) -> Floats:
     >>> round(float(white_box_saving(0.4, 0.005)))
     12800
     """
-    return 2.0 * square(ratio(_output(output=output), _output(gap=gap)))
+    return square(np.sqrt(2.0) * ratio(_output(output=output), _output(gap=gap)))

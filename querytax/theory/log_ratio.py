@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from querytax import expect
 from querytax.theory import _log_ratio
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Array, Floats, ratio, root_one_plus, square
 from querytax.theory.efficiency import log_variance
 from querytax.theory.law import law
 
@@ -84,6 +84,12 @@ def _above_zero(
     expect.positive(output=output)
     expect.positive(other_output=other_output)
     return _three(output, other_output, sigma)
+
+
+def _relative(one: Array, two: Array, sigma: Array) -> Floats:
+    """σ√(1/F1² + 1/F2²); all but one division is of outputs alone."""
+    least = np.minimum(one, two)
+    return ratio(sigma, least) * root_one_plus(least / np.maximum(one, two))
 
 
 @law(
@@ -206,8 +212,7 @@ def relative_sigma(
     >>> round(float(relative_sigma(0.3, 0.4, 0.012)), 12)
     0.05
     """
-    one, two, s = _above_zero(output, other_output, sigma)
-    return np.hypot(ratio(s, one), ratio(s, two))
+    return _relative(*_above_zero(output, other_output, sigma))
 
 
 @law(
@@ -239,8 +244,8 @@ def log_snr(
     49.736
     """
     one, two, s = _above_zero(output, other_output, sigma)
-    spread = np.hypot(ratio(s, one), ratio(s, two))
-    return square(ratio(np.abs(_log_ratio.log_quotient(one, two)), spread))
+    signal = np.abs(_log_ratio.log_quotient(one, two))
+    return square(ratio(signal, _relative(one, two, s)))
 
 
 @law(

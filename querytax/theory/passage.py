@@ -104,9 +104,9 @@ def first_gain(snr: npt.ArrayLike) -> Floats:
 def _settled(snr: npt.ArrayLike, steps: npt.ArrayLike) -> Array:
     """Decay lengths of the memory of the start; the pole is √(S + 4πi) - √S."""
     s = np.maximum(_float(snr), 0.0)
-    whole = np.sqrt(0.5 * (np.hypot(s, 4.0 * np.pi) + s))
+    size = np.hypot(s, 4.0 * np.pi) + s
     # √(½(|w| + S)) - √S without cancellation for large S.
-    pole = 0.5 * (np.hypot(s, 4.0 * np.pi) - s) / (whole + np.sqrt(s))
+    pole = 8.0 * np.pi**2 / size / (np.sqrt(0.5 * size) + np.sqrt(s))
     return np.maximum(_float(steps), 0.0) * np.sqrt(s) * pole
 
 
@@ -214,15 +214,17 @@ def no_gain_steps(error: npt.ArrayLike) -> Floats:
 
 def _brownian(
     steps: npt.ArrayLike, distance: npt.ArrayLike, drift: npt.ArrayLike
-) -> tuple[Array, Array, Array]:
-    """(μt - h)/√t, 2h/√t, and t."""
+) -> tuple[Array, Array, Array, Array]:
+    """(μt - h)/√t, 2h/√t and its logarithm, and t."""
     t = _float(expect.nonnegative(steps=steps))
     h = _float(expect.positive(distance=distance))
     m = _float(expect.nonnegative(drift=drift))
     t, h, m = np.broadcast_arrays(t, h, m)
     root = np.sqrt(t)
     short = np.minimum(ratio(h, root), 1e150)
-    return np.minimum(m * root, 1e150) - short, 2.0 * short, t
+    with np.errstate(over="ignore", divide="ignore"):
+        log_gap = np.minimum(np.log(2.0 * h) - 0.5 * np.log(t), 346.0)
+        return np.minimum(m * root, 1e150) - short, 2.0 * short, log_gap, t
 
 
 @law(
@@ -252,8 +254,8 @@ def log_arrived(
     >>> round(float(log_arrived(1.0, 40.0, 0.1)), 2)
     -799.92
     """
-    a, gap, t = _brownian(steps, distance, drift)
-    return np.where(t > 0.0, _passage.log_arrived(a, gap), -np.inf)[()]
+    a, gap, log_gap, t = _brownian(steps, distance, drift)
+    return np.where(t > 0.0, _passage.log_arrived(a, gap, log_gap), -np.inf)[()]
 
 
 @law(
@@ -313,8 +315,8 @@ def log_not_arrived(
     >>> round(float(log_not_arrived(1e6, 1.0, 0.1)), 2)
     -5016.24
     """
-    a, gap, t = _brownian(steps, distance, drift)
-    return np.where(t > 0.0, _passage.log_not_arrived(a, gap), 0.0)[()]
+    a, gap, log_gap, t = _brownian(steps, distance, drift)
+    return np.where(t > 0.0, _passage.log_not_arrived(a, gap, log_gap), 0.0)[()]
 
 
 @law(
@@ -355,9 +357,11 @@ def not_arrived_time(
     # With √t in units of h, only x = hμ is left.
     with np.errstate(over="ignore"):
         x, epsilon, h, m = np.broadcast_arrays(m * h, epsilon, h, m)
-        root = by_region((x, epsilon), (x < 1e34, _passage.quantile))
-        # Beyond, the spread of the time is below rounding.
-        return np.where(x < 1e34, np.square(h * root), ratio(h, m))[()]
+        near = x < 1e20
+        root = by_region((x, epsilon), (near, _passage.quantile))
+        # Beyond, the time is normal about h/μ, of standard deviation h/(μ √x).
+        spread = -special.ndtri(epsilon) / np.sqrt(np.maximum(x, 1.0))
+        return np.where(near, np.square(h * root), ratio(h, m) * (1.0 + spread))[()]
 
 
 def _spread(origin: npt.ArrayLike, target: npt.ArrayLike) -> tuple[Array, Array]:
@@ -423,5 +427,5 @@ def log_ou_mean(origin: npt.ArrayLike, target: npt.ArrayLike) -> Floats:
     4996.31
     """
     mantissa, exponent = _passage.ou_mantissa(*_spread(origin, target))
-    with np.errstate(divide="ignore"):
-        return np.log(mantissa) + exponent
+    here = mantissa == 0.0
+    return np.where(here, -np.inf, np.log(np.where(here, 1.0, mantissa)) + exponent)[()]

@@ -18,7 +18,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _bivariate
-from querytax.theory._floats import Array, Floats, ratio
+from querytax.theory._floats import Array, Floats, ratio, root_one_plus
 from querytax.theory.law import law
 
 __all__ = [
@@ -86,9 +86,8 @@ def _line(sine: Array, cosine: Array, pair: tuple[Array, Array, Array]) -> Line:
 
 def _quotient_line(z: Array, pair: tuple[Array, Array, Array]) -> Line:
     one, two, sigma = pair
-    cosine = 1.0 / np.hypot(1.0, z)
-    inverse = 1.0 / np.hypot(1.0, 1.0 / np.where(np.abs(z) < 1.0, 1.0, z))
-    sine = np.where(np.abs(z) < 1.0, z * cosine, np.sign(z) * inverse)
+    root = root_one_plus(np.abs(z))
+    cosine, sine = 1.0 / root, z / root
     h, u = _line(sine, cosine, pair)
     a, b = sine * two, cosine * one
     close = np.abs(a - b) <= 0.25 * (np.abs(a) + b)
@@ -208,10 +207,11 @@ def log_distribution(
     return _bivariate.logarithm(*_wedge(quotient, pair, direction), rest)
 
 
-def _spread(line: Line) -> Array:
+def _spread(line: Line, pair: tuple[Array, Array, Array]) -> Array:
     """Density of the axis' angle, modulo π."""
+    one, two, sigma = pair
     h, u = line
-    gone = np.minimum(np.hypot(h, u), 1e100)
+    gone = np.minimum(np.hypot(_over(one, sigma), _over(two, sigma)), 1e100)
     flat = np.exp(-0.5 * gone * gone) / np.pi
     h, u = np.minimum(np.abs(h), 1e100), np.abs(u)
     bell = np.exp(-0.5 * h * h) / np.sqrt(2.0 * np.pi)
@@ -257,7 +257,8 @@ def density(
     """
     z = _float(expect.finite(quotient=quotient))
     pair = _outputs(output, other_output, sigma)
-    return (_spread(_quotient_line(z, pair)) / np.hypot(1.0, z) / np.hypot(1.0, z))[()]
+    root = root_one_plus(np.abs(z))
+    return (_spread(_quotient_line(z, pair), pair) / root / root)[()]
 
 
 @law(
@@ -508,5 +509,5 @@ def multiplier_density(
     with np.errstate(over="ignore"):
         y = np.clip(x * beta, -1e4, 1e4)
     line, slope = _multiplier_line(y, outputs)
-    value: Any = _spread(line) * slope * ratio(beta, same_sign(one, two, s))
+    value: Any = _spread(line, outputs) * slope * ratio(beta, same_sign(one, two, s))
     return value[()]

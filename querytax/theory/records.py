@@ -124,7 +124,7 @@ def accepted_root(queries: npt.ArrayLike) -> Floats:
         "accepted": "n, accepted steps, count, 0 to Q - 1",
         "queries": _QUERIES,
     },
-    regime=_REGIME + "; n below Q/2 where Q > 128",
+    regime=_REGIME + "; n below Q/2 where Q > 128, and at most 1e6",
     source=_SOURCE,
 )
 def log_accepted(accepted: npt.ArrayLike, queries: npt.ArrayLike) -> Floats:
@@ -133,7 +133,7 @@ def log_accepted(accepted: npt.ArrayLike, queries: npt.ArrayLike) -> Floats:
     Parameters
     ----------
     accepted : array_like of int
-        Accepted steps n, from 0 to Q - 1; below Q/2 where Q > 128.
+        Accepted steps n, from 0 to Q - 1; below Q/2 where Q > 128, at most 1e6.
     queries : array_like of int
         Noisy answers Q, the first one included.
 
@@ -144,8 +144,9 @@ def log_accepted(accepted: npt.ArrayLike, queries: npt.ArrayLike) -> Floats:
     """
     n = np.asarray(expect.integer(0, accepted=accepted), dtype=float)
     n, q = np.broadcast_arrays(n, _count(queries))
-    most = np.where(q <= _records.SMALL, q - 1.0, 0.5 * q - 1.0)
-    expect.that(n <= most, "below queries, below half of more than 128", accepted=n)
+    most = np.where(q <= _records.SMALL, q - 1.0, np.minimum(0.5 * q - 1.0, 1e6))
+    says = "below queries, below half of more than 128, at most 1e6"
+    expect.that(n <= most, says, accepted=n)
     law = _records.tables()[0]
     small = q <= _records.SMALL
     return by_region(

@@ -51,7 +51,13 @@ def _scaled(
 ) -> Floats:
     """A difference in units of L σ."""
     slope = _float(expect.positive(lipschitz=lipschitz))
-    return ratio(ratio(difference, slope), expect.positive(sigma=sigma))
+    nu = _float(expect.positive(sigma=sigma))
+    with np.errstate(over="ignore", under="ignore"):
+        unit = slope * nu
+    # One division for two, where the product stays within the floats.
+    if np.all((unit > 1e-290) & (unit < 1e290)):
+        return ratio(difference, unit)
+    return ratio(ratio(difference, slope), nu)
 
 
 @law(
@@ -163,7 +169,7 @@ def _log_concentration(
     h = _scaled(_float(expect.positive(difference=difference)), lipschitz, sigma)
     over = np.maximum(h - 2.0 * mean_norm(dimension), 0.0)
     m = _float(expect.integer(repeats=repeats))
-    return 0.0 - square(ratio(0.5 * over, 1.0 / np.sqrt(m)))
+    return 0.0 - square(np.minimum(over, 1e300) * (0.5 * np.sqrt(m)))
 
 
 @law(

@@ -342,6 +342,11 @@ def largest_probe(
     slope = _float(expect.positive(lipschitz=lipschitz))
     e = ratio(ratio(allowed, mean_norm(dimension)), slope)
     nu = _float(expect.nonnegative(sigma=sigma))
+    with np.errstate(over="ignore"):
+        square = e * (e + 2.0 * nu)
+    # One root for two, where the square stays within the floats.
+    if np.all((square > 1e-290) & (square < np.inf)):
+        return np.sqrt(square)
     return np.sqrt(e) * np.sqrt(e + 2.0 * nu)
 
 

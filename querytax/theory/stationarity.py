@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, ratio
+from querytax.theory._floats import Array, Floats, ratio, root_one_plus
 from querytax.theory.law import law
 
 __all__ = [
@@ -122,9 +122,12 @@ def coefficient(
     d = _float(expect.integer(dimension=dimension))
     mu = _float(expect.positive(probe=probe))
     nu = _float(expect.nonnegative(sigma=sigma))
-    width = np.hypot(mu, nu)
+    alpha = ratio(nu, mu)
+    # Infinite only in the last factor, so that the bound is infinite there.
+    finite = np.minimum(alpha, np.finfo(float).max)
+    width = root_one_plus(finite)
     with np.errstate(over="ignore"):
-        lost = (d + 2.0) / width + 2.0 * (nu / width) * (ratio(nu, mu) / mu)
+        lost = ((d + 2.0) / width + 2.0 * (finite / width) * alpha) / mu
         return slope * (d * (slope / np.sqrt(2.0 * np.pi)) * lost) * slope
 
 

@@ -55,129 +55,134 @@ MID = magnitude(1e-60, 1e60)
 FACTOR = magnitude(1.0, 1e9)
 
 # How to draw each parameter; where a law needs another draw, under (law, parameter).
-DRAWS = {
-    "alignment": FRACTION,
-    "base_repeats": COUNT,
-    "bend": ANY,
-    "candidate_sigma": MID,
-    "contraction": FRACTION,
-    "correlation": signed(FRACTION),
-    "cosine": FRACTION,
-    "curvature": signed(MID),
-    "delta_margin_ms": ANY,
-    "delta_ms": ANY,
-    "density": MID,
-    "density_slope": signed(MID),
-    "difference": ANY,
-    "dimension": COUNT,
-    "directions": whole(magnitude(2, 1e9)),
-    "displacement": FRACTION,
-    "distance": ANY,
-    "drift": FRACTION,
-    "error": RATE,
-    "excess": MID,
-    "fall": MID,
-    "frobenius": MID,
-    "gain": magnitude(0.8, 1e6),
-    "gap": MID,
-    "gradient_norm": MID,
-    "halvings": SMALL,
-    "headroom": ANY,
-    "lipschitz": MID,
-    "loss_sigma": MID,
-    "margin": signed(ANY),
-    "mean": signed(ANY),
-    "mean_ratio": MID,
-    "median": ANY,
-    "multiplier": signed(ANY),
-    "noise_ratio": ANY,
-    "noise_sigma": MID,
-    "noise_variance": ANY,
-    "origin": signed(ANY),
-    "other_margin": signed(ANY),
-    "other_output": ANY,
-    "output": ANY,
-    "output_behind": FRACTION,
-    "output_slope": signed(MID),
-    "pairs": COUNT,
-    "phase": FRACTION,
-    "probe": MID,
-    "quantile": ANY,
-    "queries": ANY,
-    "quotient": signed(ANY),
-    "radius": MID,
-    "rate": RATE,
-    "relative_sigma": ANY,
-    "remaining": FRACTION,
-    "repeats": COUNT,
-    "rival": FRACTION,
-    "rival_behind": FRACTION,
-    "rival_slope": signed(MID),
-    "rivals": whole(magnitude(1, 1e12)),
-    "share": FRACTION,
-    "sigma": MID,
-    "signal_ms": ANY,
-    "slope": FRACTION,
-    "smoothed_difference": ANY,
-    "smoothness": MID,
-    "snr": ANY,
-    "step": MID,
-    "steps": magnitude(1e-3, 1e12),
-    "t": ANY,
-    "third_derivative": signed(MID),
-    "tolerance": MID,
-    "trace": signed(MID),
-    "votes": whole(magnitude(1, 1e4)),
-    "width": MID,
-    ("additive.constant_step_floor", "contraction"): below(2.0),
-    ("additive.constant_step_remaining", "contraction"): below(2.0),
-    # A loop over the steps; up to 10,000 in its own tests.
-    ("additive.nes_remaining", "steps"): whole(magnitude(1, 300)),
-    ("bias.clipped_mean", "output"): FRACTION,
-    ("bisection.mean", "radius"): FRACTION,
-    ("bisection.rmse", "radius"): FRACTION,
-    ("bisection.mean", "votes"): whole(magnitude(1, 100)),
-    ("bisection.rmse", "votes"): whole(magnitude(1, 100)),
-    ("bisection.majority", "rate"): FRACTION,
-    ("contraction.lyapunov", "contraction"): ANY,
-    ("contraction.lyapunov_variance", "contraction"): ANY,
-    ("contraction.mean_square", "contraction"): ANY,
-    ("contraction.tuned_steps", "error"): magnitude(1e-3, 0.5 - 1e-9),
-    ("convergence.plateau", "step"): magnitude(1e-6, 1e3),
-    ("convergence.steps", "step"): magnitude(1e-6, 1e3),
-    ("convergence.displacement", "step"): magnitude(1e-6, 1e3),
-    ("directions.best_base_repeats", "queries"): whole(magnitude(2, 1e15)),
-    ("finite_difference.white_box_saving", "gap"): FRACTION,
-    ("margin.ball_flip", "dimension"): whole(magnitude(4, 1e9)),
-    ("passage.no_gain", "steps"): whole(magnitude(1, 1e300)),
-    ("passage.no_gain_steps", "error"): FRACTION,
-    ("passage.not_arrived_time", "error"): FRACTION,
-    ("passage.walk_mean", "snr"): magnitude(1e-60, 1e6),
-    ("snr.output", "output"): FRACTION,
-} | {
-    ("passage." + name, parameter): ANY
-    for name in ("arrived", "log_arrived", "log_not_arrived", "not_arrived_time")
-    for parameter in ("drift", "steps")
-} | {
-    ("finite_difference." + name, "output"): FRACTION
-    for name in (
-        "log_bias",
-        "log_ratio_bias",
-        "log_ratio_bias_weak",
-        "log_ratio_sd",
-        "log_slope_bias",
-        "white_box_saving",
-    )
-} | {
-    ("records." + name, "queries"): whole(magnitude(1, 1e300))
-    for name in (
-        "accepted_mean",
-        "accepted_root",
-        "accepted_variance",
-        "best_of",
-        "log_accepted",
-    )
-}
+DRAWS = (
+    {
+        "alignment": FRACTION,
+        "base_repeats": COUNT,
+        "bend": ANY,
+        "candidate_sigma": MID,
+        "contraction": FRACTION,
+        "correlation": signed(FRACTION),
+        "cosine": FRACTION,
+        "curvature": signed(MID),
+        "delta_margin_ms": ANY,
+        "delta_ms": ANY,
+        "density": MID,
+        "density_slope": signed(MID),
+        "difference": ANY,
+        "dimension": COUNT,
+        "directions": whole(magnitude(2, 1e9)),
+        "displacement": FRACTION,
+        "distance": ANY,
+        "drift": FRACTION,
+        "error": RATE,
+        "excess": MID,
+        "fall": MID,
+        "frobenius": MID,
+        "gain": magnitude(0.8, 1e6),
+        "gap": MID,
+        "gradient_norm": MID,
+        "halvings": SMALL,
+        "headroom": ANY,
+        "lipschitz": MID,
+        "loss_sigma": MID,
+        "margin": signed(ANY),
+        "mean": signed(ANY),
+        "mean_ratio": MID,
+        "median": ANY,
+        "multiplier": signed(ANY),
+        "noise_ratio": ANY,
+        "noise_sigma": MID,
+        "noise_variance": ANY,
+        "origin": signed(ANY),
+        "other_margin": signed(ANY),
+        "other_output": ANY,
+        "output": ANY,
+        "output_behind": FRACTION,
+        "output_slope": signed(MID),
+        "pairs": COUNT,
+        "phase": FRACTION,
+        "probe": MID,
+        "quantile": ANY,
+        "queries": ANY,
+        "quotient": signed(ANY),
+        "radius": MID,
+        "rate": RATE,
+        "relative_sigma": ANY,
+        "remaining": FRACTION,
+        "repeats": COUNT,
+        "rival": FRACTION,
+        "rival_behind": FRACTION,
+        "rival_slope": signed(MID),
+        "rivals": whole(magnitude(1, 1e12)),
+        "share": FRACTION,
+        "sigma": MID,
+        "signal_ms": ANY,
+        "slope": FRACTION,
+        "smoothed_difference": ANY,
+        "smoothness": MID,
+        "snr": ANY,
+        "step": MID,
+        "steps": magnitude(1e-3, 1e12),
+        "t": ANY,
+        "third_derivative": signed(MID),
+        "tolerance": MID,
+        "trace": signed(MID),
+        "votes": whole(magnitude(1, 1e4)),
+        "width": MID,
+        ("additive.constant_step_floor", "contraction"): below(2.0),
+        ("additive.constant_step_remaining", "contraction"): below(2.0),
+        # A loop over the steps; up to 10,000 in its own tests.
+        ("additive.nes_remaining", "steps"): whole(magnitude(1, 300)),
+        ("bias.clipped_mean", "output"): FRACTION,
+        ("bisection.mean", "radius"): FRACTION,
+        ("bisection.rmse", "radius"): FRACTION,
+        ("bisection.mean", "votes"): whole(magnitude(1, 100)),
+        ("bisection.rmse", "votes"): whole(magnitude(1, 100)),
+        ("bisection.majority", "rate"): FRACTION,
+        ("contraction.lyapunov", "contraction"): ANY,
+        ("contraction.lyapunov_variance", "contraction"): ANY,
+        ("contraction.mean_square", "contraction"): ANY,
+        ("contraction.tuned_steps", "error"): magnitude(1e-3, 0.5 - 1e-9),
+        ("convergence.plateau", "step"): magnitude(1e-6, 1e3),
+        ("convergence.steps", "step"): magnitude(1e-6, 1e3),
+        ("convergence.displacement", "step"): magnitude(1e-6, 1e3),
+        ("directions.best_base_repeats", "queries"): whole(magnitude(2, 1e15)),
+        ("finite_difference.white_box_saving", "gap"): FRACTION,
+        ("margin.ball_flip", "dimension"): whole(magnitude(4, 1e9)),
+        ("passage.no_gain", "steps"): whole(magnitude(1, 1e300)),
+        ("passage.no_gain_steps", "error"): FRACTION,
+        ("passage.not_arrived_time", "error"): FRACTION,
+        ("passage.walk_mean", "snr"): magnitude(1e-60, 1e60),
+        ("snr.output", "output"): FRACTION,
+    }
+    | {
+        ("passage." + name, parameter): ANY
+        for name in ("arrived", "log_arrived", "log_not_arrived", "not_arrived_time")
+        for parameter in ("drift", "steps")
+    }
+    | {
+        ("finite_difference." + name, "output"): FRACTION
+        for name in (
+            "log_bias",
+            "log_ratio_bias",
+            "log_ratio_bias_weak",
+            "log_ratio_sd",
+            "log_slope_bias",
+            "white_box_saving",
+        )
+    }
+    | {
+        ("records." + name, "queries"): whole(magnitude(1, 1e300))
+        for name in (
+            "accepted_mean",
+            "accepted_root",
+            "accepted_variance",
+            "best_of",
+            "log_accepted",
+        )
+    }
+)
 
 
 def _weak(rng, count, p):
@@ -213,8 +218,8 @@ JOINT = {
     ("convergence.steps", "start"): lambda rng, count, p: (
         p["displacement"] * FRACTION(rng, count)
     ),
-    ("directions.cached_spread", "queries"): lambda rng, count, p: (
-        np.ceil(p["base_repeats"] + FACTOR(rng, count))
+    ("directions.cached_spread", "queries"): lambda rng, count, p: np.ceil(
+        p["base_repeats"] + FACTOR(rng, count)
     ),
     ("directions.spread", "queries"): lambda rng, count, p: (
         2.0 * p["repeats"] * FACTOR(rng, count)
@@ -245,8 +250,8 @@ JOINT = {
     ("passage.walk_mean", "steps"): lambda rng, count, p: (
         8.0 * np.maximum(1.0 / np.sqrt(p["snr"]), p["snr"]) * FACTOR(rng, count)
     ),
-    ("records.log_accepted", "accepted"): lambda rng, count, p: (
-        np.floor(FRACTION(rng, count) * np.maximum(np.floor(0.5 * p["queries"]), 1))
+    ("records.log_accepted", "accepted"): lambda rng, count, p: np.floor(
+        FRACTION(rng, count) * np.clip(np.floor(0.5 * p["queries"]), 1, 1e6)
     ),
 }
 

@@ -403,8 +403,7 @@ RULES = {
 }
 
 ELEMENTWISE = sorted({entry.name for entry in laws()} - TABLES)
-SLACK: dict[tuple[str, str], float] = {}
-
+# Laws that at some magnitudes warn of an overflow, or worse.
 fully = settings(
     max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow], database=None
 )
@@ -415,7 +414,7 @@ def at(arguments, k):
 
 
 def test_every_law_has_a_rule():
-    assert ELEMENTWISE == sorted(RULES)
+    assert sorted(RULES) == ELEMENTWISE
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -441,7 +440,7 @@ def test_invariants(name, seed):
             rises = ~rises
         less, more = np.where(rises, value, other), np.where(rises, other, value)
         size = np.maximum(np.abs(less), np.abs(more))
-        slack = SLACK.get((name, parameter), 1e-12) * np.where(size < INF, size, 0.0)
+        slack = 1e-12 * np.where(size < INF, size, 0.0)
         wrong = ~(less <= more + slack)
         if errors == "nan":
             wrong &= ~np.isnan(other)
@@ -451,7 +450,6 @@ def test_invariants(name, seed):
                 f"not monotone in {parameter}: {value[k]} but {other[k]} at "
                 f"{second[parameter][k]} in place of {at(first, k)} {chosen}"
             )
-
 
 
 def of(parameter):
@@ -572,6 +570,9 @@ def test_optima(name, choice, parameter, sign, seed):
     p = drawn(name, np.random.default_rng(seed), POINTS)
     law, best = find(name).function, find(choice)
     chosen = best.function(**{k: v for k, v in p.items() if k in best.symbols})
+    # No law takes a choice beyond the floats.
+    inside = chosen < INF
+    p, chosen = {k: v[inside] for k, v in p.items()}, chosen[inside]
     value, other = law(**{**p, parameter: chosen}), law(**p)
     check_order(*((value, other) if sign < 0 else (other, value)), p)
 

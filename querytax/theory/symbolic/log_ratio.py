@@ -25,9 +25,7 @@ def _mixed(t: sp.Expr, power: int) -> sp.Expr:
     # Of ln χ²: mean ψ + ln 2 and variance ψ'.
     centre = (sp.digamma(k + sp.S.Half) + sp.log(2)) / 2
     value = centre if power == 1 else sp.polygamma(1, k + sp.S.Half) / 4 + centre**2
-    return Lattice(
-        sp.exp(-half) * half**k / sp.factorial(k) * value, (k, 0, sp.oo)
-    )
+    return Lattice(sp.exp(-half) * half**k / sp.factorial(k) * value, (k, 0, sp.oo))
 
 
 def V(t: sp.Expr) -> sp.Expr:
@@ -75,7 +73,9 @@ def mean() -> Derivation:
 
 def variance() -> Derivation:
     """Variances of independent logarithms add."""
-    return Derivation(V(output / sigma) + V(other_output / sigma), (checked(*_MIXTURE), _spread()))
+    return Derivation(
+        V(output / sigma) + V(other_output / sigma), (checked(*_MIXTURE), _spread())
+    )
 
 
 def variance_of_sum() -> Derivation:

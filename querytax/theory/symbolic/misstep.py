@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from querytax.theory.symbolic._normal import Phi, phi, xi
+from querytax.theory.symbolic._numeric import Quadrature
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
 snr = sp.Symbol("snr", positive=True)
@@ -104,7 +105,7 @@ def bent() -> Derivation:
     h, u = bend * sp.cos(w), bend * sp.sin(w)
     angle = sp.atan(1 / root)
     inner = u * sp.erf(u / sp.sqrt(2)) * phi(h)
-    law = sp.exp(-(bend**2) / 2) * angle / sp.pi + sp.Integral(inner, (w, 0, angle))
+    law = sp.exp(-(bend**2) / 2) * angle / sp.pi + Quadrature(inner, (w, 0, angle))
     h_ = sp.Symbol("h", positive=True)
     r = sp.Symbol("r", positive=True)
     # The slopes in √S of both: -∫ h φ(h√S) (φ(h-b) + φ(h+b)), in closed form.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from querytax.theory.symbolic._normal import Phi, phi
+from querytax.theory.symbolic._numeric import Quadrature
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
 output, other_output = sp.symbols("output other_output", nonnegative=True)
@@ -28,7 +29,7 @@ def _mass(low: sp.Expr, high: sp.Expr) -> sp.Expr:
     sine, cosine = sp.sin(w), sp.cos(w)
     h, u = sine * _TWO - cosine * _ONE, sine * _ONE + cosine * _TWO
     flat = sp.exp(-(_ONE**2 + _TWO**2) / 2) / sp.pi
-    return sp.Integral(flat + u * sp.erf(u / sp.sqrt(2)) * phi(h), (w, low, high))
+    return Quadrature(flat + u * sp.erf(u / sp.sqrt(2)) * phi(h), (w, low, high))
 
 
 _POINT = {

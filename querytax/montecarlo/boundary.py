@@ -1,0 +1,171 @@
+"""What noise does to a hard label: probe, add the noise, read which side it is.
+
+Margins are linear, so that a noise vector moves them by a normal draw. A draw is one
+label.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from querytax import expect
+from querytax.montecarlo._blocks import event, mean, normals
+from querytax.montecarlo._jit import kernel
+from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.runs import Experiment
+
+__all__ = ["band_flip", "flip", "hopskipjump_gain", "scaled_noise_flip"]
+
+_NO_SPREAD, _ARCSINE, _UNIFORM, _BELL = 0, 1, 2, 3
+_FORMS = {
+    "constant": _NO_SPREAD,
+    "arcsine": _ARCSINE,
+    "uniform": _UNIFORM,
+    "bell": _BELL,
+}
+
+
+@kernel
+def _scale(out, first, form, k0, k1):  # type: ignore[no-untyped-def]
+    """A scale in [0, 1] for each sample, of mean 1/2."""
+    out[:] = 0.5
+    if form == _ARCSINE:
+        # Beta(1/2, 1/2): one square's share in two.
+        a, b = np.empty(out.size), np.empty(out.size)
+        normals(a, b, first, 0, 1, k0, k1)
+        for i in range(out.size):
+            out[i] = a[i] * a[i] / (a[i] * a[i] + b[i] * b[i])
+    elif form != _NO_SPREAD:
+        for i in range(out.size):
+            w0, w1, w2, w3 = philox(first + np.uint64(i), 0, 1, k0, k1)
+            x, y = uniform_pair(w0, w1, w2, w3)
+            w0, w1, w2, w3 = philox(first + np.uint64(i), 1, 1, k0, k1)
+            z, _ = uniform_pair(w0, w1, w2, w3)
+            # Beta(2, 2): the middle one of three uniforms.
+            middle = max(min(x, y), min(max(x, y), z))
+            out[i] = middle if form == _BELL else x
+
+
+@kernel
+def _flip(out, first, margin, sigma, form, k0, k1):  # type: ignore[no-untyped-def]
+    a, b, scale = np.empty(out.size), np.empty(out.size), np.empty(out.size)
+    normals(a, b, first, 0, 0, k0, k1)
+    _scale(scale, first, form, k0, k1)
+    for i in range(out.size):
+        out[i] = margin + scale[i] * sigma * a[i] < 0.0
+
+
+def flip(margin: float, sigma: float) -> Experiment:
+    """Whether noise changes one label.
+
+    Parameters
+    ----------
+    margin : float
+        Noiseless margin; its sign does not matter.
+    sigma : float
+        Standard deviation of the noise on the margin, in (0, inf).
+    """
+    return event(
+        "boundary.flip",
+        {"margin": expect.finite(margin=margin), "sigma": expect.positive(sigma=sigma)},
+        _flip,
+        abs(float(margin)),
+        2.0 * sigma,
+        _NO_SPREAD,
+    )
+
+
+def scaled_noise_flip(margin: float, sigma: float, form: str = "uniform") -> Experiment:
+    """Whether noise changes one label where the noise's scale is drawn as well.
+
+    Parameters
+    ----------
+    margin : float
+        Noiseless margin; its sign does not matter.
+    sigma : float
+        Standard deviation of the noise on the margin at full scale, in (0, inf).
+    form : {"arcsine", "uniform", "bell", "constant"}
+        Law of the scale on [0, 1]: Beta(a, a) with a = 1/2, 1 or 2, or always 1/2.
+    """
+    expect.one_of(_FORMS, form=form)
+    return event(
+        "boundary.scaled_noise_flip",
+        {
+            "margin": expect.finite(margin=margin),
+            "sigma": expect.positive(sigma=sigma),
+            "form": form,
+        },
+        _flip,
+        abs(float(margin)),
+        float(sigma),
+        _FORMS[form],
+        cost=2.0,
+    )
+
+
+@kernel
+def _band(out, first, width, sigma, k0, k1):  # type: ignore[no-untyped-def]
+    a, b, place = np.empty(out.size), np.empty(out.size), np.empty(out.size)
+    normals(a, b, first, 0, 0, k0, k1)
+    _scale(place, first, _UNIFORM, k0, k1)
+    for i in range(out.size):
+        out[i] = width * place[i] + sigma * a[i] < 0.0
+
+
+def band_flip(width: float, sigma: float) -> Experiment:
+    """Whether noise changes the label of a margin drawn from a band.
+
+    Parameters
+    ----------
+    width : float
+        Width of the band [0, width] of margins, in (0, inf).
+    sigma : float
+        Standard deviation of the noise on the margin, in (0, inf).
+    """
+    return event(
+        "boundary.band_flip",
+        {"width": expect.positive(width=width), "sigma": expect.positive(sigma=sigma)},
+        _band,
+        float(width),
+        float(sigma),
+        cost=2.0,
+    )
+
+
+@kernel
+def _gain(out, first, probe, sigma, margin, k0, k1):  # type: ignore[no-untyped-def]
+    u, v = np.empty(out.size), np.empty(out.size)
+    normals(u, v, first, 0, 0, k0, k1)
+    for i in range(out.size):
+        seen = margin + probe * u[i] + sigma * v[i]
+        out[i] = u[i] if seen > 0.0 else -u[i]
+
+
+def hopskipjump_gain(probe: float, sigma: float, margin: float = 0.0) -> Experiment:
+    """Component of ``sign(label) u`` along the gradient, for one label.
+
+    A margin of slope 1 is asked at ``x + probe u + sigma v``, with u and v normal
+    vectors. It sees their coordinates along its gradient alone, and the mean of the
+    others is 0 by symmetry, so that these two are drawn.
+
+    Parameters
+    ----------
+    probe : float
+        Standard deviation of the probe on each input, in (0, inf).
+    sigma : float
+        Standard deviation of the noise on each input, in (0, inf).
+    margin : float
+        Distance of the probed point from the boundary; its sign does not matter.
+    """
+    return mean(
+        "boundary.hopskipjump_gain",
+        {
+            "probe": expect.positive(probe=probe),
+            "sigma": expect.positive(sigma=sigma),
+            "margin": expect.finite(margin=margin),
+        },
+        _gain,
+        float(probe),
+        float(sigma),
+        float(margin),
+    )

@@ -1,0 +1,96 @@
+"""A search that keeps its best answer, where all answers differ by noise alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from querytax import expect
+from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo._jit import kernel
+from querytax.montecarlo.runs import Experiment
+
+__all__ = ["accepted_mean", "accepted_root", "best_of"]
+
+
+@kernel
+def _best(out, first, queries, k0, k1):  # type: ignore[no-untyped-def]
+    """The greatest answer into ``out``; returns how often it was replaced."""
+    size = out.size
+    a, b = np.empty(size), np.empty(size)
+    accepted = np.full(size, -1.0)
+    out[:] = -math.inf
+    for j in range((queries + 1) // 2):
+        normals(a, b, first, j, 0, k0, k1)
+        if 2 * j + 1 == queries:
+            b[:] = -math.inf
+        for i in range(size):
+            best = max(out[i], a[i])
+            accepted[i] += np.float64(a[i] > out[i]) + np.float64(b[i] > best)
+            out[i] = max(best, b[i])
+    return accepted
+
+
+@kernel
+def _accepted(out, first, queries, k0, k1):  # type: ignore[no-untyped-def]
+    out[:] = _best(out, first, queries, k0, k1)
+
+
+@kernel
+def _root(out, first, queries, k0, k1):  # type: ignore[no-untyped-def]
+    accepted = _best(out, first, queries, k0, k1)
+    for i in range(out.size):
+        out[i] = math.sqrt(accepted[i])
+
+
+def accepted_mean(queries: int) -> Experiment:
+    """Steps accepted: answers after the first that beat all before them.
+
+    Parameters
+    ----------
+    queries : int
+        Noisy answers, the first one included.
+    """
+    count = int(expect.integer(queries=queries))
+    return mean(
+        "records.accepted_mean",
+        {"queries": count},
+        _accepted,
+        count,
+        low=0.0,
+        high=max(count - 1.0, 1.0),
+        cost=count / 2.0,
+    )
+
+
+def accepted_root(queries: int) -> Experiment:
+    """Root of the accepted steps: the length of so many at right angles.
+
+    Parameters
+    ----------
+    queries : int
+        Noisy answers, the first one included.
+    """
+    count = int(expect.integer(queries=queries))
+    return mean(
+        "records.accepted_root",
+        {"queries": count},
+        _root,
+        count,
+        low=0.0,
+        high=math.sqrt(max(count - 1.0, 1.0)),
+        cost=count / 2.0,
+    )
+
+
+def best_of(queries: int) -> Experiment:
+    """How far the best of noisy answers flatters, in standard deviations of one.
+
+    Parameters
+    ----------
+    queries : int
+        Noisy answers.
+    """
+    count = int(expect.integer(queries=queries))
+    return mean("records.best_of", {"queries": count}, _best, count, cost=count / 2.0)

@@ -1,0 +1,70 @@
+"""Noisy labels at a boundary: simulated, against the closed forms and NumPy."""
+
+import numpy as np
+import pytest
+
+from querytax.expect import DomainError
+from querytax.montecarlo import boundary
+from querytax.theory import boundary as laws
+
+from .agreement import any_split, by_hand
+from .sharpness import holds
+
+POINTS = [
+    ("flip", (1.0, 1.0), 0.01),
+    ("flip", (-0.1, 1.0), 0.005),
+    ("flip", (3.0, 1.0), 0.2),
+    ("band_flip", (1.47, 1.0), 0.005),
+    ("band_flip", (30.0, 1.0), 0.05),
+    ("hopskipjump_gain", (1.0, 3.0), 0.02),
+    ("hopskipjump_gain", (1.0, 0.5, 1.0), 0.01),
+    ("hopskipjump_gain", (0.1, 0.1, -0.3), 0.1),
+    *(
+        ("scaled_noise_flip", (m, 1.0, form), relative)
+        for form in ("arcsine", "uniform", "bell", "constant")
+        for m, relative in ((0.1, 0.005), (1.5, 0.1))
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "relative"), POINTS)
+def test_against_the_law(name, values, relative):
+    law = getattr(laws, name)(*values)
+    holds(getattr(boundary, name)(*values), law, relative)
+
+
+def test_against_numpy():
+    """Scales from NumPy's beta, and full probes on eight inputs."""
+    rng = np.random.default_rng(0)
+    for form, a in (("arcsine", 0.5), ("uniform", 1.0), ("bell", 2.0)):
+        moved = rng.beta(a, a, 1_000_000) * rng.standard_normal(1_000_000)
+        by_hand(boundary.scaled_noise_flip(0.3, 1.0, form), moved > 0.3, 1e6)
+    gradient = np.full(8, 8**-0.5)
+    u, v = rng.standard_normal((2, 400_000, 8))
+    label = np.sign(0.4 + (1.0 * u + 2.0 * v) @ gradient)
+    by_hand(boundary.hopskipjump_gain(1.0, 2.0, 0.4), label * (u @ gradient), 1e6)
+    margins = 2.0 * rng.random(1_000_000)
+    by_hand(
+        boundary.band_flip(2.0, 0.7),
+        margins < 0.7 * rng.standard_normal(1_000_000),
+        1e6,
+    )
+
+
+def test_nothing_depends_on_the_portions():
+    any_split(boundary.scaled_noise_flip(0.1, 1.0, "bell"))
+    any_split(boundary.hopskipjump_gain(1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: boundary.flip(np.nan, 1), "expected margin finite"),
+        (lambda: boundary.band_flip(0, 1), "expected width > 0"),
+        (lambda: boundary.hopskipjump_gain(1, 0), "expected sigma > 0"),
+        (lambda: boundary.scaled_noise_flip(1, 1, "bel"), "did you mean 'bell'"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(DomainError, match=says):
+        call()
