@@ -245,7 +245,7 @@ def simulate(
         resume=resume,
         verbose=not as_json,
     )
-    law = _law_of(experiment)
+    law = _law_of(experiment, parameters)
     if as_json:
         answer = {**asdict(found), "arguments": dict(experiment.arguments), "law": law}
         del answer["moments"]
@@ -260,15 +260,26 @@ def simulate(
         sys.exit(4)
 
 
-def _law_of(experiment: Any) -> float | None:
-    """The law of the same name at the same arguments, if there is one."""
+def _law_of(experiment: Any, parameters: Mapping[str, Any]) -> float | None:
+    """The law of the same name at the same arguments, if there is one.
+
+    An argument that the law does not know must have its default.
+    """
     from querytax.theory.law import RegimeWarning, find
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RegimeWarning)
         try:
-            return float(find(experiment.name).function(**experiment.arguments))
-        except (DomainError, TypeError):
+            entry = find(experiment.name)
+            arguments = {
+                name: value
+                for name, value in experiment.arguments.items()
+                if name in entry.symbols
+                or name not in parameters
+                or parameters[name].default != value
+            }
+            return float(entry.function(**arguments))
+        except (DomainError, TypeError, ValueError):
             return None
 
 

@@ -15,6 +15,11 @@ Array: TypeAlias = npt.NDArray[np.floating[Any]]
 _BLOCK = 4096
 
 
+def floats(value: npt.ArrayLike) -> Array:
+    """The value in double precision, an array of no axes if it is a number."""
+    return np.asarray(value, dtype=float)
+
+
 def square(x: npt.ArrayLike) -> Floats:
     """x², infinite where it passes the largest float."""
     with np.errstate(over="ignore"):

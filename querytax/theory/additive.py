@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -40,10 +40,6 @@ _NES = (
     "isotropic quadratic, gradient estimates of NES, the step that is best for the "
     "mean square distance at each iterate"
 )
-
-
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
 
 
 @law(
@@ -73,8 +69,8 @@ def steps(snr: npt.ArrayLike, remaining: npt.ArrayLike) -> Floats:
     >>> round(float(steps(1.0, 0.01)))
     9999
     """
-    r = _float(expect.probability(remaining=remaining))
-    s = _float(expect.nonnegative(snr=snr))
+    r = floats(expect.probability(remaining=remaining))
+    s = floats(expect.nonnegative(snr=snr))
     # In this order no square of a small r leaves the floats before S is divided out.
     return ratio(ratio((1.0 - r) * (1.0 + r) / r, s), r)
 
@@ -101,12 +97,12 @@ def remaining(snr: npt.ArrayLike, steps: npt.ArrayLike) -> Floats:
     >>> float(remaining(1.0, 99))
     0.1
     """
-    s = np.sqrt(_float(expect.nonnegative(snr=snr)))
-    return 1.0 / np.hypot(1.0, s * np.sqrt(_float(expect.nonnegative(steps=steps))))
+    s = np.sqrt(floats(expect.nonnegative(snr=snr)))
+    return 1.0 / np.hypot(1.0, s * np.sqrt(floats(expect.nonnegative(steps=steps))))
 
 
 def _step(contraction: npt.ArrayLike) -> Array:
-    m = _float(expect.positive(contraction=contraction))
+    m = floats(expect.positive(contraction=contraction))
     expect.that(~(m >= 2.0), "below 2, where steps diverge", contraction=contraction)
     return m
 
@@ -134,7 +130,7 @@ def constant_step_floor(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Float
     0.333333
     """
     m = _step(contraction)
-    s = _float(expect.nonnegative(snr=snr))
+    s = floats(expect.nonnegative(snr=snr))
     return ratio(np.sqrt(m / (2.0 - m)), np.sqrt(s))
 
 
@@ -165,8 +161,8 @@ def constant_step_remaining(
     0.824621
     """
     m = _step(contraction)
-    s = _float(expect.nonnegative(snr=snr))
-    n = _float(expect.nonnegative(steps=steps))
+    s = floats(expect.nonnegative(snr=snr))
+    n = floats(expect.nonnegative(steps=steps))
     low = np.minimum(m, 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         nats = np.where(m < 0.5, np.log1p(-low), np.log(np.abs(1.0 - m))) * n
@@ -233,8 +229,8 @@ def constant_steps(snr: npt.ArrayLike, remaining: npt.ArrayLike) -> Floats:
     >>> round(float(constant_steps(1e-4, 0.01)) * 1e-8, 4)
     3.1891
     """
-    s = _float(expect.nonnegative(snr=snr))
-    r = _float(expect.probability(remaining=remaining))
+    s = floats(expect.nonnegative(snr=snr))
+    r = floats(expect.probability(remaining=remaining))
     s, r = np.broadcast_arrays(s, r)
     one = s * r * r >= (1.0 - r) * (1.0 + r)
     end = s * r * r
@@ -257,7 +253,7 @@ def _nes(
     snr: npt.ArrayLike, dimension: npt.ArrayLike, remaining: npt.ArrayLike
 ) -> tuple[Array, Array]:
     """d, and the pairs that the noise asks for."""
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     with np.errstate(over="ignore"):
         return d, d * steps(snr, remaining)
 
@@ -305,8 +301,8 @@ def nes_pairs(
     323.7
     """
     d, noise = _nes(snr, dimension, remaining)
-    p = _float(expect.integer(pairs=pairs))
-    return noise - 2.0 * (p + d + 1.0) * np.log(_float(remaining))
+    p = floats(expect.integer(pairs=pairs))
+    return noise - 2.0 * (p + d + 1.0) * np.log(floats(remaining))
 
 
 @law(
@@ -336,7 +332,7 @@ def nes_least_pairs(
     307.6
     """
     d, noise = _nes(snr, dimension, remaining)
-    return noise - 2.0 * (d + 1.0) * np.log(_float(remaining))
+    return noise - 2.0 * (d + 1.0) * np.log(floats(remaining))
 
 
 _MOST = 10_000
@@ -379,10 +375,10 @@ def nes_remaining(
     >>> round(float(nes_remaining(2.0, 20, 5, 63)), 4)
     0.1983
     """
-    s = _float(expect.nonnegative(snr=snr))
-    d = _float(expect.integer(dimension=dimension))
-    p = _float(expect.integer(pairs=pairs))
-    n = _float(expect.integer(0, steps=steps))
+    s = floats(expect.nonnegative(snr=snr))
+    d = floats(expect.integer(dimension=dimension))
+    p = floats(expect.integer(pairs=pairs))
+    n = floats(expect.integer(0, steps=steps))
     expect.that(~(n > _MOST), f"at most {_MOST}", steps=steps)
     s, d, p, n = np.broadcast_arrays(s, d, p, n)
     noise = ratio(d, s)

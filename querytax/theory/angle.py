@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from querytax import expect
 from querytax.theory import _angle
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 from querytax.theory.smoothing import mean_norm
 
@@ -35,10 +35,6 @@ _REGIME = "exact: linear loss, normal directions, fresh normal noise on every qu
 _RHO = r"\rho^2 = \frac{1}{1 + 2\sigma^2/(\mu^2 M)}"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _parts(
     directions: npt.ArrayLike,
     probe: npt.ArrayLike,
@@ -49,10 +45,10 @@ def _parts(
     """Degrees of freedom of the answers, and √(1/ρ² - 1)."""
     expect.one_of(FORMS, form=form)
     noise, cost = FORMS[form]
-    count = _float(expect.integer(1 + cost, directions=directions)) - cost
-    nu = _float(expect.nonnegative(sigma=sigma))
+    count = floats(expect.integer(1 + cost, directions=directions)) - cost
+    nu = floats(expect.nonnegative(sigma=sigma))
     alpha = ratio(nu, expect.positive(probe=probe))
-    m = _float(expect.integer(repeats=repeats))
+    m = floats(expect.integer(repeats=repeats))
     return count, np.minimum(alpha * np.sqrt(noise / m), 1e300)
 
 
@@ -114,7 +110,7 @@ def mean_cosine(
     >>> round(float(mean_cosine(50, 20, 0.01, 0.01, form="antithetic")), 6)
     0.456493
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     count, spread = _parts(directions, probe, sigma, repeats, form)
     root, tight, loose = _shares(spread)
     integral = by_region(
@@ -173,7 +169,7 @@ def rms_cosine(
     >>> round(float(rms_cosine(50, 20, 0.01, 0.01)), 6)
     0.357594
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     count, spread = _parts(directions, probe, sigma, repeats, form)
     _, tight, loose = _shares(spread)
     integral = by_region((d, count, tight, loose), (d > 0.0, _angle.second))

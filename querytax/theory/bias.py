@@ -12,7 +12,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _gaussian
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -35,13 +35,9 @@ _OUTPUT_SIGMA = (
 _RELU = "SND 2022, eqs. (5)-(9); rearranged so that no digit cancels"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _scaled(mean: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:
     """|m|/s, at most 1e100, where every normal tail has vanished."""
-    size = np.abs(_float(expect.finite(mean=mean)))
+    size = np.abs(floats(expect.finite(mean=mean)))
     return np.minimum(ratio(size, expect.positive(sigma=sigma)), 1e100)
 
 
@@ -70,7 +66,7 @@ def relu_bias(mean: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     0.398942
     """
     t = _scaled(mean, sigma)
-    return _float(sigma) * (_gaussian.pdf(t) * _gaussian.second_mills(t))
+    return floats(sigma) * (_gaussian.pdf(t) * _gaussian.second_mills(t))
 
 
 @law(
@@ -95,7 +91,7 @@ def relu_mean(mean: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(relu_mean(0.04, 0.02)), 6)
     0.04017
     """
-    m = _float(expect.finite(mean=mean))
+    m = floats(expect.finite(mean=mean))
     return np.maximum(m, 0.0) + relu_bias(m, sigma)
 
 
@@ -131,7 +127,7 @@ def leaky_relu_mean(
     >>> round(float(leaky_relu_mean(0.0, 1.0, 0.5)), 6)
     0.199471
     """
-    a, m = _float(expect.unit(slope=slope)), _float(expect.finite(mean=mean))
+    a, m = floats(expect.unit(slope=slope)), floats(expect.finite(mean=mean))
     return np.where(m < 0.0, a, 1.0) * m + (1.0 - a) * relu_bias(mean, sigma)
 
 
@@ -166,8 +162,8 @@ def gelu_mean(mean: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
 def _gelu_arguments(
     mean: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
-    m = _float(expect.finite(mean=mean))
-    m, s = np.broadcast_arrays(m, _float(expect.positive(sigma=sigma)))
+    m = floats(expect.finite(mean=mean))
+    m, s = np.broadcast_arrays(m, floats(expect.positive(sigma=sigma)))
     return m, np.abs(m), s
 
 
@@ -235,8 +231,8 @@ def two_class_margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(two_class_margin(1.0, 0.8)), 6)
     0.414085
     """
-    m = _float(expect.finite(margin=margin))
-    s = _float(expect.positive(sigma=sigma))
+    m = floats(expect.finite(margin=margin))
+    s = floats(expect.positive(sigma=sigma))
     size = np.minimum(np.abs(m), 1e300)
     regions, below, far = [], np.zeros(s.shape, dtype=bool), size > 9.0 * s
     # The narrower the noise, the fewer nodes.
@@ -282,8 +278,8 @@ def three_class_margin(
     >>> round(float(three_class_margin(0.4, 0.4, 1.0)), 6)
     0.001058
     """
-    first = _float(expect.finite(margin=margin))
-    second = _float(expect.finite(other_margin=other_margin))
+    first = floats(expect.finite(margin=margin))
+    second = floats(expect.finite(other_margin=other_margin))
     return np.minimum(first, second) - relu_bias(first - second, sigma)
 
 
@@ -313,7 +309,7 @@ def reflected_mean(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(reflected_mean(3e-4, 0.01)), 6)
     0.007982
     """
-    return _float(expect.nonnegative(output=output)) + 2.0 * relu_bias(output, sigma)
+    return floats(expect.nonnegative(output=output)) + 2.0 * relu_bias(output, sigma)
 
 
 @law(
@@ -341,8 +337,8 @@ def clipped_mean(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(clipped_mean(0.0, 0.1)), 6)
     0.039894
     """
-    f = _float(expect.unit(output=output))
-    s = _float(expect.positive(sigma=sigma))
+    f = floats(expect.unit(output=output))
+    s = floats(expect.positive(sigma=sigma))
     return by_region(
         (f, s),
         (s > 0.5, _gaussian.clipped_wide),

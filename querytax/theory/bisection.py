@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats
+from querytax.theory._floats import Array, Floats, floats
 from querytax.theory.law import law
 from querytax.theory.smoothing import mean_norm
 
@@ -25,10 +25,6 @@ _RAY = "s, noise in units of the first interval (σG over slope), ratio, (0, inf
 _HALVINGS = "n, bisection steps, count, [1, 20]"
 _BISECTION = "margin linear along the ray, fresh normal noise; an even T acts as T-1"
 _CELLS = 1_000_000
-
-
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
 
 
 def _majority(rate: Array, votes: Array) -> Array:
@@ -67,7 +63,7 @@ def majority(rate: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     0.0498
     """
     return _majority(
-        _float(expect.unit(rate=rate)), _float(expect.integer(votes=votes))
+        floats(expect.unit(rate=rate)), floats(expect.integer(votes=votes))
     )
 
 
@@ -97,8 +93,8 @@ def voted_sigma(sigma: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     >>> round(float(voted_sigma(1.0, 5)), 6)
     0.533333
     """
-    k = np.floor(0.5 * (_float(expect.integer(votes=votes)) + 1.0))
-    s = _float(expect.positive(sigma=sigma))
+    k = np.floor(0.5 * (floats(expect.integer(votes=votes)) + 1.0))
+    s = floats(expect.positive(sigma=sigma))
     return s * (np.sqrt(0.5 * np.pi) / mean_norm(2.0 * k))
 
 
@@ -123,13 +119,13 @@ def _bisections(
     votes: npt.ArrayLike,
 ) -> tuple[Array, Array, Array, Array]:
     expect.integer(halvings=halvings)
-    expect.that(_float(halvings) <= 20, "a whole number <= 20", halvings=halvings)
+    expect.that(floats(halvings) <= 20, "a whole number <= 20", halvings=halvings)
     r, s, n, t = np.broadcast_arrays(
-        _float(expect.unit(radius=radius)),
+        floats(expect.unit(radius=radius)),
         # Weaker noise decides nothing.
-        np.maximum(_float(expect.positive(sigma=sigma)), 1e-280),
-        _float(halvings),
-        _float(expect.integer(votes=votes)),
+        np.maximum(floats(expect.positive(sigma=sigma)), 1e-280),
+        floats(halvings),
+        floats(expect.integer(votes=votes)),
     )
     return r, s, n, t
 
@@ -324,5 +320,5 @@ def information_rmse(sigma: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     >>> round(float(information_rmse(0.01, 64)), 6)
     0.001567
     """
-    labels = _float(expect.integer(votes=votes))
-    return _float(expect.positive(sigma=sigma)) * np.sqrt(0.5 * np.pi / labels)
+    labels = floats(expect.integer(votes=votes))
+    return floats(expect.positive(sigma=sigma)) * np.sqrt(0.5 * np.pi / labels)

@@ -13,7 +13,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _gaussian
-from querytax.theory._floats import Array, Floats, by_region, ratio, square
+from querytax.theory._floats import Floats, by_region, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -37,14 +37,10 @@ _OFFSET = "m, distance from the boundary, input, finite"
 _FORMS = ("arcsine", "uniform", "bell", "constant")
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _scaled(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     """|m|/s."""
     return ratio(
-        np.abs(_float(expect.finite(margin=margin))), expect.positive(sigma=sigma)
+        np.abs(floats(expect.finite(margin=margin))), expect.positive(sigma=sigma)
     )
 
 
@@ -156,8 +152,8 @@ def flip_rate(density: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(flip_rate(2.51, 0.001)), 4)
     0.002
     """
-    p = _float(expect.nonnegative(density=density))
-    return np.sqrt(2.0 / np.pi) * p * _float(expect.positive(sigma=sigma))
+    p = floats(expect.nonnegative(density=density))
+    return np.sqrt(2.0 / np.pi) * p * floats(expect.positive(sigma=sigma))
 
 
 @law(
@@ -188,7 +184,7 @@ def net_loss(density_slope: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(net_loss(0.5, 0.2)), 9)
     0.01
     """
-    slope = _float(expect.finite(density_slope=density_slope))
+    slope = floats(expect.finite(density_slope=density_slope))
     return 0.5 * slope * square(expect.positive(sigma=sigma))
 
 
@@ -220,9 +216,9 @@ def hopskipjump_gain(
     >>> round(float(hopskipjump_gain(1.0, 3.0)), 5)
     0.25231
     """
-    delta = _float(expect.positive(probe=probe))
-    noise = _float(expect.positive(sigma=sigma))
-    distance = np.abs(_float(expect.finite(margin=margin)))
+    delta = floats(expect.positive(probe=probe))
+    noise = floats(expect.positive(sigma=sigma))
+    distance = np.abs(floats(expect.finite(margin=margin)))
     both = np.hypot(delta, noise)
     bell = np.exp(-0.5 * square(ratio(distance, both)))
     return np.sqrt(2.0 / np.pi) * (delta / both) * bell
@@ -257,9 +253,9 @@ def hopskipjump_cost(
     >>> round(float(hopskipjump_cost(1.0, 3.0)), 9)
     10.0
     """
-    delta = _float(expect.positive(probe=probe))
-    noise = _float(expect.positive(sigma=sigma))
-    distance = ratio(np.abs(_float(expect.finite(margin=margin))), delta)
+    delta = floats(expect.positive(probe=probe))
+    noise = floats(expect.positive(sigma=sigma))
+    distance = ratio(np.abs(floats(expect.finite(margin=margin))), delta)
     share = noise / np.hypot(delta, noise)
     return (1.0 + square(ratio(noise, delta))) * np.exp(-square(distance * share))
 

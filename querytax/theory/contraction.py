@@ -18,7 +18,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _efficiency
-from querytax.theory._floats import Array, Floats, by_region, ratio, square
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -44,13 +44,9 @@ _LEAST = 1.30692972771928
 _ROOT2 = np.sqrt(2.0)
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _pair(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> tuple[Array, Array]:
-    s = _float(expect.nonnegative(snr=snr))
-    m = _float(expect.positive(contraction=contraction))
+    s = floats(expect.nonnegative(snr=snr))
+    m = floats(expect.positive(contraction=contraction))
     s, m = np.broadcast_arrays(s, m)
     return s, m
 
@@ -102,7 +98,7 @@ def mean_square_threshold(contraction: npt.ArrayLike) -> Floats:
     >>> round(float(mean_square_threshold(0.2)), 6)
     0.111111
     """
-    m = _float(expect.probability(contraction=contraction))
+    m = floats(expect.probability(contraction=contraction))
     return m / (2.0 - m)
 
 
@@ -126,7 +122,7 @@ def mean_square_step(snr: npt.ArrayLike) -> Floats:
     >>> float(mean_square_step(0.25))
     0.2
     """
-    s = _float(expect.nonnegative(snr=snr))
+    s = floats(expect.nonnegative(snr=snr))
     return s / (1.0 + s)
 
 
@@ -241,9 +237,9 @@ def almost_sure_threshold(contraction: npt.ArrayLike) -> Floats:
     >>> round(float(almost_sure_threshold(0.2)), 7)
     0.0139179
     """
-    m = _float(expect.probability(contraction=contraction))
+    m = floats(expect.probability(contraction=contraction))
     nats = -np.log1p(-m)
-    log_z = float(_MEAN(_float(0.0))) - nats
+    log_z = float(_MEAN(floats(0.0))) - nats
     for _ in range(8):
         z = np.exp(log_z)
         left = _efficiency.log_mean(z) - log_z - nats
@@ -319,7 +315,7 @@ def almost_sure_step(snr: npt.ArrayLike) -> Floats:
     >>> round(float(almost_sure_step(1e-12) / 1e-6), 6)
     0.765152
     """
-    s = _float(expect.nonnegative(snr=snr))
+    s = floats(expect.nonnegative(snr=snr))
     return np.sqrt(s) * _slope(_best(s))
 
 
@@ -346,7 +342,7 @@ def best_lyapunov(snr: npt.ArrayLike) -> Floats:
     >>> round(float(best_lyapunov(0.0)), 12)
     -0.245357064227
     """
-    z = _best(_float(expect.nonnegative(snr=snr)))
+    z = _best(floats(expect.nonnegative(snr=snr)))
     return _MEAN(z) + np.log(_slope(z))
 
 
@@ -392,9 +388,9 @@ def tuned_steps(
     >>> round(float(tuned_steps(0.0, 0.01, 10.0)), 1)
     149.8
     """
-    s = _float(expect.nonnegative(snr=snr))
-    epsilon = _float(expect.error_rate(error=error))
-    goal = _float(expect.positive(nats=nats))
+    s = floats(expect.nonnegative(snr=snr))
+    epsilon = floats(expect.error_rate(error=error))
+    goal = floats(expect.positive(nats=nats))
     z = _best(s)
     decay = -(_MEAN(z) + np.log(_slope(z)))
     variance, third = _VARIANCE(z), _THIRD(z)
@@ -430,5 +426,5 @@ def noiseless_steps(contraction: npt.ArrayLike, remaining: npt.ArrayLike) -> Flo
     >>> round(float(noiseless_steps(0.2, 0.01)), 2)
     20.64
     """
-    m = _float(expect.probability(contraction=contraction))
-    return np.log(_float(expect.probability(remaining=remaining))) / np.log1p(-m)
+    m = floats(expect.probability(contraction=contraction))
+    return np.log(floats(expect.probability(remaining=remaining))) / np.log1p(-m)

@@ -13,7 +13,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _search
-from querytax.theory._floats import Array, Floats, by_region, ratio, square
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
 from querytax.theory._gaussian import pdf
 from querytax.theory.law import law
 
@@ -47,10 +47,6 @@ _SEARCH = (
     "exact: normal changes, normal noise independent of them, every measured "
     "improvement accepted"
 )
-
-
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
 
 
 @law(
@@ -108,11 +104,11 @@ def spread(
     """
     expect.one_of(FORMS, form=form)
     each, noise, cost = FORMS[form]
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
-    d = _float(expect.integer(dimension=dimension))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
+    d = floats(expect.integer(dimension=dimension))
     alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    m = _float(expect.integer(repeats=repeats))
-    n = _float(expect.positive(queries=queries))
+    m = floats(expect.integer(repeats=repeats))
+    n = floats(expect.positive(queries=queries))
     expect.that(n >= 2.0 * m, ">= 2 repeats", queries=n)
     alpha = np.minimum(alpha, np.finfo(float).max)
     with np.errstate(over="ignore"):
@@ -163,11 +159,11 @@ def cached_spread(
     >>> [round(float(cached_spread(1.0, 100, 0.01, 0.02, 120, m)), 3) for m in (1, 9)]
     [7.571, 4.914]
     """
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
-    d = _float(expect.integer(dimension=dimension))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
+    d = floats(expect.integer(dimension=dimension))
     alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    n = _float(expect.positive(queries=queries))
-    base = _float(expect.integer(base_repeats=base_repeats))
+    n = floats(expect.positive(queries=queries))
+    base = floats(expect.integer(base_repeats=base_repeats))
     expect.that(n >= base + 1.0, "> base_repeats", queries=n)
     alpha = np.minimum(alpha, np.finfo(float).max)
     with np.errstate(over="ignore"):
@@ -215,9 +211,9 @@ def best_base_repeats(
     >>> float(best_base_repeats(100, 0.01, 0.02, 120))
     9.0
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    n = _float(expect.integer(2, queries=queries))
+    n = floats(expect.integer(2, queries=queries))
     # c/a, whose size alone matters.
     with np.errstate(divide="ignore", over="ignore"):
         share = 1.0 / (1.0 + (d + 1.0) / (d * square(alpha)))
@@ -272,10 +268,10 @@ def progress(
     >>> bool(progress(0.5, 1.0, 2.0) < 0 < progress(0.5, 1.0, 2.0, repeats=4))
     True
     """
-    m = _float(expect.finite(mean=mean))
-    own = _float(expect.positive(candidate_sigma=candidate_sigma))
-    noise = _float(expect.nonnegative(noise_sigma=noise_sigma))
-    noise = noise / np.sqrt(_float(expect.integer(repeats=repeats)))
+    m = floats(expect.finite(mean=mean))
+    own = floats(expect.positive(candidate_sigma=candidate_sigma))
+    noise = floats(expect.nonnegative(noise_sigma=noise_sigma))
+    noise = noise / np.sqrt(floats(expect.integer(repeats=repeats)))
     arguments = tuple(np.broadcast_arrays(m, own, noise))
     good = arguments[0] <= 0.0
     return by_region(arguments, (good, _helped), (~good, _hindered))
@@ -334,7 +330,7 @@ def progress_per_query(
     >>> round(float(progress_per_query(0.0, 1.0, 2.0, 2)), 6)
     0.115165
     """
-    return progress(mean, candidate_sigma, noise_sigma, repeats) / _float(repeats)
+    return progress(mean, candidate_sigma, noise_sigma, repeats) / floats(repeats)
 
 
 @law(
@@ -372,8 +368,8 @@ def best_repeats(
     >>> best_repeats([0.0, 0.3, 0.5, 1.0], 1.0, 2.0).tolist()
     [1.0, 2.0, 4.0, 11.0]
     """
-    m = _float(expect.finite(mean=mean))
-    own = _float(expect.positive(candidate_sigma=candidate_sigma))
+    m = floats(expect.finite(mean=mean))
+    own = floats(expect.positive(candidate_sigma=candidate_sigma))
     noise = ratio(expect.nonnegative(noise_sigma=noise_sigma), own)
     with np.errstate(over="ignore"):
         centre = np.clip(m / own, -1e150, 1e150)

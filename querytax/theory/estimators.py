@@ -14,7 +14,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _bivariate, _log_ratio, log_ratio
-from querytax.theory._floats import Array, Floats, ratio, root_one_plus, square
+from querytax.theory._floats import Array, Floats, floats, ratio, root_one_plus, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -40,10 +40,6 @@ _OTHER = "F2, noiseless output in the denominator, probability, (0, inf)"
 _MODEL = "the noisy ratio over the true one taken as normal, N(1, σ_Z²)"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _deviations(
     gap: npt.ArrayLike,
     sigma: npt.ArrayLike,
@@ -51,10 +47,10 @@ def _deviations(
     correlation: npt.ArrayLike,
 ) -> Array:
     """The mean difference of a pair over its standard deviation."""
-    rho = _float(expect.finite(correlation=correlation))
+    rho = floats(expect.finite(correlation=correlation))
     expect.that(np.abs(rho) < 1.0, "in (-1, 1)", correlation=correlation)
     change = ratio(expect.nonnegative(gap=gap), expect.positive(sigma=sigma))
-    count = _float(expect.integer(pairs=pairs))
+    count = floats(expect.integer(pairs=pairs))
     return np.minimum(change, 1e300) * np.sqrt(count / (2.0 * (1.0 - rho)))
 
 
@@ -173,7 +169,7 @@ def log_first(
     0.0138
     """
     snr = log_ratio.effective_snr(output, other_output, sigma)
-    return special.ndtr(-np.sqrt(snr) * np.sqrt(_float(expect.integer(pairs=pairs))))
+    return special.ndtr(-np.sqrt(snr) * np.sqrt(floats(expect.integer(pairs=pairs))))
 
 
 @law(
@@ -201,16 +197,16 @@ def log_first_cost(
     >>> round(float(log_first_cost(1.001, 1.0, 1.0)), 2)
     2.13
     """
-    one = _float(expect.positive(output=output))
-    two = _float(expect.positive(other_output=other_output))
-    s = _float(expect.positive(sigma=sigma))
+    one = floats(expect.positive(output=output))
+    two = floats(expect.positive(other_output=other_output))
+    s = floats(expect.positive(sigma=sigma))
     expect.that(one != two, "to differ from output", other_output=other_output)
     # So weak, noise has no part in the cost; so strong, the cost is infinite.
     s = np.maximum(s, 1e-100 * np.minimum(one, two))
     s = np.minimum(s, 1e160 * np.minimum(np.maximum(one, two), 1e140))
     change = np.minimum(ratio(np.abs(one - two), s), 1e300)
     drift = np.abs(_log_ratio.gap(one, two, s))
-    spread = np.sqrt(0.5 * _float(log_ratio.variance(one, two, s)))
+    spread = np.sqrt(0.5 * floats(log_ratio.variance(one, two, s)))
     return square(ratio(change, drift) * spread)
 
 
@@ -254,9 +250,9 @@ def likelihood_root(
     >>> round(float(likelihood_root(1.05, 1.1466, 0.2)), 6)
     0.04879
     """
-    m1 = _float(expect.positive(mean_ratio=mean_ratio))
-    m2 = _float(expect.positive(mean_square_ratio=mean_square_ratio))
-    s = _float(expect.positive(relative_sigma=relative_sigma))
+    m1 = floats(expect.positive(mean_ratio=mean_ratio))
+    m2 = floats(expect.positive(mean_square_ratio=mean_square_ratio))
+    s = floats(expect.positive(relative_sigma=relative_sigma))
     # Rounding may leave equal ratios a mean square just below the squared mean.
     low = np.sqrt(m2) >= m1 * (1.0 - 1e-14)
     expect.that(low, "at least mean_ratio²", mean_square_ratio=mean_square_ratio)
@@ -308,8 +304,8 @@ def fisher_information(relative_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> F
     >>> round(float(fisher_information(0.2, 1.0)), 9)
     27.0
     """
-    s = _float(expect.positive(relative_sigma=relative_sigma))
-    beta = _float(expect.positive(probe=probe))
+    s = floats(expect.positive(relative_sigma=relative_sigma))
+    beta = floats(expect.positive(probe=probe))
     return square(ratio(beta, s)) + 2.0 * square(beta)
 
 
@@ -339,9 +335,9 @@ def variance_bound(
     >>> round(float(200 * variance_bound(0.2, 200, 1.0)), 6)
     0.037037
     """
-    s = _float(expect.positive(relative_sigma=relative_sigma))
-    count = _float(expect.integer(pairs=pairs))
-    beta = _float(expect.positive(probe=probe))
+    s = floats(expect.positive(relative_sigma=relative_sigma))
+    count = floats(expect.integer(pairs=pairs))
+    beta = floats(expect.positive(probe=probe))
     wide = root_one_plus(np.sqrt(2.0) * np.minimum(s, 1e300))
     return square(ratio(s / wide, beta)) / count
 
@@ -385,10 +381,10 @@ def variance_bound_of_pairs(
     >>> round(float(variance_bound_of_pairs(0.3, 0.4, 0.12, 100, 1.0)), 9)
     0.0025
     """
-    s = _float(expect.positive(sigma=sigma))
+    s = floats(expect.positive(sigma=sigma))
     one = ratio(s, expect.positive(output=output))
     two = ratio(s, expect.positive(other_output=other_output))
-    count = _float(expect.integer(pairs=pairs))
+    count = floats(expect.integer(pairs=pairs))
     beta = expect.positive(probe=probe)
     return (square(ratio(one, beta)) + square(ratio(two, beta))) / count
 
@@ -416,5 +412,5 @@ def log_bias(relative_sigma: npt.ArrayLike) -> Floats:
     >>> round(float(log_bias(0.2)), 6)
     -0.021411
     """
-    s = _float(expect.positive(relative_sigma=relative_sigma))
+    s = floats(expect.positive(relative_sigma=relative_sigma))
     return _log_ratio.excess_inverse(s)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from querytax import expect
 from querytax.theory import _log_bias
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Array, Floats, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -45,13 +45,9 @@ _FOUR = {
 _LOGS = "loss ln|p + v| - ln|q + v'|, fresh normal noise on every output"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _output(**named: npt.ArrayLike) -> Array:
     (name,) = named
-    outputs = _float(expect.positive(**named))
+    outputs = floats(expect.positive(**named))
     expect.that(~(outputs > 1.0), "at most 1", **{name: outputs})
     return outputs
 
@@ -78,8 +74,8 @@ def central_bias(third_derivative: npt.ArrayLike, probe: npt.ArrayLike) -> Float
     >>> round(float(central_bias(6.0, 0.1)), 12)
     0.01
     """
-    third = _float(expect.finite(third_derivative=third_derivative))
-    beta = _float(expect.positive(probe=probe))
+    third = floats(expect.finite(third_derivative=third_derivative))
+    beta = floats(expect.positive(probe=probe))
     with np.errstate(over="ignore"):
         return beta * (beta * (third / 6.0))
 
@@ -106,9 +102,9 @@ def forward_bias(curvature: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
     >>> float(forward_bias(4.0, 0.25))
     0.5
     """
-    second = _float(expect.finite(curvature=curvature))
+    second = floats(expect.finite(curvature=curvature))
     with np.errstate(over="ignore"):
-        return _float(expect.positive(probe=probe)) * (0.5 * second)
+        return floats(expect.positive(probe=probe)) * (0.5 * second)
 
 
 @law(
@@ -133,7 +129,7 @@ def central_sd(loss_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
     >>> round(float(central_sd(0.04, 0.1)) ** 2, 12)
     0.08
     """
-    s = _float(expect.nonnegative(loss_sigma=loss_sigma))
+    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
     return ratio(s / np.sqrt(2.0), expect.positive(probe=probe))
 
 
@@ -159,17 +155,17 @@ def forward_sd(loss_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
     >>> round(float(forward_sd(0.04, 0.1)) ** 2, 12)
     0.32
     """
-    s = _float(expect.nonnegative(loss_sigma=loss_sigma))
+    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
     return np.sqrt(2.0) * ratio(s, expect.positive(probe=probe))
 
 
 def _cube(
     loss_sigma: npt.ArrayLike, third_derivative: npt.ArrayLike, repeats: npt.ArrayLike
 ) -> tuple[Array, Array]:
-    s = _float(expect.nonnegative(loss_sigma=loss_sigma))
-    third = np.abs(_float(expect.finite(third_derivative=third_derivative)))
+    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
+    third = np.abs(floats(expect.finite(third_derivative=third_derivative)))
     expect.that(third != 0.0, "other than 0", third_derivative=third_derivative)
-    return s / np.sqrt(_float(expect.at_least(1, repeats=repeats))), third
+    return s / np.sqrt(floats(expect.at_least(1, repeats=repeats))), third
 
 
 @law(
@@ -275,10 +271,10 @@ def best_forward_probe(
     >>> round(float(best_forward_probe(1e-3, 2.0)), 4)
     0.0376
     """
-    s = _float(expect.nonnegative(loss_sigma=loss_sigma))
-    second = np.abs(_float(expect.finite(curvature=curvature)))
+    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
+    second = np.abs(floats(expect.finite(curvature=curvature)))
     expect.that(second != 0.0, "other than 0", curvature=curvature)
-    n = _float(expect.at_least(1, repeats=repeats))
+    n = floats(expect.at_least(1, repeats=repeats))
     return 8.0**0.25 * np.sqrt(s) / np.sqrt(second) / np.sqrt(np.sqrt(n))
 
 
@@ -307,7 +303,7 @@ def log_bias(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     -0.021411
     """
     p = _output(output=output)
-    return _log_bias.excess(p, _float(expect.positive(sigma=sigma)))
+    return _log_bias.excess(p, floats(expect.positive(sigma=sigma)))
 
 
 def _four(
@@ -323,8 +319,8 @@ def _four(
         _output(rival=rival),
         _output(output_behind=output_behind),
         _output(rival_behind=rival_behind),
-        _float(expect.positive(sigma=sigma)),
-        _float(expect.positive(probe=probe)),
+        floats(expect.positive(sigma=sigma)),
+        floats(expect.positive(probe=probe)),
     )
 
 
@@ -370,7 +366,7 @@ def log_ratio_bias(
 
 def _weak(*outputs: npt.ArrayLike) -> Array:
     """A tenth of the least output, and a little for its rounding."""
-    first, *others = (_float(output) for output in outputs)
+    first, *others = (floats(output) for output in outputs)
     for other in others:
         first = np.minimum(first, other)
     return (0.1 + 1e-15) * first
@@ -507,9 +503,9 @@ def log_slope_bias(
     0.209
     """
     p, q = _output(output=output), _output(rival=rival)
-    p_ = _float(expect.finite(output_slope=output_slope))
-    q_ = _float(expect.finite(rival_slope=rival_slope))
-    s = _float(expect.positive(sigma=sigma))
+    p_ = floats(expect.finite(output_slope=output_slope))
+    q_ = floats(expect.finite(rival_slope=rival_slope))
+    s = floats(expect.positive(sigma=sigma))
 
     def share(p: Array) -> Array:
         return _log_bias.slope(np.minimum(p / s, 1e300)) / p

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Array, Floats, floats, ratio, square
 from querytax.theory.law import law
 from querytax.theory.repeats import divergence
 
@@ -32,10 +32,6 @@ _DIMENSION = "d, dimension of the searched space, count, [1, inf)"
 _SLOPE = "G, norm of the gradient, output per unit of input, (0, inf)"
 _RADIUS = "r, radius around the image inside which queries lie, input, (0, inf)"
 _SOURCE = "derived here"
-
-
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
 
 
 @law(
@@ -68,7 +64,7 @@ def pairs_per_sign(
     >>> round(float(pairs_per_sign(0.3, 1e-4, 4e-7)))
     34374
     """
-    quantile = special.ndtri(_float(expect.error_rate(error=error)))
+    quantile = special.ndtri(floats(expect.error_rate(error=error)))
     noise = ratio(expect.positive(sigma=sigma), expect.positive(gap=gap))
     return 2.0 * square(noise * quantile)
 
@@ -149,7 +145,7 @@ def gradient_signs(
     >>> round(float(gradient_signs(0.25, 100, 0.1, 1.0, 1.0)), 9)
     25.0
     """
-    share = 1.0 - 2.0 * _float(expect.error_rate(error=error))
+    share = 1.0 - 2.0 * floats(expect.error_rate(error=error))
     return square(share * _noise(dimension, sigma, gradient_norm, radius))
 
 
@@ -164,7 +160,7 @@ def _noise(
         expect.positive(sigma=sigma), expect.positive(gradient_norm=gradient_norm)
     )
     return ratio(
-        per_slope * _float(expect.integer(dimension=dimension)),
+        per_slope * floats(expect.integer(dimension=dimension)),
         expect.positive(radius=radius),
     )
 
@@ -209,7 +205,7 @@ def explained_fraction(
     >>> round(float(explained_fraction(100, 100, 0.1, 1.0, 1.0)), 9)
     0.5
     """
-    root = np.sqrt(_float(expect.nonnegative(queries=queries)))
+    root = np.sqrt(floats(expect.nonnegative(queries=queries)))
     inverse = square(ratio(_noise(dimension, sigma, gradient_norm, radius), root))
     return 1.0 / (1.0 + inverse)
 
@@ -248,7 +244,7 @@ def optimisation_1d(
     >>> round(float(optimisation_1d(0.01, 1.0, 0.001)))
     66281
     """
-    distance = (6.0 + 4.0 * np.sqrt(2.0)) * _float(expect.positive(excess=excess))
+    distance = (6.0 + 4.0 * np.sqrt(2.0)) * floats(expect.positive(excess=excess))
     return queries_any_attacker(error, sigma, distance)
 
 
@@ -290,17 +286,17 @@ def optimisation(
     >>> print(f"{optimisation(1e4, 100, 0.01, 1.0):.4g}")
     3.704e-06
     """
-    d = _float(expect.integer(dimension=dimension))
-    reach = _float(expect.positive(radius=radius))
+    d = floats(expect.integer(dimension=dimension))
+    reach = floats(expect.positive(radius=radius))
     noise = ratio(expect.positive(sigma=sigma), reach) * d
-    root = np.sqrt(_float(expect.positive(queries=queries)))
+    root = np.sqrt(floats(expect.positive(queries=queries)))
     # The side of the cube of minima, in the ball.
     return square(np.minimum(ratio(noise, root) / 1.5, reach)) / 12.0
 
 
 def _margin(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:
     """u, at most 1e160, whose square is infinite."""
-    size = np.abs(_float(expect.finite(margin=margin)))
+    size = np.abs(floats(expect.finite(margin=margin)))
     scaled = ratio(size, expect.positive(sigma=sigma)) / np.sqrt(2.0)
     return np.minimum(scaled, 1e160)
 
@@ -368,4 +364,4 @@ def log_hard_label_information(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> F
     """
     u = _margin(margin, sigma)
     shape = -np.log(np.pi * special.erfcx(u / np.sqrt(2.0))) - special.log_ndtr(u)
-    return shape - 0.5 * square(u) - np.log(2.0) - 2.0 * np.log(_float(sigma))
+    return shape - 0.5 * square(u) - np.log(2.0) - 2.0 * np.log(floats(sigma))

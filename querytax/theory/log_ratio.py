@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from querytax import expect
 from querytax.theory import _log_ratio
-from querytax.theory._floats import Array, Floats, ratio, root_one_plus, square
+from querytax.theory._floats import Array, Floats, floats, ratio, root_one_plus, square
 from querytax.theory.efficiency import log_variance
 from querytax.theory.law import law
 
@@ -49,10 +49,6 @@ def _weak(
 _WEAK = {"weak noise, sigma <= output/10 for both outputs": _weak}
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _scaled(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Array:
     return np.minimum(ratio(output, sigma), 1e300)
 
@@ -72,9 +68,9 @@ def _three(
     output: npt.ArrayLike, other_output: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
     return (
-        _float(expect.nonnegative(output=output)),
-        _float(expect.nonnegative(other_output=other_output)),
-        _float(expect.positive(sigma=sigma)),
+        floats(expect.nonnegative(output=output)),
+        floats(expect.nonnegative(other_output=other_output)),
+        floats(expect.positive(sigma=sigma)),
     )
 
 
@@ -182,8 +178,8 @@ def variance_of_sum(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
     >>> round(float(variance_of_sum([0.6, 0.59, 0.2, 0.21], 0.01)), 6)
     0.005362
     """
-    levels = np.atleast_1d(_float(expect.nonnegative(output=output)))
-    s = _float(expect.positive(sigma=sigma))[..., None]
+    levels = np.atleast_1d(floats(expect.nonnegative(output=output)))
+    s = floats(expect.positive(sigma=sigma))[..., None]
     return np.asarray(log_variance(_scaled(levels, s))).sum(axis=-1)[()]
 
 

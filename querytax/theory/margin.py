@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -43,16 +43,12 @@ _LINEAR = (
 _SOURCE = "RFD 2024, eqs. (13), (14): the mean of Φ(L/(√ν G)), ν a variance there"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _scaled(
     margin: npt.ArrayLike, gradient_norm: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> Array:
     """m/(σ G), images on the last axis, between -1e100 and 1e100."""
-    m = _float(expect.finite(margin=margin))
-    noise = _float(expect.positive(sigma=sigma))[..., None]
+    m = floats(expect.finite(margin=margin))
+    noise = floats(expect.positive(sigma=sigma))[..., None]
     unit = ratio(np.abs(m), expect.positive(gradient_norm=gradient_norm))
     return np.copysign(np.minimum(ratio(unit, noise), 1e100), m)
 
@@ -179,7 +175,7 @@ def quantile_sigma(quantile: npt.ArrayLike) -> Floats:
     >>> round(float(quantile_sigma(0.01)), 6)
     0.025066
     """
-    return np.sqrt(2.0 * np.pi) * _float(expect.positive(quantile=quantile))
+    return np.sqrt(2.0 * np.pi) * floats(expect.positive(quantile=quantile))
 
 
 # --- Many rivals --------------------------------------------------------------------
@@ -233,7 +229,7 @@ def tied_rivals(
     >>> round(1 - float(tied_rivals(2.0, 9, 1.0)), 4)
     0.6736
     """
-    n = _float(expect.integer(rivals=rivals))
+    n = floats(expect.integer(rivals=rivals))
     expect.that(n <= 1e12, "at most 1e12", rivals=rivals)
     gap, sigma = expect.nonnegative(gap=gap), expect.positive(sigma=sigma)
     a = np.minimum(ratio(gap, sigma), 1e100)
@@ -311,10 +307,10 @@ def ball_flip(
     >>> round(float(ball_flip(0.005, 3072, 0.01, 10.0)), 5)
     0.84987
     """
-    m = _float(expect.nonnegative(depth=depth))
-    d = _float(expect.integer(4, dimension=dimension))
-    s = _float(expect.positive(sigma=sigma))
-    rho = _float(expect.positive(ball_radius=ball_radius))
+    m = floats(expect.nonnegative(depth=depth))
+    d = floats(expect.integer(4, dimension=dimension))
+    s = floats(expect.positive(sigma=sigma))
+    rho = floats(expect.positive(ball_radius=ball_radius))
     expect.that(m <= rho, "at most the radius", depth=depth)
     wide = rho >= (np.sqrt(d) + 16.0) * s
     expect.that(wide, "at least (sqrt(dimension) + 16) sigma", ball_radius=ball_radius)

@@ -13,7 +13,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _passage
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -44,12 +44,8 @@ _TARGET = _OU + ", at the goal, real, above the start"
 _CORRECTION = "ρ = -ζ(1/2)/√(2π) = 0.5826 at S = 0"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _root(snr: npt.ArrayLike) -> Array:
-    return np.sqrt(_float(expect.nonnegative(snr=snr)))
+    return np.sqrt(floats(expect.nonnegative(snr=snr)))
 
 
 @law(
@@ -103,11 +99,11 @@ def first_gain(snr: npt.ArrayLike) -> Floats:
 
 def _settled(snr: npt.ArrayLike, steps: npt.ArrayLike) -> Array:
     """Decay lengths of the memory of the start; the pole is √(S + 4πi) - √S."""
-    s = np.maximum(_float(snr), 0.0)
+    s = np.maximum(floats(snr), 0.0)
     size = np.hypot(s, 4.0 * np.pi) + s
     # √(½(|w| + S)) - √S without cancellation for large S.
     pole = 8.0 * np.pi**2 / size / (np.sqrt(0.5 * size) + np.sqrt(s))
-    return np.maximum(_float(steps), 0.0) * np.sqrt(s) * pole
+    return np.maximum(floats(steps), 0.0) * np.sqrt(s) * pole
 
 
 @law(
@@ -144,7 +140,7 @@ def walk_mean(snr: npt.ArrayLike, steps: npt.ArrayLike) -> Floats:
     106.08
     """
     root = _root(snr)
-    n = _float(expect.positive(steps=steps))
+    n = floats(expect.positive(steps=steps))
     return n + ratio(_passage.overshoot(root), root)
 
 
@@ -168,7 +164,7 @@ def no_gain(steps: npt.ArrayLike) -> Floats:
     >>> float(no_gain(2))
     0.375
     """
-    return np.exp(_passage.log_central(_float(expect.integer(0, steps=steps))))
+    return np.exp(_passage.log_central(floats(expect.integer(0, steps=steps))))
 
 
 @law(
@@ -194,7 +190,7 @@ def no_gain_steps(error: npt.ArrayLike) -> Floats:
     >>> round(float(no_gain_steps(0.01)), 2)
     3182.85
     """
-    epsilon = _float(expect.probability(error=error))
+    epsilon = floats(expect.probability(error=error))
     small = np.minimum(epsilon, 1e-9)
     far = ratio(ratio(1.0 / np.pi, small), small)
     near = np.maximum(epsilon, 1e-9)
@@ -216,9 +212,9 @@ def _brownian(
     steps: npt.ArrayLike, distance: npt.ArrayLike, drift: npt.ArrayLike
 ) -> tuple[Array, Array, Array, Array]:
     """(μt - h)/√t, 2h/√t and its logarithm, and t."""
-    t = _float(expect.nonnegative(steps=steps))
-    h = _float(expect.positive(distance=distance))
-    m = _float(expect.nonnegative(drift=drift))
+    t = floats(expect.nonnegative(steps=steps))
+    h = floats(expect.positive(distance=distance))
+    m = floats(expect.nonnegative(drift=drift))
     t, h, m = np.broadcast_arrays(t, h, m)
     root = np.sqrt(t)
     short = np.minimum(ratio(h, root), 1e150)
@@ -351,9 +347,9 @@ def not_arrived_time(
     >>> round(float(not_arrived_time(0.01, 10.0, 0.1)), 1)
     498.4
     """
-    epsilon = _float(expect.probability(error=error))
-    h = _float(expect.positive(distance=distance))
-    m = _float(expect.nonnegative(drift=drift))
+    epsilon = floats(expect.probability(error=error))
+    h = floats(expect.positive(distance=distance))
+    m = floats(expect.nonnegative(drift=drift))
     # With √t in units of h, only x = hμ is left.
     with np.errstate(over="ignore"):
         x, epsilon, h, m = np.broadcast_arrays(m * h, epsilon, h, m)
@@ -365,8 +361,8 @@ def not_arrived_time(
 
 
 def _spread(origin: npt.ArrayLike, target: npt.ArrayLike) -> tuple[Array, Array]:
-    start = _float(expect.finite(origin=origin))
-    goal = _float(expect.finite(target=target))
+    start = floats(expect.finite(origin=origin))
+    goal = floats(expect.finite(target=target))
     start, goal = np.broadcast_arrays(start, goal)
     expect.that(goal >= start, "at least the origin", target=goal)
     return start, goal

@@ -15,7 +15,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _gaussian
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -36,12 +36,8 @@ _SOURCE = "derived here for Aithal & Li 2022, Lemma 2"
 _SMOOTH = 1.0 / 1.4
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _checked(sigma: npt.ArrayLike, step: npt.ArrayLike) -> tuple[Array, Array]:
-    return _float(expect.positive(sigma=sigma)), _float(expect.positive(step=step))
+    return floats(expect.positive(sigma=sigma)), floats(expect.positive(step=step))
 
 
 @law(
@@ -181,7 +177,7 @@ def dither_efficiency(
     >>> round(float(dither_efficiency(0.25, 1.0, 0.5)), 6)
     0.256264
     """
-    p = _float(expect.unit(phase=phase))
+    p = floats(expect.unit(phase=phase))
     h, p = np.broadcast_arrays(_steps(*_checked(sigma, step)), p)
     return by_region(
         (h, p),
@@ -285,7 +281,7 @@ def _fold(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """F, the step, the sign and size of F's distance to its rounded value, and σ/Δ."""
     noise, width = _checked(sigma, step)
-    f = _float(expect.nonnegative(output=output))
+    f = floats(expect.nonnegative(output=output))
     f, noise, width = np.broadcast_arrays(f, noise, width)
     rest = np.fmod(f, width)
     rest = np.where(rest > 0.5 * width, rest - width, rest)

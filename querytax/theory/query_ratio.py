@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, by_region, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.law import law
 
 __all__ = [
@@ -31,17 +31,13 @@ _PAIRS = "p, pairs of queries averaged into one gradient estimate, count, [1, in
 _CONTRACTION = "m, noiseless contraction per step, fraction, (0, 1)"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _broadcast(*values: npt.ArrayLike) -> tuple[Array, ...]:
-    return tuple(np.broadcast_arrays(*(_float(value) for value in values)))
+    return tuple(np.broadcast_arrays(*(floats(value) for value in values)))
 
 
 def _dilution(dimension: npt.ArrayLike, pairs: npt.ArrayLike) -> Floats:
-    d = _float(expect.integer(dimension=dimension))
-    return d / (_float(expect.integer(pairs=pairs)) + d + 1.0)
+    d = floats(expect.integer(dimension=dimension))
+    return d / (floats(expect.integer(pairs=pairs)) + d + 1.0)
 
 
 @law(
@@ -126,7 +122,7 @@ def fixed_length_step(
     9.5441
     """
     share = _dilution(dimension, pairs)
-    s = _float(expect.nonnegative(snr=snr))
+    s = floats(expect.nonnegative(snr=snr))
     return ratio(np.sqrt(s + share), np.sqrt(s))
 
 
@@ -152,7 +148,7 @@ def sign_coordinate(snr: npt.ArrayLike) -> Floats:
     >>> round(float(sign_coordinate(0.01)), 3)
     12.554
     """
-    drift = special.erf(np.sqrt(_float(expect.nonnegative(snr=snr))) / np.sqrt(2.0))
+    drift = special.erf(np.sqrt(floats(expect.nonnegative(snr=snr))) / np.sqrt(2.0))
     return ratio(1.0, drift)
 
 
@@ -243,7 +239,7 @@ def best_minibatch(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
     >>> round(float(best_minibatch(0.01, 0.2)), 2)
     49.83
     """
-    contraction = _float(expect.probability(contraction=contraction))
+    contraction = floats(expect.probability(contraction=contraction))
     s, m, best, floor = _broadcast(
         expect.nonnegative(snr=snr), contraction, *_minibatch_floor(contraction)
     )
@@ -285,9 +281,9 @@ def guaranteed_steps(
     >>> round(float(guaranteed_steps(0.01, 0.01, 0.01)))
     1388
     """
-    nats = -2.0 * np.log(_float(expect.probability(remaining=remaining)))
-    nats = nats - np.log(_float(expect.probability(error=error)))
-    return ratio(nats, np.log1p(_float(expect.nonnegative(snr=snr))))
+    nats = -2.0 * np.log(floats(expect.probability(remaining=remaining)))
+    nats = nats - np.log(floats(expect.probability(error=error)))
+    return ratio(nats, np.log1p(floats(expect.nonnegative(snr=snr))))
 
 
 @law(
@@ -333,10 +329,10 @@ def cosine(
     >>> round(float(cosine(1.0, 10, 10)), 6)
     0.567962
     """
-    share = _float(expect.nonnegative(snr=snr))
-    d = _float(expect.integer(dimension=dimension))
-    p = _float(expect.integer(pairs=pairs))
-    rho = _float(expect.unit(alignment=alignment))
+    share = floats(expect.nonnegative(snr=snr))
+    d = floats(expect.integer(dimension=dimension))
+    p = floats(expect.integer(pairs=pairs))
+    rho = floats(expect.unit(alignment=alignment))
     # Below 1e-150 the cosine goes as √S, and d/S would leave the floats.
     least = np.maximum(share, 1e-150)
     value = rho * np.sqrt(p / (rho * rho * (p + 1.0) + d + d / least))
@@ -378,6 +374,6 @@ def sign_drift(cosine: npt.ArrayLike, gain: npt.ArrayLike = 1.0) -> Floats:
     >>> round(float(sign_drift(0.1, 1.5)), 4)
     0.1491
     """
-    c = _float(expect.unit(cosine=cosine))
-    h = _float(expect.positive(gain=gain))
+    c = floats(expect.unit(cosine=cosine))
+    h = floats(expect.positive(gain=gain))
     return h * c / np.hypot(np.sqrt((1.0 - c) * (1.0 + c)), h * c)

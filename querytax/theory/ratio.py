@@ -18,7 +18,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _bivariate
-from querytax.theory._floats import Array, Floats, ratio, root_one_plus
+from querytax.theory._floats import Array, Floats, floats, ratio, root_one_plus
 from querytax.theory.law import law
 
 __all__ = [
@@ -51,17 +51,13 @@ _SOURCE = "Hinkley 1969; replaces N(1, σ_Z²) in Aithal & Li 2022, Theorem 1"
 _LARGEST = 2e154
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _outputs(
     output: npt.ArrayLike, other_output: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
     return (
-        _float(expect.nonnegative(output=output)),
-        _float(expect.nonnegative(other_output=other_output)),
-        _float(expect.positive(sigma=sigma)),
+        floats(expect.nonnegative(output=output)),
+        floats(expect.nonnegative(other_output=other_output)),
+        floats(expect.positive(sigma=sigma)),
     )
 
 
@@ -114,7 +110,7 @@ def _wedge(
     direction: str,
 ) -> tuple[Array, Array]:
     expect.one_of(("below", "above"), direction=direction)
-    value = _float(expect.finite(quotient=z))
+    value = floats(expect.finite(quotient=z))
     one, two, sigma = outputs = _outputs(*pair)
     line = _bounded(_quotient_line(value, outputs))
     t2, t1 = _bounded((_over(two, sigma), _over(one, sigma)))
@@ -255,7 +251,7 @@ def density(
     >>> round(float(density(1.0, 0.3, 0.3, 0.1)), 6)
     0.846285
     """
-    z = _float(expect.finite(quotient=quotient))
+    z = floats(expect.finite(quotient=quotient))
     pair = _outputs(output, other_output, sigma)
     root = root_one_plus(np.abs(z))
     return (_spread(_quotient_line(z, pair), pair) / root / root)[()]
@@ -360,10 +356,10 @@ def _tail(
     direction: str,
 ) -> tuple[Array, Array]:
     expect.one_of(("below", "above"), direction=direction)
-    x = _float(expect.finite(multiplier=multiplier))
+    x = floats(expect.finite(multiplier=multiplier))
     one, two, s = outputs = _outputs(*pair)
     with np.errstate(over="ignore"):
-        y = np.clip(x * _float(expect.positive(probe=probe)), -1e4, 1e4)
+        y = np.clip(x * floats(expect.positive(probe=probe)), -1e4, 1e4)
     line = _bounded(_multiplier_line(y, outputs)[0])
     t1, t2 = _over(one, s), _over(two, s)
     if direction == "below":
@@ -503,9 +499,9 @@ def multiplier_density(
     >>> round(float(multiplier_density(0.0, 0.3, 0.3, 0.1, 0.1)), 6)
     0.084857
     """
-    x = _float(expect.finite(multiplier=multiplier))
+    x = floats(expect.finite(multiplier=multiplier))
     one, two, s = outputs = _outputs(output, other_output, sigma)
-    beta = _float(expect.positive(probe=probe))
+    beta = floats(expect.positive(probe=probe))
     with np.errstate(over="ignore"):
         y = np.clip(x * beta, -1e4, 1e4)
     line, slope = _multiplier_line(y, outputs)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Array, Floats, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -39,20 +39,16 @@ _SMOOTHNESS = "K, Lipschitz constant of the gradient, output per input², [0, in
 _FRESH = "fresh normal noise on the input of every query"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _noise_ratio(
     probe: npt.ArrayLike, sigma: npt.ArrayLike, repeats: npt.ArrayLike, form: str
 ) -> Floats:
     """σ/μ over the root of the repeats: a reflected pair halves it."""
     expect.one_of(FORMS, form=form)
-    mu = _float(expect.positive(probe=probe))
-    nu = _float(expect.nonnegative(sigma=sigma))
+    mu = floats(expect.positive(probe=probe))
+    nu = floats(expect.nonnegative(sigma=sigma))
     # Kept finite, so that a flat loss times it stays 0.
     alpha = np.minimum(ratio(nu, mu), np.finfo(float).max)
-    alpha = alpha / np.sqrt(_float(expect.integer(repeats=repeats)))
+    alpha = alpha / np.sqrt(floats(expect.integer(repeats=repeats)))
     return alpha if form == "forward" else 0.5 * alpha
 
 
@@ -99,8 +95,8 @@ def linear(
     >>> float(linear(1.0, 100, 0.01, 0.01))
     302.0
     """
-    d = _float(expect.integer(dimension=dimension))
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
+    d = floats(expect.integer(dimension=dimension))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
     alpha = _noise_ratio(probe, sigma, repeats, form)
     with np.errstate(over="ignore"):
         return (d + 2.0) * square(slope) + 2.0 * d * square(slope * alpha)
@@ -109,9 +105,9 @@ def linear(
 def _curved(
     trace: npt.ArrayLike, frobenius: npt.ArrayLike, dimension: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
-    tr = _float(expect.finite(trace=trace))
-    norm = _float(expect.nonnegative(frobenius=frobenius))
-    d = _float(expect.integer(dimension=dimension))
+    tr = floats(expect.finite(trace=trace))
+    norm = floats(expect.nonnegative(frobenius=frobenius))
+    d = floats(expect.integer(dimension=dimension))
     # Multiples of the identity lie on the edge, up to rounding.
     inside = np.abs(tr) <= np.sqrt(d) * norm * (1.0 + 1e-12)
     expect.that(inside, ">= |trace|/√dimension", frobenius=norm)
@@ -166,13 +162,13 @@ def noise(
     >>> float(noise(1.0, 2.0, 100, 0.5, 0.5, repeats=4))
     100.5
     """
-    d = _float(expect.integer(dimension=dimension))
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
-    bend = _float(expect.nonnegative(frobenius=frobenius))
+    d = floats(expect.integer(dimension=dimension))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
+    bend = floats(expect.nonnegative(frobenius=frobenius))
     alpha = _noise_ratio(probe, sigma, repeats, form)
-    turned = bend * _float(sigma)
+    turned = bend * floats(sigma)
     # Both queries of a pair bring the slope's noise; a reflected pair halves it all.
-    along = (1.0 if form == "forward" else 0.5) * square(turned) / _float(repeats)
+    along = (1.0 if form == "forward" else 0.5) * square(turned) / floats(repeats)
     with np.errstate(over="ignore"):
         value = d * (2.0 * square(alpha * slope) + square(alpha * turned))
         return value + (d + 2.0) * along
@@ -238,7 +234,7 @@ def quadratic(
     value = value + (d + 2.0) * square(gradient_norm)
     if form == "antithetic":
         return value + 0.0 * tr
-    reach = 0.5 * _float(probe)
+    reach = 0.5 * floats(probe)
     return value + (d + 4.0) * (square(reach * tr) + 2.0 * square(reach * bend))
 
 
@@ -289,9 +285,9 @@ def best_probe(
     """
     expect.positive(frobenius=frobenius)
     tr, bend, d = _curved(trace, frobenius, dimension)
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
-    nu = _float(expect.nonnegative(sigma=sigma))
-    m = _float(expect.integer(repeats=repeats))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
+    nu = floats(expect.nonnegative(sigma=sigma))
+    m = floats(expect.integer(repeats=repeats))
     root2 = np.sqrt(2.0)
     pull = np.hypot(root2 * slope, bend * nu) / np.hypot(tr, root2 * bend)
     return np.sqrt(2.0 * np.sqrt(d / (m * (d + 4.0)))) * np.sqrt(nu) * np.sqrt(pull)
@@ -349,8 +345,8 @@ def lipschitz_bound(
     >>> float(lipschitz_bound(1.0, 100, 0.01, 0.01))
     10400.0
     """
-    d = _float(expect.integer(dimension=dimension))
-    slope = _float(expect.positive(lipschitz=lipschitz))
+    d = floats(expect.integer(dimension=dimension))
+    slope = floats(expect.positive(lipschitz=lipschitz))
     alpha = _noise_ratio(probe, sigma, repeats, form)
     own = d + 2.0 if form == "forward" else (d + 2.0) / np.maximum(d - 1.0, 1.0)
     with np.errstate(over="ignore"):
@@ -404,14 +400,14 @@ def smooth_bound(
     >>> round(float(smooth_bound(4.0, 1.0, 3072, 0.01, 0.02)))
     1546571
     """
-    slope = _float(expect.positive(lipschitz=lipschitz))
-    own = _float(expect.unbounded(smoothness=smoothness))
-    d = _float(expect.integer(dimension=dimension))
+    slope = floats(expect.positive(lipschitz=lipschitz))
+    own = floats(expect.unbounded(smoothness=smoothness))
+    d = floats(expect.integer(dimension=dimension))
     alpha = _noise_ratio(probe, sigma, repeats, "forward")
     bend = np.minimum(ratio(own, slope), ratio(np.sqrt(2.0 / np.pi), sigma))
     # Roots first: d³ would overflow before the bound does.
     long = np.sqrt(d + 2.0)
     with np.errstate(over="ignore"):
-        curved = 1.0 + 0.5 * bend * _float(probe) * np.sqrt(d) * np.sqrt(d + 4.0)
+        curved = 1.0 + 0.5 * bend * floats(probe) * np.sqrt(d) * np.sqrt(d + 4.0)
         gain = np.minimum(np.sqrt(d), curved)
         return square(slope * long * gain) + 2.0 * d * square(slope * alpha)

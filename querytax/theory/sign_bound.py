@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Floats, floats, ratio, square
 from querytax.theory.law import law
 from querytax.theory.smoothing import mean_norm, smooth_gap
 
@@ -42,16 +42,12 @@ _BOUND = "bound for every L-Lipschitz loss, fresh normal noise on every query"
 _SIGN = "the sign of the noiseless difference"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _scaled(
     difference: Floats, lipschitz: npt.ArrayLike, sigma: npt.ArrayLike
 ) -> Floats:
     """A difference in units of L σ."""
-    slope = _float(expect.positive(lipschitz=lipschitz))
-    nu = _float(expect.positive(sigma=sigma))
+    slope = floats(expect.positive(lipschitz=lipschitz))
+    nu = floats(expect.positive(sigma=sigma))
     with np.errstate(over="ignore", under="ignore"):
         unit = slope * nu
     # One division for two, where the product stays within the floats.
@@ -155,7 +151,7 @@ def markov_noise_ratio(dimension: npt.ArrayLike, share: npt.ArrayLike = 0.5) -> 
     >>> round(float(markov_noise_ratio(3072)), 4)
     0.0061
     """
-    some = _float(expect.probability(share=share))
+    some = floats(expect.probability(share=share))
     return -special.ndtri(0.5 * some) / (2.0 * mean_norm(dimension))
 
 
@@ -166,9 +162,9 @@ def _log_concentration(
     sigma: npt.ArrayLike,
     repeats: npt.ArrayLike,
 ) -> Floats:
-    h = _scaled(_float(expect.positive(difference=difference)), lipschitz, sigma)
+    h = _scaled(floats(expect.positive(difference=difference)), lipschitz, sigma)
     over = np.maximum(h - 2.0 * mean_norm(dimension), 0.0)
-    m = _float(expect.integer(repeats=repeats))
+    m = floats(expect.integer(repeats=repeats))
     return 0.0 - square(np.minimum(over, 1e300) * (0.5 * np.sqrt(m)))
 
 
@@ -272,8 +268,8 @@ def _log_smoothed(
     repeats: npt.ArrayLike,
 ) -> Floats:
     h = expect.nonnegative(smoothed_difference=smoothed_difference)
-    m = _float(expect.integer(repeats=repeats))
-    scaled = 0.5 * _scaled(_float(h), lipschitz, sigma)
+    m = floats(expect.integer(repeats=repeats))
+    scaled = 0.5 * _scaled(floats(h), lipschitz, sigma)
     return 0.0 - square(ratio(scaled, 1.0 / np.sqrt(m)))
 
 
@@ -361,8 +357,8 @@ def _quantile(
     sigma: npt.ArrayLike,
     repeats: npt.ArrayLike,
 ) -> Floats:
-    middle = _scaled(_float(expect.nonnegative(median=median)), lipschitz, sigma)
-    return -ratio(middle, np.sqrt(2.0 / _float(expect.integer(repeats=repeats))))
+    middle = _scaled(floats(expect.nonnegative(median=median)), lipschitz, sigma)
+    return -ratio(middle, np.sqrt(2.0 / floats(expect.integer(repeats=repeats))))
 
 
 @law(
@@ -486,10 +482,10 @@ def smoothing_shift(
     >>> round(float(smoothing_shift(0.01, 4.0, 1.0, 3072, 0.05)), 5)
     0.02771
     """
-    far = _float(expect.nonnegative(displacement=displacement))
-    slope = _float(expect.positive(lipschitz=lipschitz))
+    far = floats(expect.nonnegative(displacement=displacement))
+    slope = floats(expect.positive(lipschitz=lipschitz))
     own = np.minimum(expect.unbounded(smoothness=smoothness), 1e300)
     two = 2.0 * smooth_gap(slope, smoothness, dimension, sigma)
     with np.errstate(over="ignore"):
-        bent = own * _float(sigma) * mean_norm(dimension)
+        bent = own * floats(sigma) * mean_norm(dimension)
     return np.minimum(two, np.minimum(bent, 2.0 * slope) * far)

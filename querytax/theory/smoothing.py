@@ -12,7 +12,7 @@ from numpy.polynomial import polynomial
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, by_region, ratio, square
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -45,10 +45,6 @@ _GAMMA_RATIO = (
 )
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _by_gamma(d: Array) -> Array:
     """E‖N(0, I_d)‖ for small d."""
     return np.sqrt(2.0) * special.gamma(0.5 * (d + 1.0)) / special.gamma(0.5 * d)
@@ -79,7 +75,7 @@ def mean_norm(dimension: npt.ArrayLike) -> Floats:
     >>> round(float(mean_norm(3072)), 5)
     55.42112
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     return by_region(
         (d,),
         (d < 64.0, _by_gamma),
@@ -117,8 +113,8 @@ def smoothing_gap(
     >>> round(float(smoothing_gap(1.0, 3072, 0.01)), 6)
     0.554211
     """
-    length = _float(expect.positive(sigma=sigma)) * mean_norm(dimension)
-    return _float(expect.nonnegative(lipschitz=lipschitz)) * length
+    length = floats(expect.positive(sigma=sigma)) * mean_norm(dimension)
+    return floats(expect.nonnegative(lipschitz=lipschitz)) * length
 
 
 @law(
@@ -158,10 +154,10 @@ def probe_gap(
     >>> round(float(probe_gap(1.0, 3072, 0.01, 0.02)), 5)
     0.13083
     """
-    mu = _float(expect.positive(probe=probe))
-    nu = _float(expect.positive(sigma=sigma))
+    mu = floats(expect.positive(probe=probe))
+    nu = floats(expect.positive(sigma=sigma))
     added = mu * (mu / (np.hypot(mu, nu) + nu))
-    slope = _float(expect.nonnegative(lipschitz=lipschitz))
+    slope = floats(expect.nonnegative(lipschitz=lipschitz))
     return slope * mean_norm(dimension) * added
 
 
@@ -198,9 +194,9 @@ def quadratic_gap(
     >>> round(float(quadratic_gap(2.0, 150528, 0.01)), 4)
     15.0528
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     spread = 0.5 * d * square(expect.positive(sigma=sigma))
-    return _float(expect.finite(curvature=curvature)) * spread
+    return floats(expect.finite(curvature=curvature)) * spread
 
 
 @law(
@@ -247,10 +243,10 @@ def smooth_gap(
     >>> round(float(smooth_gap(4.0, 1.0, 3072, 0.07)), 5)
     7.5264
     """
-    slope = _float(expect.nonnegative(lipschitz=lipschitz))
-    bend = _float(expect.unbounded(smoothness=smoothness))
-    nu = _float(expect.positive(sigma=sigma))
-    half = 0.5 * _float(expect.integer(dimension=dimension))
+    slope = floats(expect.nonnegative(lipschitz=lipschitz))
+    bend = floats(expect.unbounded(smoothness=smoothness))
+    nu = floats(expect.positive(sigma=sigma))
+    half = 0.5 * floats(expect.integer(dimension=dimension))
     # Where the parabola turns into the line, in units of the noise.
     steep = np.minimum(ratio(slope, nu), _MOST)
     turn = np.minimum(ratio(steep, np.maximum(bend, 5e-324)), 1e150)
@@ -296,9 +292,9 @@ def quadratic_spread(
     >>> round(float(quadratic_spread(0.0, 2 * 150528**0.5, 0.01)), 4)
     0.0549
     """
-    nu = _float(expect.positive(sigma=sigma))
-    bend = nu * np.sqrt(0.5) * _float(expect.nonnegative(frobenius=frobenius))
-    slope = _float(expect.nonnegative(gradient_norm=gradient_norm))
+    nu = floats(expect.positive(sigma=sigma))
+    bend = nu * np.sqrt(0.5) * floats(expect.nonnegative(frobenius=frobenius))
+    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
     return nu * np.hypot(slope, bend)
 
 
@@ -338,10 +334,10 @@ def largest_probe(
     >>> round(float(largest_probe(0.13083, 1.0, 3072, 0.02)), 5)
     0.01
     """
-    allowed = _float(expect.nonnegative(gap=gap))
-    slope = _float(expect.positive(lipschitz=lipschitz))
+    allowed = floats(expect.nonnegative(gap=gap))
+    slope = floats(expect.positive(lipschitz=lipschitz))
     e = ratio(ratio(allowed, mean_norm(dimension)), slope)
-    nu = _float(expect.nonnegative(sigma=sigma))
+    nu = floats(expect.nonnegative(sigma=sigma))
     with np.errstate(over="ignore"):
         square = e * (e + 2.0 * nu)
     # One root for two, where the square stays within the floats.
@@ -387,9 +383,9 @@ def largest_probe_at_ratio(
     >>> round(float(largest_probe_at_ratio(0.13083, 1.0, 3072, 2.0)), 5)
     0.01
     """
-    allowed = _float(expect.nonnegative(gap=gap))
-    slope = _float(expect.positive(lipschitz=lipschitz))
+    allowed = floats(expect.nonnegative(gap=gap))
+    slope = floats(expect.positive(lipschitz=lipschitz))
     e = ratio(ratio(allowed, mean_norm(dimension)), slope)
-    alpha = _float(expect.nonnegative(noise_ratio=noise_ratio))
+    alpha = floats(expect.nonnegative(noise_ratio=noise_ratio))
     with np.errstate(over="ignore"):
         return e * (np.hypot(1.0, alpha) + alpha)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from querytax import expect
 from querytax.theory import efficiency
-from querytax.theory._floats import Array, Floats, ratio, square
+from querytax.theory._floats import Floats, floats, ratio, square
 from querytax.theory.efficiency import fisher_efficiency, log_mean, log_variance
 from querytax.theory.law import law
 
@@ -39,16 +39,12 @@ _SLOPE = "G, norm of the loss gradient, loss per unit of input, [0, inf)"
 _LOSS = "s, standard deviation of the noise on one noisy loss, loss, (0, inf)"
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _linear(
     slope: npt.ArrayLike, step: npt.ArrayLike, noise: npt.ArrayLike, queries: float
 ) -> Floats:
     """(slope·step/noise)²/queries in an order that neither over- nor underflows."""
     with np.errstate(over="ignore"):
-        return square(ratio(slope, noise) * _float(step)) / queries
+        return square(ratio(slope, noise) * floats(step)) / queries
 
 
 @law(
@@ -107,7 +103,7 @@ def output(
     """
     raw = square(
         ratio(
-            np.sqrt(_float(expect.nonnegative(delta_ms=delta_ms))),
+            np.sqrt(floats(expect.nonnegative(delta_ms=delta_ms))),
             expect.positive(sigma=sigma),
         )
     )
@@ -115,7 +111,7 @@ def output(
         expect.one_of(("raw",), form=form)
         expect.one_of(("best",), reading=reading)
         return 0.5 * raw
-    level = _float(expect.unit(output=output))
+    level = floats(expect.unit(output=output))
     share = fisher_efficiency(
         ratio(level, sigma), form, reading, headroom=ratio(1.0 - level, sigma)
     )
@@ -152,7 +148,7 @@ def output_logits(delta_margin_ms: npt.ArrayLike, sigma: npt.ArrayLike) -> Float
     1.0
     """
     change = expect.nonnegative(delta_margin_ms=delta_margin_ms)
-    twice = 2.0 * _float(expect.positive(sigma=sigma))
+    twice = 2.0 * floats(expect.positive(sigma=sigma))
     return ratio(ratio(change, twice), twice)
 
 
@@ -342,7 +338,7 @@ def cached_base(
     >>> float(cached_base(1.0, 1.0, 1.0, 1))
     0.5
     """
-    repeats = _float(expect.integer(base_repeats=base_repeats))
+    repeats = floats(expect.integer(base_repeats=base_repeats))
     return _linear(
         expect.nonnegative(gradient_norm=gradient_norm),
         expect.nonnegative(probe=probe),
@@ -375,7 +371,7 @@ def averaged(snr: npt.ArrayLike, repeats: npt.ArrayLike) -> Floats:
     2.0
     """
     with np.errstate(over="ignore"):
-        return _float(expect.nonnegative(snr=snr)) * _float(
+        return floats(expect.nonnegative(snr=snr)) * floats(
             expect.integer(repeats=repeats)
         )
 
@@ -401,7 +397,7 @@ def combine(snr: npt.ArrayLike) -> Floats:
     >>> float(combine([1.0, 1.0]))
     0.5
     """
-    sites = np.atleast_1d(_float(expect.nonnegative(snr=snr)))
+    sites = np.atleast_1d(floats(expect.nonnegative(snr=snr)))
     least = sites.min(axis=-1, keepdims=True)
     share = np.divide(least, sites, out=np.ones_like(sites), where=sites > 0)
     return (least[..., 0] / share.sum(axis=-1))[()]

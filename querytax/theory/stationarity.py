@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats, ratio, root_one_plus
+from querytax.theory._floats import Floats, floats, ratio, root_one_plus
 from querytax.theory.law import law
 
 __all__ = [
@@ -46,10 +46,6 @@ _SOURCE = (
 )
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 @law(
     formula="ρ = √(2/π) L/√(μ² + σ²)",
     latex=r"\rho = \sqrt{\frac{2}{\pi}}\,\frac{L}{\sqrt{\mu^2 + \sigma^2}}",
@@ -74,9 +70,9 @@ def smoothed_smoothness(
     >>> round(float(smoothed_smoothness(1.0, 0.03, 0.04)), 4)
     15.9577
     """
-    slope = np.sqrt(2.0 / np.pi) * _float(expect.positive(lipschitz=lipschitz))
-    mu = _float(expect.positive(probe=probe))
-    return ratio(slope, np.hypot(mu, _float(expect.nonnegative(sigma=sigma))))
+    slope = np.sqrt(2.0 / np.pi) * floats(expect.positive(lipschitz=lipschitz))
+    mu = floats(expect.positive(probe=probe))
+    return ratio(slope, np.hypot(mu, floats(expect.nonnegative(sigma=sigma))))
 
 
 @law(
@@ -118,10 +114,10 @@ def coefficient(
     >>> round(float(coefficient(1.0, 3072, 1.0, 10.0)))
     399254
     """
-    slope = _float(expect.positive(lipschitz=lipschitz))
-    d = _float(expect.integer(dimension=dimension))
-    mu = _float(expect.positive(probe=probe))
-    nu = _float(expect.nonnegative(sigma=sigma))
+    slope = floats(expect.positive(lipschitz=lipschitz))
+    d = floats(expect.integer(dimension=dimension))
+    mu = floats(expect.positive(probe=probe))
+    nu = floats(expect.nonnegative(sigma=sigma))
     alpha = ratio(nu, mu)
     # Infinite only in the last factor, so that the bound is infinite there.
     finite = np.minimum(alpha, np.finfo(float).max)
@@ -151,7 +147,7 @@ def least_noise_ratio(dimension: npt.ArrayLike) -> Floats:
     >>> round(float(least_noise_ratio(3072)), 1)
     39.2
     """
-    d = _float(expect.integer(dimension=dimension))
+    d = floats(expect.integer(dimension=dimension))
     return np.sqrt(np.maximum(0.5 * d - 1.0, 0.0))
 
 
@@ -209,8 +205,8 @@ def best_step(
     0.006852
     """
     share, _ = _share(form)
-    drop = _float(expect.positive(fall=fall))
-    spent = _float(expect.positive(steps=steps))
+    drop = floats(expect.positive(fall=fall))
+    spent = floats(expect.positive(steps=steps))
     lost = coefficient(lipschitz, dimension, probe, sigma)
     return share * np.sqrt(drop) / (np.sqrt(spent) * np.sqrt(lost))
 
@@ -271,8 +267,8 @@ def bound(
     0.583
     """
     _, share = _share(form)
-    drop = _float(expect.positive(fall=fall))
-    spent = _float(expect.positive(steps=steps))
+    drop = floats(expect.positive(fall=fall))
+    spent = floats(expect.positive(steps=steps))
     lost = coefficient(lipschitz, dimension, probe, sigma)
     return share * np.sqrt(drop) * (np.sqrt(lost) / np.sqrt(spent))
 
@@ -324,8 +320,8 @@ def steps(
     2.51e+12
     """
     _, share = _share(form)
-    drop = _float(expect.positive(fall=fall))
-    delta = _float(expect.positive(tolerance=tolerance))
+    drop = floats(expect.positive(fall=fall))
+    delta = floats(expect.positive(tolerance=tolerance))
     lost = coefficient(lipschitz, dimension, probe, sigma)
     with np.errstate(over="ignore"):
         return ratio(share**2 * (drop / delta) * lost, delta)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory._floats import Array, Floats
+from querytax.theory._floats import Floats, floats
 from querytax.theory.law import Law, RegimeWarning, law, registered
 
 __all__ = ["printed_laws", "query_ratio_6", "repeats_8"]
@@ -29,10 +29,6 @@ def printed_laws() -> tuple[Law, ...]:
     """
     package = __name__.rpartition(".")[0]
     return tuple(entry for entry in registered(package) if entry.topic == "printed")
-
-
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
 
 
 @law(
@@ -86,10 +82,10 @@ def query_ratio_6(
     >>> round(float(query_ratio_6(10.0, 0.002, 0.9)), 2)
     1.11
     """
-    s = _float(expect.positive(snr=snr))
-    m = _float(expect.probability(contraction=contraction))
-    left = 1.0 - _float(expect.probability(remaining=remaining))
-    quantile = special.ndtri(_float(expect.probability(error=error)))
+    s = floats(expect.positive(snr=snr))
+    m = floats(expect.probability(contraction=contraction))
+    left = 1.0 - floats(expect.probability(remaining=remaining))
+    quantile = special.ndtri(floats(expect.probability(error=error)))
     k = quantile * np.sqrt(m / left) / np.sqrt(s)
     beyond = np.abs(k) > np.sqrt(np.abs(quantile) * np.sqrt(2.0 / left))
     diverges = s < m / (2.0 - m)
@@ -151,11 +147,11 @@ def repeats_8(
     >>> round(float(repeats_8(1e-3, 5e-6, 4e-4, 0.3)), 1)
     181.9
     """
-    drift = _float(expect.positive(log_ratio=log_ratio))
-    level = _float(expect.unit(output=expect.positive(output=output)))
-    quantile = special.ndtri(_float(expect.error_rate(error=error)))
+    drift = floats(expect.positive(log_ratio=log_ratio))
+    level = floats(expect.unit(output=expect.positive(output=output)))
+    quantile = special.ndtri(floats(expect.error_rate(error=error)))
     with np.errstate(over="ignore"):
-        variance = 2.0 * np.square(_float(expect.positive(sigma=sigma)) / level)
+        variance = 2.0 * np.square(floats(expect.positive(sigma=sigma)) / level)
     past, shown = np.broadcast_arrays(variance >= drift, variance)
     if past.any():
         raise expect.DomainError(
