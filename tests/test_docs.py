@@ -1,6 +1,7 @@
 """What the documents print is true today."""
 
 import doctest
+import json
 import re
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_every_law_that_a_page_names_exists():
     named = {name for name in named if name.partition(".")[0] in topics}
     assert len(named) > 20
     assert named <= names
+
+
+def test_the_ledger_s_page_counts_as_the_ledger_does():
+    page = " ".join((DOCS / "ledger.md").read_text().split())
+    facts = json.loads((DOCS / "ledger" / "ledger.json").read_text())
+    assert f"Of {len(facts['claims'])} statements" in page
+    for verdict, count in facts["counts"].items():
+        assert f"{count} are {verdict}" in page
 
 
 def test_every_experiment_has_the_name_of_a_topic():
