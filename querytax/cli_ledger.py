@@ -53,14 +53,20 @@ def validate(
     """
     from querytax.validation import ledger as book
 
-    found = book.run(
-        paper=paper,
-        claim=claim,
-        tier=tier,
-        rng=0 if seed is None and tier == "quick" else seed,
-        evidence=evidence,
-        verbose=not as_json,
-    )
+    try:
+        found = book.run(
+            paper=paper,
+            claim=claim,
+            tier=tier,
+            rng=0 if seed is None and tier == "quick" else seed,
+            evidence=evidence,
+            verbose=not as_json,
+        )
+    except KeyboardInterrupt:
+        if evidence is None:
+            raise
+        click.echo(f"interrupted; the same command goes on from {evidence}", err=True)
+        sys.exit(130)
     if out is not None:
         from querytax.validation.page import write_page
 

@@ -16,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -219,7 +219,12 @@ def _verdict(claim: Claim, findings: Iterable[Finding]) -> Verdict:
 
 
 def judge(
-    claim: Claim, tier: str, seed: int, alpha: float, gathered: Gathered
+    claim: Claim,
+    tier: str,
+    seed: int,
+    alpha: float,
+    gathered: Gathered,
+    drawn: bool = False,
 ) -> Entry:
     """Run one claim; what raises is reported as broken, with its traceback."""
     start = time.perf_counter()
@@ -227,10 +232,10 @@ def judge(
         return Entry(claim, "DEFINITION")
     if claim.evidence is None or isinstance(claim.evidence, Unavailable):
         return Entry(claim, "INCONCLUSIVE")
+    limit = replace(TIERS[tier], samples=1) if drawn else TIERS[tier]
     try:
         findings = tuple(
-            _find(claim, point, TIERS[tier], seed, alpha, gathered)
-            for point in claim.points
+            _find(claim, point, limit, seed, alpha, gathered) for point in claim.points
         )
         verdict = _verdict(claim, findings)
     except Exception:
@@ -238,15 +243,34 @@ def judge(
     return Entry(claim, verdict, findings, time.perf_counter() - start)
 
 
-def _read(path: str | os.PathLike[str] | None, seed: int) -> tuple[Gathered, list[int]]:
-    """The sums and seeds in a file of evidence; empty where there is none yet."""
+@dataclass
+class _Evidence:
+    """Sums of all runs, the seeds behind them, and how far an unfinished run came."""
+
+    sums: Gathered = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+    seed: int | None = None
+    done: list[str] = field(default_factory=list)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        state = {"version": __version__, **asdict(self)}
+        with atomic_write(path) as stream:
+            stream.write(json.dumps(state, indent=1, sort_keys=True).encode())
+
+
+def _read(path: str | os.PathLike[str] | None) -> _Evidence:
+    """What a file of evidence holds; nothing where there is none yet."""
     if path is None or not Path(path).exists():
-        return {}, []
+        return _Evidence()
     name = os.fspath(path)
     try:
         saved = json.loads(Path(path).read_text())
-        sums = {key: Moments(**value) for key, value in saved["sums"].items()}
-        seeds = [int(number) for number in saved["seeds"]]
+        found = _Evidence(
+            {key: Moments(**value) for key, value in saved["sums"].items()},
+            [int(number) for number in saved["seeds"]],
+            saved["seed"],
+            [str(name) for name in saved["done"]],
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DomainError(f"expected a file of evidence, got {name!r}") from None
     if saved.get("version") != __version__:
@@ -254,16 +278,7 @@ def _read(path: str | os.PathLike[str] | None, seed: int) -> tuple[Gathered, lis
             f"expected evidence of version {__version__}, got "
             f"{saved.get('version')!r} in {name!r}"
         )
-    if seed in seeds:
-        raise DomainError(f"expected a new seed, got {seed}, which is in {name!r}")
-    return sums, seeds
-
-
-def _write(path: str | os.PathLike[str], sums: Gathered, seeds: list[int]) -> None:
-    plain = {key: asdict(value) for key, value in sorted(sums.items())}
-    text = json.dumps({"version": __version__, "seeds": seeds, "sums": plain}, indent=1)
-    with atomic_write(path) as stream:
-        stream.write(text.encode())
+    return found
 
 
 @dataclass(frozen=True)
@@ -378,7 +393,8 @@ def run(
         Seed of all simulations.
     evidence : path, optional
         Sums of earlier runs with other seeds, which count too and to which this run
-        adds its own at the end. A seed that is in it already is refused.
+        adds its own, claim by claim. An interrupted run goes on with its own seed, or
+        with ``rng=None``; a seed whose run has ended is refused.
     verbose : bool
         A progress bar on a terminal.
 
@@ -401,15 +417,25 @@ def run(
     if claim is not None:
         expect.one_of([c.id for c in every], claim=claim)
         chosen = tuple(c for c in every if c.id == claim)
-    seed = seed_of(rng)
+    kept = _read(evidence)
+    seed = kept.seed if rng is None and kept.seed is not None else seed_of(rng)
+    if seed in kept.seeds:
+        raise DomainError(f"expected a new seed, got {seed}, which is in {evidence!s}")
+    if kept.seed != seed:
+        kept.seed, kept.done = seed, []
     alpha = FALSE_ALARMS / max(1, sum(len(c.points) for c in every))
-    gathered, seeds = _read(evidence, seed)
     entries = []
     with progress(verbose) as bars:
         bar = bars.add("claims", len(chosen))
         for count, one in enumerate(chosen, 1):
-            entries.append(judge(one, tier, seed, alpha, gathered))
+            # What an interrupted run of this seed has drawn is not drawn again.
+            drawn = one.id in kept.done
+            entries.append(judge(one, tier, seed, alpha, kept.sums, drawn))
+            if evidence is not None and not drawn and entries[-1].findings:
+                kept.done.append(one.id)
+                kept.write(evidence)
             bars.update(bar, count)
     if evidence is not None:
-        _write(evidence, gathered, [*seeds, seed])
+        kept.seeds, kept.seed, kept.done = [*kept.seeds, seed], None, []
+        kept.write(evidence)
     return Ledger(tuple(entries), tier, seed)

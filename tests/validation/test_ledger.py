@@ -145,6 +145,28 @@ def test_evidence_adds_up_over_runs(tmp_path, monkeypatch):
         assert path.read_text() == damage
 
 
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
+    every = tuple(claim(id=f"test/{n}", margin=0.02) for n in ("a", "b", "c"))
+    monkeypatch.setattr(book, "claims", lambda: every)
+    whole = tmp_path / "whole.json"
+    expected = book.run(rng=4, evidence=whole)
+    judge, path = book.judge, tmp_path / "evidence.json"
+
+    def interrupted(one, *rest):
+        if one.id == "test/b":
+            raise KeyboardInterrupt
+        return judge(one, *rest)
+
+    monkeypatch.setattr(book, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        book.run(rng=4, evidence=path)
+    assert json.loads(path.read_text())["done"] == ["test/a"]
+    monkeypatch.setattr(book, "judge", judge)
+    resumed = book.run(rng=None, evidence=path)
+    assert resumed.facts() == expected.facts()
+    assert path.read_text() == whole.read_text()
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(DomainError, match="did you mean 'rfd-2024/f11'"):
         book.run(claim="rfd-2024/f111")
