@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from querytax import __version__
+from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
 from querytax.expect import DomainError
@@ -62,13 +63,14 @@ def main() -> None:
     querytax laws, show, eval          the formulas, from the shell
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
     querytax validate                  every statement of the papers, judged
+    querytax figures -o DIR            every analytic figure, from code
 
     Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
     5 out of the law's regime.
     """
 
 
-for _command in (*commands, validate):
+for _command in (*commands, validate, figures):
     main.add_command(_command)
 
 
