@@ -1,7 +1,7 @@
-"""The angle between a gradient estimate and the gradient, of a linear loss.
+"""The angle between a gradient estimate and the gradient.
 
 A draw is one estimate: normal directions coordinate by coordinate, a noisy answer for
-every query, and the mean of what they say.
+every query, and the mean of what they say. The loss is linear, or a small network's.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 from querytax.montecarlo._blocks import event, mean
 from querytax.montecarlo._gradient import FORMS, checked, estimates, pairs
 from querytax.montecarlo._jit import kernel
+from querytax.montecarlo._network import experiment as _of_network
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["backwards", "mean_cosine", "mean_square_cosine"]
+__all__ = ["backwards", "mean_cosine", "mean_square_cosine", "network"]
 
 _COSINE, _SQUARE, _BACKWARDS = 0, 1, 2
 
@@ -155,3 +156,50 @@ def backwards(
         Dimension of the input.
     """
     return _experiment(_BACKWARDS, dimension, directions, probe, sigma, repeats, form)
+
+
+def network(
+    dimension: int,
+    hidden: int,
+    directions: int,
+    probe: float,
+    sigma: float,
+    scale: float = 1.0,
+    form: str = "forward",
+    *,
+    network: int = 0,
+) -> Experiment:
+    """Cosine between the estimate of a tanh network's margin and its gradient.
+
+    The gradient is that of the noiseless margin at the attacked input.
+
+    Parameters
+    ----------
+    dimension : int
+        Dimension of the input.
+    hidden : int
+        Hidden units, all tanh.
+    directions : int
+        Directions averaged.
+    probe, sigma : float
+        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
+        on each input.
+    scale : float
+        Standard deviation of what a hidden unit is given, in (0, inf): far below 1
+        the network is linear.
+    form : {"forward", "antithetic", "cached"}
+        A base query for each direction, reflected probes, or one base query for all.
+    network : int
+        Seed of the weights and of the attacked input, at least 0.
+    """
+    return _of_network(
+        "angle.network",
+        dimension,
+        hidden,
+        directions,
+        probe,
+        sigma,
+        scale,
+        form,
+        network,
+    )

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from querytax import expect
 from querytax.montecarlo._blocks import listed, mean, normals
 from querytax.montecarlo._jit import kernel
+from querytax.montecarlo._network import experiment as _of_network
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["linear", "norm", "quadratic"]
+__all__ = ["linear", "network", "norm", "quadratic"]
 
 _FORMS = ("forward", "antithetic")
 
@@ -192,4 +193,51 @@ def norm(
         repeats,
         form,
         root=True,
+    )
+
+
+def network(
+    dimension: int,
+    hidden: int,
+    directions: int,
+    probe: float,
+    sigma: float,
+    scale: float = 1.0,
+    form: str = "forward",
+    *,
+    network: int = 0,
+) -> Experiment:
+    """Squared length of the estimate of a tanh network's margin, over the gradient's.
+
+    The gradient is that of the noiseless margin at the attacked input.
+
+    Parameters
+    ----------
+    dimension : int
+        Dimension of the input.
+    hidden : int
+        Hidden units, all tanh.
+    directions : int
+        Directions averaged.
+    probe, sigma : float
+        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
+        on each input.
+    scale : float
+        Standard deviation of what a hidden unit is given, in (0, inf): far below 1
+        the network is linear.
+    form : {"forward", "antithetic", "cached"}
+        A base query for each direction, reflected probes, or one base query for all.
+    network : int
+        Seed of the weights and of the attacked input, at least 0.
+    """
+    return _of_network(
+        "second_moment.network",
+        dimension,
+        hidden,
+        directions,
+        probe,
+        sigma,
+        scale,
+        form,
+        network,
     )
