@@ -17,7 +17,7 @@ from querytax.theory._floats import Array, Floats, floats
 from querytax.theory.law import law
 from querytax.theory.smoothing import mean_norm
 
-__all__ = ["cells", "majority", "mean", "rmse", "voted_sigma"]
+__all__ = ["cells", "information_rmse", "majority", "mean", "rmse", "voted_sigma"]
 
 _VOTES = "T, labels asked for each verdict, count, [1, inf)"
 _RADIUS = "r*, place of the boundary, fraction of the first interval, [0, 1]"
