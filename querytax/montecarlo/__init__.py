@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["experiments"]
 
 # Rooms of the engine, not topics.
-_ENGINE = {"estimates", "rare", "runs", "streams"}
+_ENGINE = {"estimates", "rare", "runs", "streams", "tails"}
 
 
 def experiments() -> dict[str, Callable[..., Any]]:

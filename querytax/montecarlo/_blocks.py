@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import normal_pair, philox
-from querytax.montecarlo.runs import Experiment
+from querytax.montecarlo.runs import Draws, Experiment
 
 __all__ = ["LANES", "event", "listed", "mean", "normals", "settle", "sums", "walk"]
 
@@ -30,14 +29,15 @@ def listed(values: Any) -> str:
     return " ".join(repr(float(value)) for value in np.atleast_1d(values))
 
 
-def _filled(
-    fill: Fill, values: tuple[Any, ...], first: int, count: int, k0: Any, k1: Any
-) -> npt.NDArray[np.float64]:
-    out = np.empty(count)
-    for start in range(0, count, _CHUNK):
-        part = out[start : start + _CHUNK]
-        fill(part, np.uint64(first + start), *values, k0, k1)
-    return out
+def _filled(fill: Fill, values: tuple[Any, ...]) -> Callable[..., Draws]:
+    def draws(first: int, count: int, k0: Any, k1: Any) -> Draws:
+        out = np.empty(count)
+        for start in range(0, count, _CHUNK):
+            part = out[start : start + _CHUNK]
+            fill(part, np.uint64(first + start), *values, k0, k1)
+        return out
+
+    return draws
 
 
 def event(
@@ -48,13 +48,14 @@ def event(
     cost: float = 1.0,
 ) -> Experiment:
     """The experiment whose kernel writes 1 where the event happened, else 0."""
+    draws = _filled(fill, values)
 
     def block(
         first: int, count: int, _: float, k0: Any, k1: Any
     ) -> tuple[float, float]:
-        return float(_filled(fill, values, first, count, k0, k1).sum()), 0.0
+        return float(draws(first, count, k0, k1).sum()), 0.0
 
-    return Experiment(name, arguments, block, cost=cost)
+    return Experiment(name, arguments, block, cost=cost, values=draws)
 
 
 def mean(
@@ -67,16 +68,19 @@ def mean(
     cost: float = 1.0,
 ) -> Experiment:
     """The experiment whose kernel writes numbers from ``low`` to ``high``."""
+    draws = _filled(fill, values)
 
     def block(
         first: int, count: int, centre: float, k0: Any, k1: Any
     ) -> tuple[float, float]:
-        out = _filled(fill, values, first, count, k0, k1)
+        out = draws(first, count, k0, k1)
         out -= centre
         total = float(out.sum())
         return total, float(np.square(out, out=out).sum())
 
-    return Experiment(name, arguments, block, low, high, event=False, cost=cost)
+    return Experiment(
+        name, arguments, block, low, high, event=False, cost=cost, values=draws
+    )
 
 
 @kernel

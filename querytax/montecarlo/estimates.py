@@ -87,12 +87,15 @@ class Moments:
         Sum of (x - centre)².
     centre : float
         Near the mean, so that nothing cancels and the spread is the variance's.
+    clipped : int
+        Draws that were beyond stated bounds and count as these.
     """
 
     count: int = 0
     total: float = 0.0
     spread: float = 0.0
     centre: float = 0.0
+    clipped: int = 0
 
     @property
     def mean(self) -> float:
@@ -101,12 +104,18 @@ class Moments:
 
     def plus(self, other: Moments) -> Moments:
         """Both together; they must have one centre."""
-        return self.after(other.count, other.total, other.spread)
+        return self.after(other.count, other.total, other.spread, other.clipped)
 
-    def after(self, count: int, total: float, spread: float) -> Moments:
+    def after(
+        self, count: int, total: float, spread: float, clipped: float = 0.0
+    ) -> Moments:
         """With the sums of one more block."""
         return Moments(
-            self.count + count, self.total + total, self.spread + spread, self.centre
+            self.count + count,
+            self.total + total,
+            self.spread + spread,
+            self.centre,
+            self.clipped + round(clipped),
         )
 
 

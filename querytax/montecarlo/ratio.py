@@ -8,12 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 from querytax import expect
-from querytax.montecarlo._blocks import event
+from querytax.montecarlo._blocks import event, mean
 from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import log, normal_pair, philox
 from querytax.montecarlo.runs import Experiment
+from querytax.montecarlo.tails import truncated
 
-__all__ = ["distribution", "multiplier_distribution", "opposite_signs", "same_sign"]
+__all__ = [
+    "distribution",
+    "multiplier_distribution",
+    "opposite_signs",
+    "same_sign",
+    "truncated_mean",
+]
 
 
 def _pair(output: float, other_output: float, sigma: float) -> dict[str, float | str]:
@@ -161,3 +168,34 @@ def multiplier_distribution(
         direction == "below",
         *map(float, pair.values()),
     )
+
+
+@kernel
+def _quotients(out, first, one, two, sigma, k0, k1):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        w0, w1, w2, w3 = philox(first + np.uint64(i), 0, 0, k0, k1)
+        a, b = normal_pair(w0, w1, w2, w3)
+        out[i] = (one + sigma * a) / (two + sigma * b)
+
+
+def truncated_mean(
+    output: float,
+    other_output: float,
+    sigma: float,
+    low: float = -10.0,
+    high: float = 10.0,
+) -> Experiment:
+    """Mean ratio (F1+v1)/(F2+v2), clipped: unclipped it has Cauchy's tails and no mean.
+
+    Parameters
+    ----------
+    output, other_output : float
+        Noiseless outputs F1 over F2, in [0, inf).
+    sigma : float
+        Standard deviation of the noise on each output, in (0, inf).
+    low, high : float
+        Bounds; ratios beyond count as these.
+    """
+    pair = _pair(output, other_output, sigma)
+    ratios = mean("ratio.truncated_mean", pair, _quotients, *map(float, pair.values()))
+    return truncated(ratios, low, high)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from querytax import __version__, expect
 from querytax.expect import DomainError
@@ -32,8 +33,9 @@ from querytax.progress import progress
 from querytax.seeds import seed_of
 from querytax.statistics import atomic_write
 
-__all__ = ["Estimate", "Experiment", "Run", "compiled", "estimate"]
+__all__ = ["Estimate", "Experiment", "Run", "Truncation", "compiled", "estimate"]
 
+Draws = npt.NDArray[np.float64]
 BLOCK = 1 << 16
 _SCHEMA = 1
 
@@ -51,22 +53,29 @@ class Experiment:
     block : callable
         ``block(first, count, centre, k0, k1)`` draws the samples ``first`` to
         ``first + count - 1`` and returns, of their values x, the sums Σ(x - centre)
-        and Σ(x - centre)².
+        and Σ(x - centre)²; of clipped draws also how many they were.
     low, high : float
         Bounds of one draw; 0 and 1 for an event.
     event : bool
         Whether a draw is 0 or 1.
     cost : float
         Draws are made in blocks of ``65536/cost``; 1 for two normals a draw.
+    values : callable, optional
+        ``values(first, count, k0, k1)`` returns the same draws one by one, which
+        :mod:`querytax.montecarlo.tails` needs.
+    truncated : bool
+        Whether draws beyond the bounds count as these.
     """
 
     name: str
     arguments: Mapping[str, float | str]
-    block: Callable[[int, int, float, np.uint64, np.uint64], tuple[float, float]]
+    block: Callable[[int, int, float, np.uint64, np.uint64], tuple[float, ...]]
     low: float = 0.0
     high: float = 1.0
     event: bool = True
     cost: float = 1.0
+    values: Callable[[int, int, np.uint64, np.uint64], Draws] | None = None
+    truncated: bool = False
 
     @property
     def size(self) -> int:
@@ -77,6 +86,26 @@ class Experiment:
     def meaning(self) -> tuple[str | float, ...]:
         """What its stream is keyed by."""
         return (self.name, *(x for pair in self.arguments.items() for x in pair))
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What was cut off a heavy tail, so that a mean of clipped draws can be judged.
+
+    Attributes
+    ----------
+    low, high : float
+        Bounds; draws beyond count as these.
+    share, share_low, share_high : float
+        Share of the draws that were beyond, and its interval: like the mean's, it
+        ever misses with probability alpha.
+    """
+
+    low: float
+    high: float
+    share: float
+    share_low: float
+    share_high: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +130,8 @@ class Estimate:
         The seed that repeats it.
     moments : Moments
         Sums behind it, for later runs to build on.
+    truncation : Truncation or None
+        For a mean of clipped draws: its interval is that of this mean alone.
     """
 
     value: float
@@ -113,6 +144,7 @@ class Estimate:
     name: str
     seed: int
     moments: Moments
+    truncation: Truncation | None = None
 
     def excludes(self, value: float, margin: float = 0.0) -> bool:
         """Whether everything within ``margin`` of ``value`` lies outside."""
@@ -157,6 +189,15 @@ class Run:
             return probability_interval(round(m.total), m.count, alpha)
         return mean_interval(m, e.low, e.high, alpha)
 
+    def truncation(self, alpha: float) -> Truncation | None:
+        """What was clipped so far; None where nothing ever is."""
+        e, m = self.experiment, self.all
+        if not e.truncated:
+            return None
+        share = m.clipped / m.count if m.count else 0.0
+        bounds = probability_interval(m.clipped, m.count, alpha)
+        return Truncation(e.low, e.high, share, *bounds)
+
     def advance(self, blocks: int, pool: ThreadPoolExecutor | None = None) -> Run:
         """Draw the next blocks; the same numbers with any pool, in any portions.
 
@@ -166,7 +207,7 @@ class Run:
         e, moments, first = self.experiment, self.moments, self.blocks
         k0, k1 = (np.uint64(w) for w in Stream.of(self.seed, *e.meaning).key)
 
-        def draw(number: int) -> tuple[float, float]:
+        def draw(number: int) -> tuple[float, ...]:
             return e.block(number * e.size, e.size, moments.centre, k0, k1)
 
         if first == 0 and self.before.count:
@@ -175,8 +216,8 @@ class Run:
             moments = Moments(centre=draw(0)[0] / e.size)
             first = 1
         numbers = range(first, self.blocks + blocks)
-        for total, spread in pool.map(draw, numbers) if pool else map(draw, numbers):
-            moments = moments.after(e.size, total, spread)
+        for sums in pool.map(draw, numbers) if pool else map(draw, numbers):
+            moments = moments.after(e.size, *sums)
         return replace(self, blocks=self.blocks + blocks, moments=moments)
 
     # -- files --------------------------------------------------------------------
@@ -209,8 +250,13 @@ class Run:
         name = os.fspath(path)
         try:
             state = json.loads(Path(path).read_text())
-            sums = [float(state[key]) for key in ("total", "spread", "centre")]
-            moments = Moments(int(state["count"]), *sums)
+            moments = Moments(
+                int(state["count"]),
+                float(state["total"]),
+                float(state["spread"]),
+                float(state["centre"]),
+                int(state.get("clipped", 0)),
+            )
             blocks = int(state["blocks"])
         except (ValueError, KeyError, TypeError):
             raise DomainError(f"expected a saved run, got {name!r}") from None
@@ -345,4 +391,5 @@ def estimate(
         experiment.name,
         run.seed,
         run.all,
+        run.truncation(alpha),
     )
