@@ -362,6 +362,12 @@ def print_simulation(
         f"  draws      {found.samples:,} in {seconds:.1f} s, seed {found.seed}, "
         f"stopped: {found.stopped}"
     )
+    if found.truncation is not None:
+        cut = found.truncation
+        print(
+            f"  clipped    to [{cut.low:g}, {cut.high:g}], {100 * cut.share:.3g} % of "
+            "the draws"
+        )
     if law is not None:
         inside = found.low <= law <= found.high
         print(f"  law        {law:.6g}, {'inside' if inside else 'OUTSIDE'}")

@@ -461,6 +461,9 @@ def test_simulate_holds_the_law_against_its_definition(tmp_path):
     assert json.loads(call(*words, "--threads", "1", "--json").output) == found
     text = call(*words).output
     assert "inside" in text
+    clipped = ("ratio.truncated_mean", "output=0.1", "other_output=0.05", "sigma=0.05")
+    bounds = ("low=-10", "high=10", "--samples", "1e5")
+    assert "clipped    to [-10, 10]" in call("simulate", *clipped, *bounds).output
     assert all(len(line) <= 80 for line in text.splitlines())
     kept = (*words, "--resume", str(tmp_path / "run.json"), "--json")
     assert json.loads(call(*kept).output) == json.loads(call(*kept).output) == found
