@@ -130,7 +130,9 @@ def _print_claim(entry: Any) -> None:
         print(
             "\n" + textwrap.fill(f"  at {at}{side}", _WIDTH, subsequent_indent="    ")
         )
-        print(f"    evidence   {found.value:.6g} [{found.low:.6g}, {found.high:.6g}]")
+        kind = ", central limit" if found.asymptotic else ""
+        interval = f"[{found.low:.6g}, {found.high:.6g}]"
+        print(f"    evidence   {found.value:.6g} {interval}{kind}")
         for name, value in found.forms.items():
             verdict = {True: "agrees", False: "refuted", None: "undecided"}
             print(f"    {name:<11}{value:<12.6g} {verdict[found.holds[name]]}")

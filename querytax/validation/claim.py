@@ -8,7 +8,7 @@ gives the verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from querytax.montecarlo.runs import Experiment
@@ -178,13 +178,16 @@ class Claim:
     margin: float = 0.05
     regime: str = ""
     note: str = ""
-    forms: Mapping[str, Form] = field(init=False, default_factory=dict)
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The printed, corrected and mutant form, as far as there are any."""
+        named = {
+            name: getattr(self, name) for name in ("printed", "corrected", "mutant")
+        }
+        return {name: form for name, form in named.items() if form is not None}
 
     def __post_init__(self) -> None:
-        named = {"printed": self.printed, "corrected": self.corrected}
-        named["mutant"] = self.mutant
-        forms = {name: form for name, form in named.items() if form is not None}
-        object.__setattr__(self, "forms", forms)
         decidable = isinstance(self.evidence, Simulated | Computed | Tabled)
         if decidable and not (self.printed and self.mutant and self.points):
             raise TypeError(f"{self.id} wants a printed form, a mutant and points")

@@ -1,7 +1,8 @@
 """The ledger: every claim of the five papers, held against its evidence.
 
 A verdict follows from intervals that hold at every sample size, at a false-alarm rate
-that is a total over the whole ledger, and a mutant of the true form, slightly wrong,
+that is a total over the whole ledger; those of unbounded draws rest on the central limit
+theorem, and say so. And a mutant of the true form, slightly wrong,
 has to be refuted by the same test: a claim that could not fail proves nothing.
 """
 
@@ -51,7 +52,7 @@ PAPERS = (
 )
 # Sums of earlier runs, by claim and point.
 Gathered: TypeAlias = dict[str, Moments]
-# Probability that any interval of the whole ledger ever misses.
+# Probability that any interval of the ledger ever misses; exact for bounded draws.
 FALSE_ALARMS = 1e-6
 
 
@@ -99,6 +100,8 @@ class Finding:
         The evidence and its interval.
     samples : int
         Draws; 0 where the evidence is no simulation.
+    asymptotic : bool
+        Whether the interval rests on the central limit theorem: unbounded draws.
     forms : mapping of str to float
         Value of the printed, corrected and mutant form.
     holds : mapping of str to bool or None
@@ -111,6 +114,7 @@ class Finding:
     low: float
     high: float
     samples: int
+    asymptotic: bool
     forms: Mapping[str, float]
     holds: Mapping[str, bool | None]
 
@@ -176,7 +180,7 @@ def _find(
             for name, value in values.items()
         }
 
-    evidence, samples = claim.evidence, 0
+    evidence, samples, asymptotic = claim.evidence, 0, False
     if isinstance(evidence, Simulated):
         key = f"{claim.id} {json.dumps(dict(point.arguments), sort_keys=True)}"
         found = estimate(
@@ -188,6 +192,7 @@ def _find(
             alpha=alpha,
         )
         value, low, high, samples = found.value, found.low, found.high, found.samples
+        asymptotic = found.asymptotic
         gathered[key] = found.moments
     elif isinstance(evidence, Computed):
         value = float(evidence.value(**point.arguments))
@@ -202,6 +207,7 @@ def _find(
         low,
         high,
         samples,
+        asymptotic,
         values,
         judged(low, high),
     )
@@ -362,6 +368,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
                 "low": _plain(f.low),
                 "high": _plain(f.high),
                 "samples": f.samples,
+                "asymptotic": f.asymptotic,
                 "forms": {k: _plain(v) for k, v in f.forms.items()},
                 "holds": dict(f.holds),
             }

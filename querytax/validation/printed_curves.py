@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from querytax.theory._floats import Array
+from querytax.theory._floats import Array, floats
 
 __all__ = [
     "descent_coefficient",
@@ -21,13 +21,9 @@ __all__ = [
 ]
 
 
-def _float(value: npt.ArrayLike) -> Array:
-    return np.asarray(value, dtype=float)
-
-
 def _relative(output: npt.ArrayLike, other: npt.ArrayLike, sigma: float) -> Array:
     """σ_Z of Aithal & Li 2022, eq. (4)."""
-    return sigma * np.hypot(1.0 / _float(output), 1.0 / _float(other))
+    return sigma * np.hypot(1.0 / floats(output), 1.0 / floats(other))
 
 
 def snr_5(output: float, other_output: float, sigma: npt.ArrayLike) -> Array:
@@ -40,7 +36,7 @@ def snr_5(output: float, other_output: float, sigma: npt.ArrayLike) -> Array:
     """
     square = np.square(output) + np.square(other_output)
     change = np.square((output - other_output) * output)
-    return change / (np.square(_float(sigma)) * square)
+    return change / (np.square(floats(sigma)) * square)
 
 
 def ratio_density(z: npt.ArrayLike, output: float, sigma: float) -> Array:
@@ -52,7 +48,7 @@ def ratio_density(z: npt.ArrayLike, output: float, sigma: float) -> Array:
     0.846284
     """
     spread = _relative(output, output, sigma)
-    exponent = -0.5 * np.square((_float(z) - 1.0) / spread)
+    exponent = -0.5 * np.square((floats(z) - 1.0) / spread)
     return np.exp(exponent) / (spread * np.sqrt(2.0 * np.pi))
 
 
@@ -72,7 +68,7 @@ def factor_density(
     0.00892
     """
     spread = _relative(output, other_output, sigma)
-    z = np.exp(probe * _float(multiplier)) * (other_output / output)
+    z = np.exp(probe * floats(multiplier)) * (other_output / output)
     exponent = -0.5 * np.square((z - centre) / spread)
     return probe * z * np.exp(exponent) / (spread * np.sqrt(2.0 * np.pi))
 
@@ -87,7 +83,7 @@ def moment_lipschitz(
     >>> float(moment_lipschitz(1.0, 10, 1.0, 0.0))
     100.0
     """
-    noise = 1.0 + np.sqrt(2.0) * _float(sigma) / probe
+    noise = 1.0 + np.sqrt(2.0) * floats(sigma) / probe
     return np.square(lipschitz * dimension * noise)
 
 
@@ -106,7 +102,7 @@ def moment_averaged(
     >>> round(float(moment_averaged(1.0, 0.0, 10, 1.0, 1.0, 4)), 9)
     200.0
     """
-    m = _float(repeats)
+    m = floats(repeats)
     alpha = sigma / probe
     first = lipschitz**2 * dimension**2 * (1.0 + 4.0 * alpha**2 / m)
     second = 2.0 * sigma * alpha * lipschitz * smoothness * dimension**2.5
@@ -124,6 +120,6 @@ def descent_coefficient(
     >>> float(descent_coefficient(1.0, 4, 1.0, 0.0))
     16.0
     """
-    noise = _float(sigma) / probe
+    noise = floats(sigma) / probe
     whole = 0.5 + np.sqrt(2.0) * noise + np.square(noise)
     return lipschitz**3 * dimension**2.5 * whole / probe
