@@ -1,9 +1,9 @@
 """The ledger: every claim of the five papers, held against its evidence.
 
 A verdict follows from intervals that hold at every sample size, at a false-alarm rate
-that is a total over the whole ledger; those of unbounded draws rest on the central limit
-theorem, and say so. And a mutant of the true form, slightly wrong,
-has to be refuted by the same test: a claim that could not fail proves nothing.
+that is a total over the whole ledger; those of unbounded draws rest on the central
+limit theorem, and say so. A mutant of the true form, slightly wrong, has to be refuted
+by the same test: a claim that could not fail proves nothing.
 """
 
 from __future__ import annotations
