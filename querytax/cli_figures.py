@@ -1,4 +1,4 @@
-"""Figures from the shell: every analytic figure, redrawn from the laws."""
+"""Figures from the shell: from the laws, and measured on the demo network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["figures"]
 def figures(
     names: tuple[str, ...], out: str | None, listed: bool, as_json: bool
 ) -> None:
-    """Draw the analytic figures, all or by name.
+    """Draw figures, all or by name: the laws, and what the demo network shows.
 
     \b
     querytax figures -o figures                 all of them

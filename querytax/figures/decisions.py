@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from querytax.figures.ratio import MODELS
-from querytax.figures.style import Curve, Panel
+from querytax.figures.simulated import counted, crosses, simulate
+from querytax.figures.style import GREY, Panel
+from querytax.montecarlo import bisection as bisection_draws
+from querytax.montecarlo import estimators, margin
 from querytax.theory import accuracy, bisection, boundary
 from querytax.theory import repeats as repeated
 from querytax.theory import snr as made
@@ -17,8 +23,10 @@ __all__ = [
     "MARGINS",
     "RATES",
     "RAY",
+    "SEARCHES",
     "VOTES",
-    "bisections",
+    "bisection_by_halvings",
+    "bisection_by_labels",
     "misclassification",
     "price",
     "repeats",
@@ -30,16 +38,16 @@ _SIGN_ERROR = 0.3
 RATES, _CLASSES = (0.2, 0.1, 0.01, 0.005), 10
 # Labels a verdict (SND 2022, Table 5), and noise as a share of the first interval.
 VOTES, RAY = (1, 5, 20), 0.01
+# Simulated at each of some places of the boundary.
+SEARCHES = 4096
 # Mean and standard deviation of normal margins.
 MARGINS = (1.0, 0.7)
 
 
-def repeats(figure: Any) -> list[Curve]:
+def repeats(ax: Any) -> Any:
     """Repeats that settle a sign: printed, and true."""
-    curves: list[Curve] = []
     panel = Panel(
-        figure.subplots(),
-        curves,
+        ax,
         "",
         "σ of the output noise (probability)",
         f"N, pairs for {100 * _SIGN_ERROR:g} % wrong signs (count)",
@@ -50,6 +58,13 @@ def repeats(figure: Any) -> list[Curve]:
         change = level * np.expm1(probe)
         true = repeated.fixed(made.output(change**2, sigma), _SIGN_ERROR)
         panel.line(f"{model}, true", sigma, true, like=like, linestyle="-")
+        # Where it is 10 and 100: more take long to draw.
+        few = np.interp((10.0, 100.0), true, sigma)
+        drawn = (
+            counted(partial(estimators.outputs_first, change, each), _SIGN_ERROR)
+            for each in few
+        )
+        crosses(panel, f"{model}, true", few, drawn)
         below = pole * (1.0 - np.logspace(0, -3, 120))
         below = below[below > sigma[0]]
         wrong = printed.repeats_8(probe, below, level, _SIGN_ERROR)
@@ -61,19 +76,16 @@ def repeats(figure: Any) -> list[Curve]:
             linestyle="--",
             markerfacecolor="0.6",
         )
-        panel.axes.axvline(pole, color=panel.axes.lines[-1].get_color(), lw=0.8, ls=":")
-    panel.axes.axhline(1.0, color="0.35", linewidth=0.9, linestyle=":")
+        ax.axvline(pole, color=ax.lines[-1].get_color(), lw=0.8, ls=":")
+    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
     panel.limits(y=(1e-3, 1e13))
-    figure.legend(loc="outside lower center", ncols=3)
-    return curves
+    return ax
 
 
-def misclassification(figure: Any) -> list[Curve]:
+def misclassification(ax: Any) -> Any:
     """Noise that a confidence allows, at given rates of error."""
-    curves: list[Curve] = []
     panel = Panel(
-        figure.subplots(),
-        curves,
+        ax,
         "",
         "δ, lead of the first class over the second (probability)",
         "σ², largest variance of the noise (probability²)",
@@ -99,50 +111,70 @@ def misclassification(figure: Any) -> list[Curve]:
         )
     panel.limits(x=(0.0, 1.0), y=(0.0, None))
     panel.legend("upper left", title="labels changed", ncols=1)
-    return curves
+    return ax
 
 
-def bisections(figure: Any) -> list[Curve]:
-    """Bisection on noisy labels, with and without votes."""
-    curves: list[Curve] = []
-    left, right = figure.subplots(1, 2, sharey=True)
-    n = np.arange(1, 15)
-    # By one place of the boundary alone the error zigzags with its digits.
-    places = 0.3 + 0.4 * (np.arange(16) + 0.5) / 16
-    y = "RMS error (share of the first interval)"
-    each = Panel(left, curves, "by halvings", "halvings (count)", y, xscale="linear")
-    spent = Panel(right, curves, "by labels spent", "labels (count)", y)
-    spent.axes.set_ylabel("")
+_HALVINGS = np.arange(1, 15)
+# By one place of the boundary alone the error zigzags with its digits.
+_PLACES = 0.3 + 0.4 * (np.arange(16) + 0.5) / 16
+_SEARCH_ERROR = "RMS error (share of the first interval)"
+_SEARCH_RANGE = (0.1 * RAY, 0.3)
+
+
+def _searches() -> Iterator[tuple[str, int, Any]]:
+    """The error of bisection by halvings, for each number of votes."""
     for votes in VOTES:
-        each_place = bisection.rmse(places[:, None], RAY, n, votes)
-        error = np.sqrt(np.square(each_place).mean(axis=0))
+        each_place = bisection.rmse(_PLACES[:, None], RAY, _HALVINGS, votes)
         name = "1 label a halving" if votes == 1 else f"majority of {votes}"
-        each.line(name, n, error)
-        spent.line(name, n * votes, error)
-    labels = np.logspace(1, np.log10(n[-1] * VOTES[-1]), 41).round()
-    least = bisection.information_rmse(RAY, np.unique(labels))
-    spent.line("bound by information", np.unique(labels), least, like=6, marker="")
-    each.axes.axhline(RAY, color="0.35", linewidth=0.9, linestyle=":")
-    each.axes.annotate(
+        yield name, votes, np.sqrt(np.square(each_place).mean(axis=0))
+
+
+def _searched(halvings: int, votes: int) -> Any:
+    """The same, simulated; ends that are averaged lie wider than need be."""
+    square = [
+        simulate(bisection_draws.mean_square(place, RAY, halvings, votes), SEARCHES)
+        for place in _PLACES
+    ]
+    return np.sqrt(np.mean(square, axis=0))
+
+
+def bisection_by_halvings(ax: Any) -> Any:
+    """Error of bisection on noisy labels, with and without votes."""
+    panel = Panel(ax, "by halvings", "halvings (count)", _SEARCH_ERROR, xscale="linear")
+    for name, votes, error in _searches():
+        panel.line(name, _HALVINGS, error)
+        few = _HALVINGS[7::3]
+        crosses(panel, name, few, (_searched(int(n), votes) for n in few))
+    ax.axhline(RAY, color=GREY, linewidth=0.9, linestyle=":")
+    ax.annotate(
         "σ",
         (1.0, RAY),
         xycoords=("axes fraction", "data"),
         xytext=(-2, 2),
         textcoords="offset points",
         ha="right",
-        color="0.35",
+        color=GREY,
     )
-    handles, labelled = spent.axes.get_legend_handles_labels()
-    figure.legend(handles, labelled, loc="outside lower center", ncols=4)
-    return curves
+    panel.limits(y=_SEARCH_RANGE)
+    return ax
 
 
-def price(figure: Any) -> list[Curve]:
+def bisection_by_labels(ax: Any) -> Any:
+    """The same by labels spent, and the bound by what they tell."""
+    panel = Panel(ax, "by labels spent", "labels (count)", _SEARCH_ERROR)
+    for name, votes, error in _searches():
+        panel.line(name, _HALVINGS * votes, error)
+    labels = np.logspace(1, np.log10(_HALVINGS[-1] * VOTES[-1]), 41).round()
+    least = bisection.information_rmse(RAY, np.unique(labels))
+    panel.line("bound by information", np.unique(labels), least, like=6, marker="")
+    panel.limits(y=_SEARCH_RANGE)
+    return ax
+
+
+def price(ax: Any) -> Any:
     """What noise does to labels: linear flips, quadratic loss."""
-    curves: list[Curve] = []
     panel = Panel(
-        figure.subplots(),
-        curves,
+        ax,
         "",
         "σ of the noise on the margin (margin units)",
         "share of all answers (fraction)",
@@ -168,6 +200,14 @@ def price(figure: Any) -> list[Curve]:
     curvature = at_boundary * mean / spread**2
     loss = boundary.net_loss(curvature, sigma)
     panel.line("accuracy lost, quadratic law", sigma, loss)
+    few = np.logspace(-1, 0.5, 4)
+    margins = stats.norm.ppf((np.arange(2000) + 0.5) / 2000, mean, spread)
+    for of, experiment in (
+        ("answers changed, exact", margin.flip_share),
+        ("accuracy lost, exact", margin.accuracy_loss),
+    ):
+        drawn = (simulate(experiment(margins, 1.0, each)) for each in few)
+        crosses(panel, of, few, drawn)
     panel.limits(y=(1e-5, 2.0))
     panel.legend("lower right")
-    return curves
+    return ax

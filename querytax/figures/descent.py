@@ -8,19 +8,33 @@ from typing import Any
 import numpy as np
 
 from querytax.figures.ratio import MODELS, NES
-from querytax.figures.style import GREY, Curve, Panel
+from querytax.figures.simulated import crosses, simulate
+from querytax.figures.style import GREY, Panel
+from querytax.montecarlo import contraction as draws
+from querytax.montecarlo import second_moment as moments
 from querytax.theory import contraction, query_ratio, second_moment, stationarity
 from querytax.theory import snr as made
 from querytax.theory.law import RegimeWarning
 from querytax.validation import printed, printed_curves
 
-__all__ = ["CONTRACTION", "REMAINING", "query_ratios", "rnd_bounds"]
+__all__ = [
+    "CONTRACTION",
+    "ESTIMATES",
+    "REMAINING",
+    "averaged_size",
+    "descent_loss",
+    "estimate_size",
+    "query_ratio_over_noise",
+    "query_ratio_over_snr",
+]
 
 # aλ with a = 0.1 and λ = 2, and η/v0 = ε: Aithal & Li 2022, Section IV-A.
 CONTRACTION, REMAINING = 0.2, 0.01
 # Dimension of a CIFAR image, L0 that SND's numbers imply, and L1 and probe of a
 # moderate attack.
 DIMENSION, LIPSCHITZ, SMOOTHNESS, PROBE = 3072, 4.0, 1.0, 0.01
+# Simulated at each noise.
+ESTIMATES = 2048
 
 
 def _printed(snr: Any) -> tuple[Any, Any]:
@@ -34,13 +48,10 @@ def _printed(snr: Any) -> tuple[Any, Any]:
     return np.array(values), np.array(inside)
 
 
-def query_ratios(figure: Any) -> list[Curve]:
+def query_ratio_over_snr(ax: Any) -> Any:
     """The printed query ratio, and what attackers achieve."""
-    curves: list[Curve] = []
-    left, right = figure.subplots(1, 2)
     panel = Panel(
-        left,
-        curves,
+        ax,
         "over the signal-to-noise ratio",
         "S, signal-to-noise ratio of one pair (power ratio)",
         "R, queries over those without noise (ratio)",
@@ -55,14 +66,18 @@ def query_ratios(figure: Any) -> list[Curve]:
     free = np.log1p(-CONTRACTION)
     typical = free / contraction.best_lyapunov(s)
     panel.line("one mode, typical run", s, typical)
+    few = np.logspace(-11, 1, 5)
+    steps = contraction.almost_sure_step(few)
+    growths = (simulate(draws.lyapunov(*each)) for each in zip(few, steps, strict=True))
+    crosses(panel, "one mode, typical run", few, (free / each for each in growths))
     growth = np.log(contraction.mean_square(s, CONTRACTION))
     kept = growth < -1e-3
     unchanged = 2.0 * free / growth[kept]
     panel.line("one mode, unchanged (MS)", s[kept], unchanged)
     sure = float(contraction.almost_sure_threshold(CONTRACTION))
     panel.mark(sure, "unchanged step\ndiverges surely", side="right")
-    panel.axes.axvspan(s[inside].min(), s.max(), color="0.88", lw=0, zorder=0)
-    panel.axes.annotate(
+    ax.axvspan(s[inside].min(), s.max(), color="0.88", lw=0, zorder=0)
+    ax.annotate(
         "regime of (6)",
         (s[inside].min(), 0.97),
         xycoords=("data", "axes fraction"),
@@ -74,15 +89,13 @@ def query_ratios(figure: Any) -> list[Curve]:
     )
     panel.limits(x=(s.min(), s.max()), y=(1e-2, 1e13))
     panel.legend("center left", bbox_to_anchor=(0.0, 0.3))
-    _over_sigma(right, curves)
-    return curves
+    return ax
 
 
-def _over_sigma(axes: Any, curves: list[Curve]) -> None:
-    """Printed from the mean change; what counts is its mean square."""
+def query_ratio_over_noise(ax: Any) -> Any:
+    """Query ratios of the paper's models: printed, and of their mean square."""
     panel = Panel(
-        axes,
-        curves,
+        ax,
         "over the noise",
         "σ of the output noise (probability)",
         "R, queries over those without noise (ratio)",
@@ -97,39 +110,54 @@ def _over_sigma(axes: Any, curves: list[Curve]) -> None:
         panel.line(f"{model}, NES", sigma, best, like=like, linestyle="-")
     panel.limits(y=(0.5, 1e15))
     panel.legend("upper left")
+    return ax
 
 
-def rnd_bounds(figure: Any) -> list[Curve]:
-    """RND's bounds as printed, as sharp as they can be, and exact moments."""
-    curves: list[Curve] = []
-    left, middle, right = figure.subplots(1, 3)
-    d, steep, bend, mu = DIMENSION, LIPSCHITZ, SMOOTHNESS, PROBE
-    alpha = np.logspace(-2, 2, 121)
-    x = "α, noise over probe (ratio)"
+_ALPHA, _ALPHAS = "α, noise over probe (ratio)", np.logspace(-2, 2, 121)
+_SIZE = "E‖g‖² (loss² per pixel²)"
 
-    size = Panel(left, curves, "size of one estimate", x, "E‖g‖² (loss² per pixel²)")
+
+def estimate_size(ax: Any) -> Any:
+    """RND's bound on one estimate as printed, tight, and an exact moment."""
+    size = Panel(ax, "size of one estimate", _ALPHA, _SIZE)
+    d, steep, mu, alpha = DIMENSION, LIPSCHITZ, PROBE, _ALPHAS
     nu = alpha * mu
     size.line("printed", alpha, printed_curves.moment_lipschitz(steep, d, mu, nu))
     size.line("tight", alpha, second_moment.lipschitz_bound(steep, d, mu, nu))
     size.line("linear loss, exact", alpha, second_moment.linear(steep, d, mu, nu))
+    few = np.logspace(-2, 2, 5)
+    linear = (moments.linear(steep, d, mu, each * mu) for each in few)
+    crosses(
+        size, "linear loss, exact", few, (simulate(each, ESTIMATES) for each in linear)
+    )
     size.legend("upper left")
+    return ax
 
+
+def descent_loss(ax: Any) -> Any:
+    """RND's coefficient of descent, printed and tight."""
     y = "coefficient of η² (loss³ per pixel⁴)"
-    lost = Panel(middle, curves, "what a step may lose", x, y)
+    lost = Panel(ax, "what a step may lose", _ALPHA, y)
+    d, steep, mu, alpha = DIMENSION, LIPSCHITZ, PROBE, _ALPHAS
+    nu = alpha * mu
     coefficient = printed_curves.descent_coefficient(steep, d, mu, nu)
     lost.line("printed", alpha, coefficient)
     lost.line("tight", alpha, stationarity.coefficient(steep, d, mu, nu))
     lost.mark(float(stationarity.least_noise_ratio(d)), "least", y=0.5, side="right")
     lost.legend("upper left")
+    return ax
 
+
+def averaged_size(ax: Any) -> Any:
+    """RND's bound on an average of estimates, at α = 2."""
+    more = Panel(ax, "after averaging", "M, repeats (count)", _SIZE)
+    d, steep, bend, mu = DIMENSION, LIPSCHITZ, SMOOTHNESS, PROBE
     repeats = np.unique(np.round(np.logspace(0, 4, 81)))
-    nu_fixed = 2.0 * mu
-    y = "E‖g‖² (loss² per pixel²)"
-    more = Panel(right, curves, "after averaging", "M, repeats (count)", y)
-    path = (steep, bend, d, mu, nu_fixed, repeats)
+    nu = 2.0 * mu
+    path = (steep, bend, d, mu, nu, repeats)
     more.line("printed", repeats, printed_curves.moment_averaged(*path))
     more.line("tight", repeats, second_moment.smooth_bound(*path))
-    exact = second_moment.linear(steep, d, mu, nu_fixed, repeats)
+    exact = second_moment.linear(steep, d, mu, nu, repeats)
     more.line("linear loss, exact", repeats, exact)
     more.legend("center right")
-    return curves
+    return ax

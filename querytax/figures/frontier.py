@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from querytax.expect import DomainError
+from querytax.figures.style import GREY, LINES, Panel, styled
 from querytax.recommend import Recommendation
+from querytax.recommend.attackers import ATTACKERS
 from querytax.statistics import atomic_write
 
 if TYPE_CHECKING:
     from querytax.proof import Trial
 
-__all__ = ["expect_format", "frontier_data", "frontier_figure"]
+__all__ = [
+    "expect_format",
+    "frontier_cost",
+    "frontier_data",
+    "frontier_figure",
+    "frontier_queries",
+]
 
 _FORMATS = (".png", ".svg", ".pdf")
-
-# Okabe-Ito: told apart by the colour-blind, and in grey by line style and marker.
-_STYLE: dict[str, dict[str, Any]] = {
-    "published": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-    "best": {"color": "#D55E00", "linestyle": "--", "marker": "s"},
-}
 
 
 def frontier_data(
@@ -105,67 +106,83 @@ def frontier_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 6.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(
-        2, 1, sharex=True, gridspec_kw={"height_ratios": [2.2, 1]}
+    with styled():
+        figure = Figure(figsize=(7.0, 6.8), layout="constrained")
+        FigureCanvasAgg(figure)
+        top, bottom = figure.subplots(
+            2, 1, sharex=True, gridspec_kw={"height_ratios": [2.2, 1]}
+        )
+        frontier_queries(top, recommendations, trials).set_xlabel("")
+        frontier_cost(bottom, recommendations)
+        handles, labels = top.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        if path is not None:
+            _write(figure, Path(path), recommendations, trials)
+    return figure
+
+
+def frontier_queries(
+    ax: Any, recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
+) -> Any:
+    """Draw predicted queries against sigma, with measured ones set on them.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    recommendations : sequence of Recommendation
+        For one site, one an attacker.
+    trials : sequence of Trial
+        Measured points.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``. Ranges end at its upper limit; a curve ends where the attack stalls.
+    """
+    first = recommendations[0]
+    panel = Panel(
+        ax,
+        f"What noise at {first.site} buys",
+        _sigma(first),
+        f"queries to break {100 * (1 - first.protect):.3g} % of the images (count)",
     )
     left, ceiling = _limits(recommendations, trials)
     for rec in recommendations:
-        _curve(top, rec, left, ceiling)
-    for trial in trials:
-        _point(top, trial, left, ceiling)
-    _band(top, recommendations)
-    _band(bottom, recommendations)
-    first = recommendations[0]
-    top.axhline(first.target_queries, color="0.35", linewidth=1, linestyle=":")
-    top.annotate(
-        "target",
-        (1.0, first.target_queries),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 3),
-        textcoords="offset points",
-        ha="right",
-        color="0.25",
-    )
-    share = f"{100 * (1 - first.protect):.3g} %"
-    top.set_ylabel(f"queries that break {share} of the images")
-    top.set_yscale("log")
-    top.set_ylim(1, ceiling * 2)
-    _legend(figure, recommendations, trials)
-    top.set_title(f"What noise at {first.site} buys, and what it costs", fontsize=11)
+        _curve(panel, rec, left, ceiling)
+    _points(panel, trials, left)
+    _bands(ax, recommendations)
+    _level(ax, first.target_queries, "target")
+    panel.limits(_shown(recommendations, left), (1, 2 * ceiling))
+    return ax
 
-    sigmas = np.array(first.frontier.sigmas)
+
+def frontier_cost(ax: Any, recommendations: Sequence[Recommendation]) -> Any:
+    """Draw the accuracy lost against sigma.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    recommendations : sequence of Recommendation
+        For one site; the first one's levels are drawn.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``.
+    """
+    first = recommendations[0]
+    panel = Panel(
+        ax, "What it costs", _sigma(first), "accuracy lost (points)", yscale="linear"
+    )
+    left, _ = _limits(recommendations)
+    sigmas = np.maximum(first.frontier.sigmas, left)
     loss = 100 * np.array(first.frontier.accuracy_loss)
-    bottom.plot(np.maximum(sigmas, left), loss, color="black")
-    bottom.axhline(
-        100 * first.max_accuracy_loss, color="0.35", linewidth=1, linestyle=":"
-    )
-    bottom.annotate(
-        "allowed",
-        (0.0, 100 * first.max_accuracy_loss),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 3),
-        textcoords="offset points",
-        color="0.25",
-    )
-    bottom.set_ylabel("accuracy lost (points)")
-    bottom.set_ylim(0, max(2.5 * 100 * first.max_accuracy_loss, 1.0))
-    unit = {"input": "pixel units", "output": "units of the answer"}.get(
-        first.site.split(":")[0], "units of the layer"
-    )
-    bottom.set_xlabel(
-        f"sigma, standard deviation of the noise ({unit}); left end: none"
-    )
-    bottom.set_xscale("log")
-    bottom.set_xlim(left / 1.3, max(left, *sigmas) * 1.1)
-    for axis in (top, bottom):
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(True, which="major", color="0.92", linewidth=0.8)
-        axis.set_axisbelow(True)
-    if path is not None:
-        _write(figure, Path(path), recommendations, trials)
-    return figure
+    panel.line("accuracy lost", sigmas, loss, color="black", marker="")
+    _bands(ax, recommendations)
+    allowed = 100 * first.max_accuracy_loss
+    _level(ax, allowed, "allowed")
+    panel.limits(_shown(recommendations, left), (0, max(2.5 * allowed, 1.0)))
+    return ax
 
 
 def expect_format(path: str | os.PathLike[str]) -> None:
@@ -183,14 +200,14 @@ def expect_format(path: str | os.PathLike[str]) -> None:
 
 
 def _limits(
-    recommendations: Sequence[Recommendation], trials: Sequence[Trial]
+    recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
 ) -> tuple[float, float]:
     """Where no noise is drawn, and where endless counts are."""
     positive = [s for r in recommendations for s in r.frontier.sigmas if s > 0]
     finite = [r.target_queries for r in recommendations]
     finite += [t.budget for t in trials]
     finite += [
-        q[1] for r in recommendations for q in r.frontier.queries if math.isfinite(q[1])
+        q[1] for r in recommendations for q in r.frontier.queries if np.isfinite(q[1])
     ]
     least = min(positive) if positive else 1e-3
     return least / 3, min(
@@ -198,117 +215,94 @@ def _limits(
     )
 
 
-def _curve(axis: Any, rec: Recommendation, left: float, ceiling: float) -> None:
-    style = _STYLE[rec.attacker]
-    sigmas = np.maximum(np.array(rec.frontier.sigmas), left)
-    lower, middle, upper = (
-        np.minimum(column, ceiling)
-        for column in np.array(rec.frontier.queries, dtype=float).T
+def _shown(
+    recommendations: Sequence[Recommendation], left: float
+) -> tuple[float, float]:
+    """The range of sigma, which both panels share."""
+    sigmas = [s for rec in recommendations for s in rec.frontier.sigmas]
+    return left / 1.3, max(left, *sigmas) * 1.1
+
+
+def _sigma(rec: Recommendation) -> str:
+    unit = {"input": "pixel units", "output": "units of the answer"}.get(
+        rec.site.split(":")[0], "units of the layer"
     )
-    axis.fill_between(sigmas, lower, upper, color=style["color"], alpha=0.15, lw=0)
-    axis.plot(sigmas, middle, color=style["color"], linestyle=style["linestyle"])
-    stalled = np.array(rec.frontier.queries, dtype=float)[:, 1] > ceiling
-    if stalled.any():
-        first = int(np.argmax(stalled))
-        axis.annotate(
+    return f"σ of the noise, none at the left end ({unit})"
+
+
+def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> None:
+    like = ATTACKERS.index(rec.attacker)
+    sigmas = np.maximum(rec.frontier.sigmas, left)
+    lower, middle, upper = np.array(rec.frontier.queries, dtype=float).T
+    known = middle <= ceiling
+    panel.band(
+        f"{rec.attacker} attacker, predicted",
+        sigmas[known],
+        middle[known],
+        lower[known],
+        np.minimum(upper[known], ceiling),
+        like=like,
+    )
+    if not known.all():
+        # On to the first level at which the attack never ends.
+        at, color = int(np.argmin(known)), LINES[like]["color"]
+        panel.axes.plot(
+            sigmas[max(at - 1, 0) : at + 1],
+            np.minimum(middle[max(at - 1, 0) : at + 1], ceiling),
+            color=color,
+            linestyle=":",
+        )
+        panel.axes.annotate(
             "stalls",
-            (sigmas[first], ceiling),
+            (sigmas[at], ceiling),
             xytext=(0, 4),
             textcoords="offset points",
-            color=style["color"],
-            fontsize=9,
+            color=color,
             ha="center",
         )
 
 
-def _point(axis: Any, trial: Trial, left: float, ceiling: float) -> None:
-    style = _STYLE[trial.attacker]
-    censored = math.isinf(trial.measured)
-    at = min(trial.measured, trial.budget)
-    high = min(trial.interval[1], ceiling)
-    low = min(trial.interval[0], at)
-    axis.errorbar(
-        [max(trial.sigma, left)],
-        [at],
-        yerr=[[at - low], [max(high - at, 0.0)]],
-        color=style["color"],
-        marker="^" if censored else style["marker"],
-        markerfacecolor="white",
-        markersize=7,
-        capsize=3,
-        linestyle="none",
-        zorder=4,
-    )
+def _points(panel: Panel, trials: Sequence[Trial], left: float) -> None:
+    """Measured counts; the budget, where it ended first."""
+    for name in dict.fromkeys(t.attacker for t in trials):
+        mine = [t for t in trials if t.attacker == name]
+        middle = np.array([min(t.measured, t.budget) for t in mine])
+        panel.points(
+            f"{name} attacker, measured (95 %; arrow: no upper end)",
+            [max(t.sigma, left) for t in mine],
+            middle,
+            np.minimum([t.interval[0] for t in mine], middle),
+            [t.interval[1] for t in mine],
+            like=ATTACKERS.index(name),
+            markerfacecolor="white",
+            markersize=7,
+        )
 
 
-def _band(axis: Any, recommendations: Sequence[Recommendation]) -> None:
+def _bands(ax: Any, recommendations: Sequence[Recommendation]) -> None:
     """Shade where both the target and the accuracy hold, for each attacker."""
     for rec in recommendations:
         if rec.sigma_for_queries <= rec.sigma_for_accuracy and rec.sigma > 0:
-            axis.axvspan(
+            ax.axvspan(
                 rec.sigma_for_queries,
                 rec.sigma_for_accuracy,
-                color=_STYLE[rec.attacker]["color"],
-                alpha=0.07,
+                color=LINES[ATTACKERS.index(rec.attacker)]["color"],
+                alpha=0.1,
                 lw=0,
+                label=f"recommended band ({rec.attacker})",
             )
 
 
-def _legend(
-    figure: Any, recommendations: Sequence[Recommendation], trials: Sequence[Trial]
-) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = [
-        Line2D(
-            [],
-            [],
-            color=_STYLE[r.attacker]["color"],
-            linestyle=_STYLE[r.attacker]["linestyle"],
-            label=f"{r.attacker} attacker, predicted",
-        )
-        for r in recommendations
-    ]
-    for name in dict.fromkeys(t.attacker for t in trials):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=_STYLE[name]["color"],
-                marker=_STYLE[name]["marker"],
-                markerfacecolor="white",
-                linestyle="none",
-                label=f"{name} attacker, measured (95 %)",
-            )
-        )
-    if any(math.isinf(t.measured) for t in trials):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="0.3",
-                marker="^",
-                markerfacecolor="white",
-                linestyle="none",
-                label="not reached within the measured budget",
-            )
-        )
-    handles += [
-        Patch(
-            color=_STYLE[r.attacker]["color"],
-            alpha=0.15,
-            label=f"recommended band ({r.attacker})",
-        )
-        for r in recommendations
-        if r.sigma_for_queries <= r.sigma_for_accuracy and r.sigma > 0
-    ]
-    figure.legend(
-        handles=handles,
-        fontsize=8.5,
-        frameon=False,
-        ncols=2,
-        loc="outside lower center",
+def _level(ax: Any, y: float, text: str) -> None:
+    """A horizontal line with a word on it."""
+    ax.axhline(y, color=GREY, linewidth=1, linestyle=":")
+    ax.annotate(
+        text,
+        (0.0, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        color=GREY,
     )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GREY", "LINES", "Curve", "Panel", "styled"]
+__all__ = ["GREY", "LINES", "Curve", "Panel", "curves_of", "styled"]
 
 # Okabe-Ito: told apart by the colour-blind, and in grey by dashes and markers.
 LINES: tuple[dict[str, Any], ...] = (
@@ -50,7 +51,7 @@ def styled() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Curve:
-    """One drawn line.
+    """One drawn line, or one set of points.
 
     Attributes
     ----------
@@ -62,6 +63,8 @@ class Curve:
         What the axes show, with units.
     x, y : ndarray
         The drawn points, all finite.
+    lower, upper : ndarray or None
+        The interval about each ``y``; an infinite end is one that is not known.
     """
 
     panel: str
@@ -70,25 +73,43 @@ class Curve:
     y_quantity: str
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.float64]
+    lower: npt.NDArray[np.float64] | None = None
+    upper: npt.NDArray[np.float64] | None = None
+
+
+_DRAWN: WeakKeyDictionary[Any, list[Curve]] = WeakKeyDictionary()
+
+
+def curves_of(ax: Any) -> list[Curve]:
+    """What panels drew on an axes, in order.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    list of Curve
+    """
+    return list(_DRAWN.get(ax, ()))
 
 
 @dataclass
 class Panel:
-    """One panel; what it draws goes to ``curves``.
+    """One panel; ``curves_of(axes)`` gives what it drew.
 
     Attributes
     ----------
     axes : matplotlib.axes.Axes
-    curves : list of Curve
-        Of the whole figure; the panel adds to it.
     name : str
         Title, and the panel's name in the data.
     x, y : str
         What the axes show, with units.
+    xscale, yscale : str
+        A scale of matplotlib's.
     """
 
     axes: Any
-    curves: list[Curve]
     name: str
     x: str
     y: str
@@ -114,20 +135,83 @@ class Panel:
         **changed: Any,
     ) -> None:
         """Draw a curve in the next style, or in that of number ``like``."""
+        like = self._style(like)
+        curve = self._keep(label, x, y)
+        # Markers at equal distances, out of step with those of other curves.
+        every = max(1, curve.x.size // 8)
+        first = (like * every // 5) % every
+        style = {**LINES[like], "markevery": (first, every), "markerfacecolor": "white"}
+        self.axes.plot(curve.x, curve.y, label=label, **{**style, **changed})
+
+    def points(
+        self,
+        label: str,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        lower: npt.ArrayLike | None = None,
+        upper: npt.ArrayLike | None = None,
+        *,
+        like: int | None = None,
+        legend: str | None = None,
+        **changed: Any,
+    ) -> None:
+        """Draw measured or simulated points, with their intervals if given.
+
+        An infinite upper end is drawn as an arrow. The legend says ``legend`` where
+        that is given, nothing if it starts with an underscore.
+        """
+        curve = self._keep(label, x, y, lower, upper)
+        style = {**LINES[self._style(like)], "linestyle": "none", "capsize": 2.0}
+        if curve.lower is not None and curve.upper is not None:
+            known = np.isfinite(curve.upper)
+            ends = np.where(known, curve.upper, 1.5 * np.abs(curve.y))
+            style["yerr"] = [curve.y - curve.lower, ends - curve.y]
+            style["lolims"] = ~known
+        shown = label if legend is None else legend
+        self.axes.errorbar(curve.x, curve.y, label=shown, **{**style, **changed})
+
+    def band(
+        self,
+        label: str,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        lower: npt.ArrayLike,
+        upper: npt.ArrayLike,
+        *,
+        like: int | None = None,
+    ) -> None:
+        """Draw a curve with the range about it shaded."""
+        curve = self._keep(label, x, y, lower, upper)
+        style = LINES[self._style(like)]
+        self.axes.plot(curve.x, curve.y, label=label, **{**style, "marker": ""})
+        self.axes.fill_between(
+            curve.x, curve.lower, curve.upper, color=style["color"], alpha=0.2, lw=0
+        )
+
+    def _style(self, like: int | None) -> int:
+        """The number of the style: the next one, unless named."""
         if like is None:
             like, self.count = self.count, self.count + 1
-        shown_x, shown_y = np.broadcast_arrays(
-            np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-        )
-        style = LINES[like % len(LINES)]
-        # Markers at equal distances, out of step with those of other curves.
-        every = max(1, shown_x.size // 8)
-        first = (like * every // 5) % every
-        style = {**style, "markevery": (first, every), "markerfacecolor": "white"}
-        self.axes.plot(shown_x, shown_y, label=label, **{**style, **changed})
-        self.curves.append(
-            Curve(self.name, label, self.x, self.y, shown_x.copy(), shown_y.copy())
-        )
+        return like % len(LINES)
+
+    def _keep(
+        self,
+        label: str,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        lower: npt.ArrayLike | None = None,
+        upper: npt.ArrayLike | None = None,
+    ) -> Curve:
+        """Record what is drawn, each array as long as the others."""
+        given = [
+            np.atleast_1d(v).astype(float)
+            for v in (x, y, lower, upper)
+            if v is not None
+        ]
+        whole = [v.copy() for v in np.broadcast_arrays(*given)]
+        curve = Curve(self.name, label, self.x, self.y, *whole)
+        _DRAWN.setdefault(self.axes, []).append(curve)
+        return curve
 
     def legend(self, loc: str = "best", **changed: Any) -> None:
         """A legend inside the panel."""

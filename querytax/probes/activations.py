@@ -1,4 +1,4 @@
-"""Gradient norms at every site in one backward pass, and the size of activations."""
+"""The size of activations and of gradients at every site."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from querytax.attacks.oracle import Model
-from querytax.losses import attacker_loss
+from querytax.probes.gradients import gradient_norms
 from querytax.sites import Site
 
 __all__ = ["Activations", "measure_activations"]
@@ -46,8 +46,6 @@ def measure_activations(
     goals: Tensor,
     sites: list[Site],
     *,
-    answered: str,
-    targeted: bool,
     gradient: bool,
     batch_size: int,
 ) -> Activations:
@@ -55,40 +53,7 @@ def measure_activations(
     names = ["input", "output", *(site.name for site in sites)]
     if not gradient:
         return Activations({name: np.full(len(images), np.nan) for name in names})
-    kept: dict[str, Tensor] = {}
-
-    def keep(name: str):  # type: ignore[no-untyped-def]
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            # The model goes on with a copy, which it may overwrite.
-            kept[name] = output
-            return output.clone()
-
-        return hook
-
-    handles = []
-    if isinstance(model, nn.Module):
-        handles = [
-            model.get_submodule(site.name).register_forward_hook(keep(site.name))
-            for site in sites
-        ]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    try:
-        for x, goal in zip(
-            images.split(batch_size), goals.split(batch_size), strict=True
-        ):
-            with torch.enable_grad():
-                x = x.detach().clone().requires_grad_(True)
-                answers = model(x)
-                loss = attacker_loss(
-                    answers, goal, loss="ce", answered=answered, targeted=targeted
-                )
-                at = {"input": x, "output": answers, **kept}
-                gradients = torch.autograd.grad(
-                    loss.sum(), [at[name] for name in names], materialize_grads=True
-                )
-            for name, g in zip(names, gradients, strict=True):
-                found[name].append(g.flatten(1).double().norm(dim=1).cpu().numpy())
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Activations({name: np.concatenate(v) for name, v in found.items()})
+    # Towards a target the cross-entropy has the other sign, and the same norm.
+    return Activations(
+        gradient_norms(model, images, goals, names, loss="ce", batch_size=batch_size)
+    )

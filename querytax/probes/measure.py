@@ -182,8 +182,6 @@ def probe(
             images,
             goals,
             [s for s, _ in levels if s.kind == "feature"],
-            answered=answered,
-            targeted=targets is not None,
             gradient=gradient,
             batch_size=batch_size,
         )

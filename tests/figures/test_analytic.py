@@ -9,12 +9,14 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy import special, stats
+from matplotlib.figure import Figure
+from scipy import interpolate, special, stats
 
 from querytax.cli import main
 from querytax.expect import DomainError
-from querytax.figures import analytic, bounds, decisions, descent, ratio
-from querytax.theory import bisection, floors
+from querytax.figures import analytic, bounds, decisions, descent, intuition, ratio
+from querytax.figures.style import Panel, curves_of
+from querytax.theory import bisection, floors, repeats
 from querytax.theory.contraction import mean_square
 from querytax.validation import printed_curves
 from querytax.validation._tables import number
@@ -80,18 +82,43 @@ def test_data_are_finite_and_have_units(written, name):
         assert quantity.endswith(")"), f"{quantity}: no unit"
 
 
+def test_points_and_bands_keep_their_intervals(tmp_path, monkeypatch):
+    def panel(ax):
+        drawn = Panel(ax, "name", "x (count)", "y (count)")
+        drawn.points("measured", [1, 2], [2, 4], [1, 3], [5, np.inf], like=0)
+        drawn.points("bare", [1, 2], [3, 4])
+        drawn.band("range", [1, 2], 3.0, 2.0, [4.0, 5.0])
+        return ax
+
+    entry = analytic.Analytic((panel,), "Title.", "See.", "None.")
+    monkeypatch.setitem(analytic.FIGURES, "made-up", entry)
+    analytic.write(tmp_path, ["made-up"])
+    ends = [(r["curve"], r["lower"], r["upper"]) for r in table(tmp_path, "made-up")]
+    assert ends == [
+        ("measured", "1.0", "5.0"),
+        ("measured", "3.0", "inf"),
+        ("bare", "", ""),
+        ("bare", "", ""),
+        ("range", "2.0", "4.0"),
+        ("range", "2.0", "5.0"),
+    ]
+
+
 @pytest.mark.parametrize("name", analytic.FIGURES)
-def test_what_is_drawn_is_what_is_saved(name):
-    figure, curves = analytic.draw(name)
-    drawn = {
-        (np.asarray(line.get_xdata()).tobytes(), np.asarray(line.get_ydata()).tobytes())
-        for axes in figure.axes
-        for line in axes.lines
-    }
-    assert all((c.x.tobytes(), c.y.tobytes()) in drawn for c in curves)
-    for axes in figure.axes:
-        shown = [line for line in axes.lines if not line.get_label().startswith("_")]
-        assert shown, "an empty panel"
+def test_each_panel_goes_on_any_axes_and_keeps_what_it_draws(name):
+    for panel in analytic.FIGURES[name].panels:
+        ax, other = Figure().subplots(1, 2)
+        assert panel(ax) is ax
+        drawn = {
+            (
+                np.asarray(line.get_xdata()).tobytes(),
+                np.asarray(line.get_ydata()).tobytes(),
+            )
+            for line in ax.lines
+        }
+        assert curves_of(ax)
+        assert all((c.x.tobytes(), c.y.tobytes()) in drawn for c in curves_of(ax))
+        assert curves_of(other) == []
         # Told apart in grey: no two curves share dashes, marker and its filling.
         looks = [
             (
@@ -99,9 +126,10 @@ def test_what_is_drawn_is_what_is_saved(name):
                 line.get_marker(),
                 line.get_markerfacecolor(),
             )
-            for line in shown
+            for line in ax.lines
+            if not line.get_label().startswith("_")
         ]
-        assert len(set(looks)) == len(shown)
+        assert len(set(looks)) == len(looks) > 0
 
 
 def test_same_bytes_again(written, tmp_path):
@@ -224,9 +252,81 @@ def test_misclassification(curve):
 
 
 def test_relu_bias(curve):
-    m, bias = curve("relu-bias", "ReLU, s = 0.5", "bias of the mean")
+    m, bias = curve("bias", "ReLU, s = 0.5", "bias of the mean")
     mean = m * special.ndtr(m / 0.5) + 0.5 * stats.norm.pdf(m / 0.5)
     np.testing.assert_allclose(bias, mean - np.maximum(m, 0), atol=1e-14)
+
+
+def test_quadratic_bias(curve):
+    d = bounds.PIXELS
+    sigma, bias = curve("bias", "bias, at every x")
+    np.testing.assert_allclose(bias, d * sigma**2, rtol=1e-12)
+    _, origin = curve("bias", "std, x = 0")
+    np.testing.assert_allclose(origin, sigma**2 * np.sqrt(2 * d), rtol=1e-12)
+    _, spread = curve("bias", "std, uniform pixels")
+    variance = 2 * d * sigma**4 + 4 * sigma**2 * d / 3
+    np.testing.assert_allclose(spread, np.sqrt(variance), rtol=1e-12)
+
+
+def test_output_snr(curve):
+    for model, quoted in ratio.QUOTED.items():
+        level, _, change, spread = ratio.MODELS[model]
+        panel = f"{model}: F = {level:g}"
+        sigma, square = curve("output-snr", "pair, mean square change", panel)
+        power = (change**2 + spread**2) / (2 * sigma**2)
+        np.testing.assert_allclose(square, 10 * np.log10(power), atol=1e-9)
+        _, printed = curve("output-snr", "pair, printed, eq. (5)", panel)
+        # Off by a factor of two that (5) has, and its F1²/(F1² + F2²).
+        at = np.argmin(np.abs(sigma - ratio.QUOTED_AT))
+        assert 2.0 < quoted - printed[at] < 3.1
+        _, folded = curve("output-snr", "the same, mean log of reflected", panel)
+        fallen = power[-1] * 8 / np.pi**2 * (level / sigma[-1]) ** 2
+        assert folded[-1] == pytest.approx(10 * np.log10(fallen), abs=0.01)
+
+
+def test_quoted_numbers_are_the_papers():
+    paper = "aithal-li-2022", "text", "printed"
+    for model, quoted in ratio.QUOTED.items():
+        assert number(*paper, quantity=f"gradient SNR, {model}") == quoted
+    at = number(*paper, quantity="noise at which the SNRs are quoted")
+    assert at == ratio.QUOTED_AT
+    for sigma, share in intuition.CHANGED.items():
+        row = {"attack": "none", "sigma": f"{sigma:g}"}
+        assert number("snd-2022", "table-4", "p_mis", **row) == share
+    paper = "snd-2022", "table-1"
+    for dataset, table in intuition.LOST.items():
+        row = {"dataset": dataset, "defense": "Baseline"}
+        clean = number(*paper, "clean_accuracy_percent", **row)
+        for sigma, lost in table.items():
+            row = {"dataset": dataset, "defense": "SND", "sigma": f"{sigma:g}"}
+            columns = ("clean_accuracy_percent", "clean_accuracy_std_percent")
+            noisy, spread = (number(*paper, column, **row) for column in columns)
+            assert lost == pytest.approx(((clean - noisy) / 100, spread / 100))
+
+
+def test_wrong_sign(curve):
+    """Against the exact sign of two raw outputs, where none of them is negative."""
+    a, exact = curve("wrong-sign", "exact, σ = 0.001", "F = 0.1")
+    raw = stats.norm.cdf(-0.2 * np.sinh(5e-4 * a) / (np.sqrt(2) * 1e-3))
+    np.testing.assert_allclose(exact, raw, atol=1e-9)
+    _, wrong = curve("wrong-sign", "printed, σ = 0.001", "F = 0.1")
+    at = np.argmin(np.abs(a - 1))
+    assert wrong[at] == pytest.approx(0.52820, abs=1e-5)
+    at = np.argmin(np.abs(a - 10))
+    assert wrong[at] == pytest.approx(0.7614, abs=2e-4)
+
+
+def test_small_noise(curve):
+    noise = "noise of a loss 0.01"
+    probe, error = curve("small-noise", noise, "a slope read from two noisy losses")
+    bias = np.sin(probe) / probe - 1
+    exact = np.hypot(bias, 0.01 / (np.sqrt(2) * probe))
+    np.testing.assert_allclose(error, exact, rtol=0.06)
+    np.testing.assert_allclose(error[:40], exact[:40], rtol=1e-3)
+    sigma, changed = curve("small-noise", "labels changed, as σ")
+    np.testing.assert_allclose(changed, 2.1 * sigma, rtol=1e-12)
+    sigma, lost = curve("small-noise", "accuracy lost, CIFAR-10, as σ²")
+    np.testing.assert_allclose(lost, 77 * sigma**2, rtol=1e-12)
 
 
 def test_bisection(curve):
@@ -271,6 +371,38 @@ def test_price(curve):
     sigma, lost = curve("price", "accuracy lost, exact")
     clean, noisy = stats.norm.cdf([mean / spread, mean / np.hypot(spread, sigma[30])])
     assert lost[30] == pytest.approx(clean - noisy, rel=1e-5)
+
+
+# -- simulated points --------------------------------------------------------------
+
+
+def law_at(rows, simulated):
+    """What the curve of a simulated point says there."""
+    of = simulated["curve"].removesuffix(", simulated")
+    if of == "given, Wald's test":
+        return float(repeats.walds_pairs(float(simulated["x"]), ratio.ERROR))
+    same = [r for r in rows if r["panel"] == simulated["panel"]]
+    x, y = np.array(
+        [(float(r["x"]), float(r["y"])) for r in same if r["curve"] == of]
+    ).T
+    at = float(simulated["x"])
+    if "density" not in simulated["y_quantity"]:
+        order = np.argsort(x)
+        return np.interp(at, x[order], y[order])
+    # A bin holds the mean of its density.
+    width = np.diff([float(r["x"]) for r in same if r["curve"] == simulated["curve"]])
+    fine = at + width.min() * np.linspace(-0.5, 0.5, 101)
+    return interpolate.CubicSpline(x, y)(fine).mean()
+
+
+@pytest.mark.parametrize("name", analytic.FIGURES)
+def test_simulated_points_lie_on_their_curves(written, name):
+    """Less than one interval in twenty misses: each holds at every sample size."""
+    rows = table(written, name)
+    points = [row for row in rows if row["curve"].endswith(", simulated")]
+    assert bool(points) == ("rosses" in analytic.FIGURES[name].see)
+    held = [float(p["lower"]) <= law_at(rows, p) <= float(p["upper"]) for p in points]
+    assert held.count(False) <= 0.05 * len(held)
 
 
 def test_printed_density_is_half_of_one():

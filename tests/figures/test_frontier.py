@@ -5,11 +5,15 @@ import math
 import os
 import warnings
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from synthetic_statistics import synthetic
 
 from querytax.expect import DomainError
 from querytax.figures import frontier_data, frontier_figure
+from querytax.figures.frontier import frontier_cost, frontier_queries
+from querytax.figures.style import curves_of
 from querytax.plans import NESPlan
 from querytax.proof import Trial
 from querytax.recommend import recommend_sigma
@@ -99,9 +103,40 @@ def test_what_is_drawn(recommendations):
     assert "10 % of the images" in top.get_ylabel()
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
     assert "published attacker, predicted" in labels
-    assert "best attacker, measured (95 %)" in labels
-    assert "not reached within the measured budget" in labels
+    assert "best attacker, measured (95 %; arrow: no upper end)" in labels
     assert {"target", "allowed"} <= {t.get_text() for a in figure.axes for t in a.texts}
+
+
+def test_panels_go_on_any_axes_and_keep_the_numbers(recommendations):
+    top, bottom = Figure().subplots(2)
+    assert frontier_queries(top, recommendations, trials()) is top
+    assert frontier_cost(bottom, recommendations) is bottom
+    found = {c.label: c for c in curves_of(top)}
+    for rec in recommendations:
+        f, curve = rec.frontier, found[f"{rec.attacker} attacker, predicted"]
+        known = {s: q for s, q in zip(f.sigmas, f.queries, strict=True) if s > 0}
+        # No noise is drawn to the left of the least noise.
+        assert curve.x[0] < min(known)
+        assert curve.y[0] == f.queries[0][1]
+        for sigma, middle, lower in zip(
+            curve.x[1:], curve.y[1:], curve.lower[1:], strict=True
+        ):
+            assert (lower, middle) == known.pop(sigma)[:2]
+        # What is left stalls, and says so.
+        ceiling = top.get_ylim()[1] / 2
+        assert all(middle > ceiling for _, middle, _ in known.values())
+        words = [t for t in top.texts if t.get_text() == "stalls"]
+        assert len(words) == sum(
+            any(q[1] > ceiling for q in r.frontier.queries) for r in recommendations
+        )
+    measured = found["published attacker, measured (95 %; arrow: no upper end)"]
+    assert measured.y.tolist() == [1000.0, 1000.0]
+    assert np.isinf(measured.upper).all()
+    (cost,) = curves_of(bottom)
+    assert tuple(cost.y / 100) == pytest.approx(
+        recommendations[0].frontier.accuracy_loss
+    )
+    assert top.get_xlim() == bottom.get_xlim()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,214 @@
+"""White-box gradients: their norms at named sites, and a step along them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from querytax import expect
+from querytax.attacks.oracle import Model, answer_in_batches, evaluating
+from querytax.defenses import defend
+from querytax.expect import DomainError
+from querytax.losses import attacker_loss, check_images, check_labels, check_logits
+from querytax.plans import LOSSES
+from querytax.probes.path import has_gradient, slope
+from querytax.sites import Site
+
+__all__ = ["gradient_norms", "margins", "signed_step"]
+
+
+def margins(
+    model: Model, images: Tensor, labels: Tensor, *, batch_size: int = 256
+) -> np.ndarray:
+    """Margin of each image: the label's score less the best other's.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        Images ``(N, ...)`` to logits, or to probabilities where it says so.
+    images, labels : Tensor
+        ``(N, ...)`` float in [0, 1] and ``(N,)``.
+    batch_size : int
+        Rows of one forward pass.
+
+    Returns
+    -------
+    ndarray
+        ``(N,)`` float64; above zero where the answer is right.
+
+    Raises
+    ------
+    DomainError
+        For images outside [0, 1], or labels or answers that do not fit.
+    """
+    images, labels, answered = _check(model, images, labels, batch_size)
+    with torch.no_grad(), evaluating(model):
+        answers = answer_in_batches(model, images, batch_size)
+        check_logits(answers, labels, answered)
+        lead = -attacker_loss(answers, labels, loss="margin", answered=answered)
+    return lead.cpu().numpy()
+
+
+def gradient_norms(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    sites: Sequence[str],
+    *,
+    loss: str = "margin",
+    batch_size: int = 256,
+) -> dict[str, np.ndarray]:
+    """L2 norms of the loss's gradient at sites, image by image.
+
+    Noise of standard deviation sigma at a site moves the loss by sigma times this
+    norm, while the loss is linear.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        As for :func:`margins`; it must let gradients through.
+    images, labels : Tensor
+        ``(N, ...)`` float in [0, 1] and ``(N,)``.
+    sites : sequence of str
+        ``input``, ``output`` (the answers) or names of modules: the gradient is with
+        respect to what the module returns, at all of its visits together.
+    loss : {"margin", "ce"}
+        See :func:`querytax.losses.attacker_loss`.
+    batch_size : int
+        Images of one backward pass.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``(N,)`` float64 by site; 0 at a module that the loss does not depend on.
+
+    Raises
+    ------
+    DomainError
+        For an unknown site or loss, a module that was not reached or returns no
+        floating tensor, a model without gradients, and as :func:`margins`.
+    """
+    images, labels, answered = _check(model, images, labels, batch_size)
+    expect.one_of(LOSSES, loss=loss)
+    names = [_site(model, site) for site in sites]
+    with evaluating(model):
+        _expect_gradient(model, images)
+        parts = [
+            _norms(model, x, goal, names, loss, answered)
+            for x, goal in zip(
+                images.split(batch_size), labels.split(batch_size), strict=True
+            )
+        ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def signed_step(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    step: float,
+    *,
+    loss: str = "margin",
+    batch_size: int = 256,
+) -> Tensor:
+    """Images after one step of the gradient's sign towards the adversary.
+
+    Parameters
+    ----------
+    model, images, labels, loss, batch_size
+        As for :func:`gradient_norms`.
+    step : float
+        Change of each pixel, in (0, 1]; the result stays in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        ``(N, ...)``.
+
+    Raises
+    ------
+    DomainError
+        For a step outside its range, and as :func:`gradient_norms`.
+    """
+    images, labels, answered = _check(model, images, labels, batch_size)
+    expect.one_of(LOSSES, loss=loss)
+    expect.positive(step=step)
+    with evaluating(model):
+        _expect_gradient(model, images)
+        up = slope(model, images, labels, loss, answered, False, batch_size)
+    return (images + step * up.sign()).clamp(0.0, 1.0)
+
+
+def _check(
+    model: Model, images: Tensor, labels: Tensor, batch_size: int
+) -> tuple[Tensor, Tensor, str]:
+    images = check_images(images)
+    labels = check_labels(labels, len(images)).to(images.device)
+    expect.integer(1, batch_size=batch_size)
+    return images, labels, getattr(model, "answers", "logits")
+
+
+def _site(model: Model, site: str) -> str:
+    """The site's word, after the defence for it has found its place."""
+    parsed = Site.parse(site)
+    defend(model, parsed, 0.0)
+    return site if parsed.kind == "feature" else parsed.kind
+
+
+def _expect_gradient(model: Model, images: Tensor) -> None:
+    if not has_gradient(model, images):
+        raise DomainError("expected model to let gradients through, got none")
+
+
+def _norms(
+    model: Model, x: Tensor, goal: Tensor, names: list[str], loss: str, answered: str
+) -> dict[str, np.ndarray]:
+    """Norms of one batch, from one backward pass."""
+    kept: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def keep(name: str):  # type: ignore[no-untyped-def]
+        def hook(_module: nn.Module, _inputs: object, output: Any) -> Tensor:
+            if not isinstance(output, Tensor) or not output.is_floating_point():
+                raise DomainError(
+                    f"expected module {name!r} to return a floating Tensor, "
+                    f"got {type(output).__name__}"
+                )
+            # The model goes on with a copy, which it may overwrite.
+            kept[name].append(output)
+            return output.clone()
+
+        return hook
+
+    handles = [
+        model.get_submodule(name).register_forward_hook(keep(name))
+        for name in names
+        if isinstance(model, nn.Module) and name not in ("input", "output")
+    ]
+    try:
+        with torch.enable_grad():
+            x = x.detach().clone().requires_grad_(True)
+            answers = model(x)
+            value = attacker_loss(answers, goal, loss=loss, answered=answered)
+            kept |= {k: [v] for k, v in (("input", x), ("output", answers))}
+            missed = [name for name in names if not kept[name]]
+            if missed:
+                raise DomainError(
+                    "expected every site to be reached by the forward pass, "
+                    f"got none at {', '.join(map(repr, missed))}"
+                )
+            places = [place for name in names for place in kept[name]]
+            found = iter(
+                torch.autograd.grad(value.sum(), places, materialize_grads=True)
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+    norms = {}
+    for name in names:
+        each = [next(found).flatten(1).double().norm(dim=1) for _ in kept[name]]
+        norms[name] = torch.stack(each).norm(dim=0).cpu().numpy()
+    return norms
