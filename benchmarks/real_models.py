@@ -4,7 +4,7 @@
 network, recommends noise against both attackers, proves it by attacks on other images,
 and fills a table over sites, noise levels, probe sizes and step rules. The most
 informative parts come first; each is written when it is done, and a second run goes on
-where the first one ended. Images and networks are those of ``shared_models``.
+where the first one ended. Images and networks are those of the zoo, from files.
 
 Step rules: ``sign`` (Linf) and ``unit`` (L2) have a fixed length. ``plain`` (L2) keeps
 the learning rate whose noiseless steps are as long as the unit ones; ``retuned``
@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shared_models
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +40,7 @@ from querytax.proof import prove
 from querytax.recommend import Recommendation, published_plan, recommend_sigma
 from querytax.recommend.attackers import ATTACKERS
 from querytax.recommend.prediction import PLACES, Predictor
+from querytax.reproductions import zoo
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics, atomic_write
 from querytax.theory import convergence, query_ratio
@@ -169,14 +169,14 @@ class Bench:
         self.given = given
         self.started = time.monotonic()
         self.device = torch.device(given.device)
-        self.model = shared_models.load_model(given.model).to(self.device)
+        self.model = zoo.load(given.model).to(self.device)
         self.setting = SETTINGS[given.model]
         self.budget = given.budget or self.setting.budget
-        x, y = shared_models.load_images(given.model, given.known)
+        x, y = zoo.images(given.model, given.known)
         self.known = x.to(self.device), y.to(self.device)
         # Attacks go to other images, next to the probed ones in the file: the second
         # half of MNIST's is harder than the first.
-        x, y = shared_models.load_images(given.model, 2 * given.images, start=len(x))
+        x, y = zoo.images(given.model, 2 * given.images, start=len(x))
         right = _right(self.model, x.to(self.device), y.to(self.device))
         self.held_out = tuple(t[right][: given.images] for t in (x, y))
         self.held_out = tuple(t.to(self.device) for t in self.held_out)

@@ -1,4 +1,4 @@
-"""The loaders of the measurements lie beside them, not in the package."""
+"""The measurements are a script, which is not in the package."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,263 @@
+"""Training that comes out the same each time, and a cache for what it made.
+
+Weights, order, shifts and dropout are keyed draws and one thread computes, so that a
+network is a function of its recipe and of the machine's arithmetic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from querytax.noise import normals, uniforms
+from querytax.progress import progress
+from querytax.statistics import atomic_write
+
+__all__ = [
+    "Dropout",
+    "Recipe",
+    "build",
+    "cache_folder",
+    "cached",
+    "fit",
+    "permutation",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    stream : str
+        Names the draws, and with them the network.
+    epochs, batch : int
+    rate : float
+        Adam's learning rate; its peak with ``cycle``.
+    decay : float
+        Decoupled weight decay.
+    gain : float
+        Weights start with variance ``gain / fan_in``; 2 keeps the scale behind ReLUs.
+    cycle : bool
+        Whether the rate rises over the first fifth of the steps and falls to 0 over
+        the others, on straight lines.
+    shift : int
+        Images move by up to this many pixels each way, over black.
+    flip : bool
+        Half of the images are mirrored left to right.
+    """
+
+    stream: str
+    epochs: int
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 0.0
+    gain: float = 2.0
+    cycle: bool = False
+    shift: int = 0
+    flip: bool = False
+
+
+def cache_folder() -> Path:
+    """``$QUERYTAX_CACHE``, or ``querytax`` in the user's cache folder."""
+    given = os.environ.get("QUERYTAX_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "querytax"
+
+
+def build(make: Callable[[], nn.Module]) -> nn.Module:
+    """A new network; the caller's global generator stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        return make()
+
+
+def cached(
+    name: str, make: Callable[[], nn.Module], train: Callable[[], nn.Module]
+) -> nn.Module:
+    """A trained network in evaluation mode, from the cache if it is there.
+
+    A cache that cannot be read or written is not an error: the network is trained
+    again, to the same weights.
+
+    Parameters
+    ----------
+    name : str
+        The file's, without its ending. It changes whenever another network would come
+        out.
+    make, train : callable
+        Return the network as it is built, and as it is trained.
+    """
+    path = cache_folder() / f"{name}.pt"
+    model = build(make)
+    with contextlib.suppress(Exception):
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model.eval()
+    model = train()
+    _save(path, model.state_dict())
+    return model
+
+
+def fit(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    *,
+    resume: Path | None = None,
+) -> nn.Module:
+    """Train a new network from keyed weights; return it in evaluation mode.
+
+    Parameters
+    ----------
+    model : nn.Module
+    x, y : Tensor
+        Images ``(N, C, H, W)`` and labels.
+    recipe : Recipe
+    resume : Path, optional
+        Where the state after each epoch is kept; training goes on from what is there,
+        to the same weights. The file is removed at the end.
+    """
+    _draw_weights(model, recipe)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), recipe.rate, weight_decay=recipe.decay
+    )
+    begin = _restore(resume, model, optimizer)
+    # Evaluation mode may have been left behind by what was built.
+    model.train()
+    per_epoch = -(-len(x) // recipe.batch)
+    with _one_thread(), torch.enable_grad(), progress(resume is not None) as bars:
+        bar = bars.add(recipe.stream, recipe.epochs * per_epoch)
+        for epoch in range(begin, recipe.epochs):
+            order = permutation(len(x), f"{recipe.stream}/epoch", epoch)
+            for i, batch in enumerate(order.split(recipe.batch)):
+                step = epoch * per_epoch + i
+                for group in optimizer.param_groups:
+                    group["lr"] = _rate(recipe, step / (recipe.epochs * per_epoch))
+                images = _augment(x[batch], batch, epoch, recipe)
+                loss = nn.functional.cross_entropy(model(images), y[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                bars.update(bar, step + 1)
+            if resume is not None:
+                state = model.state_dict(), optimizer.state_dict(), epoch + 1
+                _save(resume, state)
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    return model.eval()
+
+
+def permutation(n: int, stream: str, epoch: int) -> Tensor:
+    """A permutation of ``n`` by sorting keyed draws."""
+    row = torch.zeros(1, dtype=torch.int64)
+    draws = uniforms(0, stream, row, row + epoch, (n,), dtype=torch.float64)
+    return draws[0].argsort()
+
+
+class Dropout(nn.Module):
+    """Dropout with keyed draws.
+
+    Parameters
+    ----------
+    rate : float
+        Share of the features that are dropped in training.
+    """
+
+    calls: Tensor
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        # Part of the state, so that resumed training draws on.
+        self.register_buffer("calls", torch.zeros(1, dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        row = torch.zeros_like(self.calls)
+        kept = uniforms(0, "training/dropout", row, self.calls, x.shape)[0] >= self.rate
+        self.calls += 1
+        return x * kept / (1.0 - self.rate)
+
+
+def _draw_weights(model: nn.Module, recipe: Recipe) -> None:
+    """Normal weights, zero biases; the scales of norms stay as they are built, at 1."""
+    zero = torch.zeros(1, dtype=torch.int64)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.ndim > 1:
+                scale = (recipe.gain / p[0].numel()) ** 0.5
+                stream = f"{recipe.stream}/init/{name}"
+                p.copy_(scale * normals(0, stream, zero, zero, p.shape)[0])
+            elif name.endswith("bias"):
+                p.zero_()
+
+
+def _rate(recipe: Recipe, done: float) -> float:
+    if not recipe.cycle:
+        return recipe.rate
+    return recipe.rate * min(done / 0.2, (1.0 - done) / 0.8)
+
+
+def _augment(x: Tensor, rows: Tensor, epoch: int, recipe: Recipe) -> Tensor:
+    """Images moved and mirrored, each by its own draws of the epoch."""
+    if not (recipe.shift or recipe.flip):
+        return x
+    epochs = torch.full_like(rows, epoch)
+    draws = uniforms(0, f"{recipe.stream}/augment", rows, epochs, (3,))
+    if recipe.flip:
+        mirrored = (draws[:, 0] < 0.5)[:, None, None, None]
+        x = torch.where(mirrored, x.flip(-1), x)
+    if recipe.shift:
+        (height, width), s = x.shape[-2:], recipe.shift
+        x = nn.functional.pad(x, (s, s, s, s))
+        down, right = ((2 * s + 1) * draws[:, 1:]).long().T
+        i = down[:, None] + torch.arange(height)
+        j = right[:, None] + torch.arange(width)
+        n = torch.arange(len(x))[:, None, None]
+        x = x[n, :, i[:, :, None], j[:, None, :]].permute(0, 3, 1, 2).contiguous()
+    return x
+
+
+def _restore(
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
+    """The epochs that are behind, and their state; none if there is no such file."""
+    if path is None:
+        return 0
+    try:
+        weights, moments, epochs = torch.load(path, weights_only=True)
+    except Exception:
+        # Absent, or cut short: torch fails in many ways.
+        return 0
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(moments)
+    return int(epochs)
+
+
+def _save(path: Path, state: Any) -> None:
+    """Write whole or not at all; a folder that cannot be written is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as stream:
+            torch.save(state, stream)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
