@@ -16,6 +16,7 @@ from querytax import __version__
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
+from querytax.cli_reproduce import reproduce
 from querytax.expect import DomainError
 
 __all__ = ["main"]
@@ -64,13 +65,14 @@ def main() -> None:
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
     querytax validate                  every statement of the papers, judged
     querytax figures -o DIR            every analytic figure, from code
+    querytax reproduce PAPER           a paper's measurements, made again
 
     Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
     5 out of the law's regime.
     """
 
 
-for _command in (*commands, validate, figures):
+for _command in (*commands, validate, figures, reproduce):
     main.add_command(_command)
 
 
