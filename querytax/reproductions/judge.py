@@ -187,7 +187,8 @@ def follows(
         verdict = DIFFERS
     else:
         verdict = MATCHED if (furthest <= slack).all() else UNDECIDED
-    worst = int(np.argmax(np.where(slack > 0, nearest / slack, np.inf)))
+    gap = furthest if verdict == UNDECIDED else nearest
+    worst = int(np.argmax(np.where(slack > 0, gap / slack, np.inf)))
     test = f"95 % intervals within {tolerance:.3g} of the law, {law.size} points"
     said = f"{_said(ours[worst])} at the worst"
     return Verdict(statement, test, verdict, f"{law[worst]:.4g}", said, claim, note)

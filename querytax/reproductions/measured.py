@@ -22,6 +22,7 @@ __all__ = [
     "LEVEL",
     "Interval",
     "Measured",
+    "cell",
     "exact",
     "mean",
     "only",
@@ -179,7 +180,9 @@ def write(
     table.writerow([*keys, *_OWN, *stamp])
     for row in rows:
         value, lower, upper, n = row.interval
-        own = (row.quantity, repr(value), repr(lower), repr(upper), n, row.unit)
+        # A NumPy number would name its type.
+        numbers = (repr(float(x)) for x in (value, lower, upper))
+        own = (row.quantity, *numbers, n, row.unit)
         cells = [row.setting.get(key, "") for key in keys]
         table.writerow([*cells, *own, *stamp.values()])
     with atomic_write(path) as stream:
@@ -209,17 +212,18 @@ def read(path: str | os.PathLike[str], **stamp: str | int) -> list[Measured]:
 
 
 def _row(cells: Mapping[str, str], stamps: set[str]) -> Measured:
-    numbers = (float(cells[key]) for key in ("value", "lower", "upper"))
+    value, lower, upper = (float(cells[key]) for key in ("value", "lower", "upper"))
     setting = {
-        key: _cell(text)
+        key: cell(text)
         for key, text in cells.items()
         if text and key not in stamps and key not in _OWN
     }
-    interval = Interval(*numbers, int(cells["n"]))
+    interval = Interval(value, lower, upper, int(cells["n"]))
     return Measured(cells["quantity"], interval, cells["unit"], setting)
 
 
-def _cell(text: str) -> str | int | float:
+def cell(text: str) -> str | int | float:
+    """What a setting is once it has been in a file: a number if it reads as one."""
     for kind in (int, float):
         try:
             return kind(text)

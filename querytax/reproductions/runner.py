@@ -158,7 +158,9 @@ def _measure(
     }
     found = [] if fresh else measured.read(path, **stamp)
     parts = [dict(part) for part in entry.parts(job)]
-    done = {i: measured.select(found, **part) for i, part in enumerate(parts)}
+    # A layer named "1" comes back from a file as the number.
+    as_read = [{k: measured.cell(str(v)) for k, v in p.items()} for p in parts]
+    done = {i: measured.select(found, **part) for i, part in enumerate(as_read)}
     kept = sum(map(bool, done.values()))
     bar = bars.add(entry.name, len(parts))
     for i, part in enumerate(parts):

@@ -197,6 +197,21 @@ def test_every_setting_says_where_it_comes_from(paper):
         assert sorted(origins) == sorted(table["small"]), name
 
 
+@pytest.mark.parametrize("scale", book.SCALES)
+@pytest.mark.parametrize("paper", papers.PAPERS)
+def test_what_was_measured_is_of_this_recipe(paper, scale):
+    """Tables that were not measured again after a change of settings."""
+    folder = papers.folder(paper) / "ours" / scale
+    with (folder / "verdicts.csv").open() as stream:
+        judged = {row["experiment"] for row in csv.DictReader(stream)}
+    for name, entry in runner.experiments(paper).items():
+        job = Job(book.settings(paper, name, scale), 0, scale)
+        stamp = {"seed": 0, "recipe": book.fingerprint(job)}
+        rows = measured.read(folder / f"{name}.csv", **stamp)
+        assert len(rows) >= len(list(entry.parts(job))), name
+        assert name in judged
+
+
 def test_what_needs_data_is_not_small():
     from querytax.reproductions import zoo
 
@@ -280,6 +295,16 @@ def test_an_interrupted_run_goes_on(toy, tmp_path, monkeypatch):
     assert (tmp_path / "cut" / same).read_bytes() == (
         tmp_path / "whole" / same
     ).read_bytes()
+
+
+def test_a_layer_named_by_a_number_resumes(toy, tmp_path):
+    settings, calls = toy
+    entry = runner.experiments("snd-2022")["toy"]
+    parts = [{"sigma": s, "layer": "1"} for s in settings["sigmas"]]
+    object.__setattr__(entry, "parts", lambda job: parts)
+    runner.reproduce("snd-2022", folder=tmp_path)
+    assert runner.reproduce("snd-2022", folder=tmp_path).kept == 3
+    assert calls == [1, 2, 3]
 
 
 def test_other_settings_or_seeds_are_measured_again(toy, tmp_path):
