@@ -64,11 +64,11 @@ def main() -> None:
     querytax laws, show, eval          the formulas, from the shell
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
     querytax validate                  every statement of the papers, judged
-    querytax figures -o DIR            every analytic figure, from code
+    querytax figures -o DIR            every figure, from code
     querytax reproduce PAPER           a paper's measurements, made again
 
-    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved,
-    5 out of the law's regime.
+    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved, or
+    data that a part needed is missing, 5 out of the law's regime, 130 interrupted.
     """
 
 

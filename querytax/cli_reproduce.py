@@ -51,7 +51,7 @@ def reproduce(
     listed: bool,
     as_json: bool,
 ) -> None:
-    """Measure again what a paper reports: PAPER, or all.
+    """Measure again what a paper reports: PAPER, or all of them.
 
     \b
     querytax reproduce --list                        papers and experiments
@@ -115,10 +115,11 @@ def _list(papers: list[str], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(titles, indent=1))
         return
+    indent = 4 + max(len(name) for found in titles.values() for name in found)
     for paper, found in titles.items():
         click.echo(paper)
         for name, title in found.items():
-            click.echo(f"  {name:<22}{title}")
+            _wrap(title, first=f"  {name:<{indent - 2}}", indent=indent)
 
 
 def _facts(outcome: Any) -> dict[str, Any]:
@@ -136,24 +137,28 @@ def _facts(outcome: Any) -> dict[str, Any]:
 
 def _say(outcome: Any) -> None:
     """Verdict, statement, and the two numbers; then the counts."""
-    print(f"{outcome.paper}, scale {outcome.scale}, seed {outcome.seed}")
+    click.echo(f"{outcome.paper}, scale {outcome.scale}, seed {outcome.seed}")
     for name, found in outcome.verdicts.items():
-        print(f"\n{name}")
+        click.echo(f"\n{name}")
         for v in found:
             _wrap(v.statement, first=f"  {v.verdict:<11}")
-            _wrap(f"printed {v.printed}; ours {v.ours} ({v.test})")
+            _wrap(f"expected {v.expected}; ours {v.ours} ({v.test})")
             if v.note:
                 _wrap(v.note)
     for name, lines in outcome.missing.items():
-        print(f"\n{name}")
+        click.echo(f"\n{name}")
         _wrap("; ".join(lines), first="  NOT RUN    ")
     if outcome.missing and outcome.scale != "small":
-        print("\n--scale small needs none of what is missing")
+        click.echo("\n--scale small needs none of what is missing")
     counts = Counter(v.verdict for found in outcome.verdicts.values() for v in found)
     said = ", ".join(f"{n} {word}" for word, n in sorted(counts.items())) or "none"
     kept = f"; {outcome.kept} parts were there already" if outcome.kept else ""
-    print(f"\nverdicts: {said}{kept}\nfiles in {outcome.folder}\n")
+    click.echo(f"\nverdicts: {said}{kept}\nfiles in {outcome.folder}\n")
 
 
-def _wrap(text: str, first: str = " " * 13) -> None:
-    print(textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=" " * 13))
+def _wrap(text: str, first: str = "", indent: int = 13) -> None:
+    margin = " " * indent
+    lines = textwrap.wrap(
+        text, _WIDTH, initial_indent=first or margin, subsequent_indent=margin
+    )
+    click.echo("\n".join(lines))

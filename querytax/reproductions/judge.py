@@ -43,8 +43,9 @@ class Verdict:
         The test, with its tolerance.
     verdict : str
         ``MATCHED``, ``DIFFERS`` or ``UNDECIDED``.
-    printed, ours : str
-        The numbers that were held against each other.
+    expected, ours : str
+        The numbers that were held against each other: what the paper prints or a law
+        says, and what was measured.
     claim : str
         Its id in the ledger, if it has one.
     note : str
@@ -54,7 +55,7 @@ class Verdict:
     statement: str
     test: str
     verdict: str
-    printed: str
+    expected: str
     ours: str
     claim: str = ""
     note: str = ""

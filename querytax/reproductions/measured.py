@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,10 @@ __all__ = [
     "LEVEL",
     "Interval",
     "Measured",
+    "about",
     "cell",
+    "changed",
+    "distinct",
     "exact",
     "mean",
     "only",
@@ -104,6 +107,17 @@ def quantile(values: npt.ArrayLike, q: float) -> Interval:
     return Interval(float(np.quantile(x, q)), lower, upper, n)
 
 
+def changed(interval: Interval, function: Callable[[float], float]) -> Interval:
+    """A rising or falling function of a measured number."""
+    value, *ends = (float(function(x)) for x in interval[:3])
+    return Interval(value, min(ends), max(ends), interval.n)
+
+
+def about(law: float, excess: Interval) -> Interval:
+    """What was measured, from its distance to a law that holds image by image."""
+    return changed(excess, lambda x: law + x)
+
+
 def _values(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     x = np.asarray(values, dtype=float).ravel()
     expect.that(x.size > 0, "not empty", values=x)
@@ -138,7 +152,7 @@ class Measured:
 
 
 def select(
-    rows: Sequence[Measured], quantity: str | None = None, **setting: Any
+    rows: Sequence[Measured], quantity: str | None = None, /, **setting: Any
 ) -> list[Measured]:
     """The rows of a quantity whose setting holds all that is given."""
     return [
@@ -148,7 +162,7 @@ def select(
     ]
 
 
-def only(rows: Sequence[Measured], quantity: str, **setting: Any) -> Measured:
+def only(rows: Sequence[Measured], quantity: str, /, **setting: Any) -> Measured:
     """The one row that is singled out.
 
     Raises
@@ -162,6 +176,12 @@ def only(rows: Sequence[Measured], quantity: str, **setting: Any) -> Measured:
             f"expected one row of {quantity!r} at {setting}, got {len(found)}"
         )
     return found[0]
+
+
+def distinct(rows: Sequence[Measured], key: str, /, **setting: Any) -> list[Any]:
+    """The values that a setting takes, in the order in which they appear."""
+    found = (row.setting for row in select(rows, **setting))
+    return list(dict.fromkeys(each[key] for each in found if key in each))
 
 
 _OWN = ("quantity", "value", "lower", "upper", "n", "unit")
@@ -205,9 +225,10 @@ def read(path: str | os.PathLike[str], **stamp: str | int) -> list[Measured]:
         with where.open(newline="", encoding="utf-8") as stream:
             found = [r for r in csv.DictReader(stream) if wanted.items() <= r.items()]
         return [_row(cells, set(stamp) | {"seed", "recipe"}) for cells in found]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise DomainError(
-            f"expected a table of measured numbers, got {os.fspath(path)!r}: {error!r}"
+            f"expected a table of measured numbers, got {os.fspath(path)!r}, which is "
+            "damaged or something else; a fresh run measures it again"
         ) from None
 
 

@@ -17,7 +17,6 @@ __all__ = [
     "ResNet",
     "ResNet8",
     "ViT",
-    "aithal_li_cifar10",
     "aithal_li_mnist",
     "marabou",
     "small_cnn",
@@ -283,27 +282,6 @@ def aithal_li_mnist() -> nn.Module:
     layers["dense1"] = nn.Sequential(nn.Linear(3136, 1024), nn.ReLU())
     layers["dropout"] = Dropout(0.2)
     layers["dense2"] = nn.Linear(1024, 10)
-    return nn.Sequential(layers)
-
-
-def aithal_li_cifar10() -> nn.Module:
-    """The CIFAR-10 network of Aithal & Li (2022), section IV-A, of half its width.
-
-    They give conv(64), conv(128), conv(128), conv(256), conv(256), conv(512), conv(10)
-    and an average. Filters of width 3, padded, and strides of 2 in the second, fourth
-    and sixth are guessed.
-    """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    inside = 3
-    for i, outside in enumerate((32, 64, 64, 128, 128, 256), start=1):
-        stride = 1 if i % 2 else 2
-        layers[f"conv{i}"] = nn.Sequential(
-            nn.Conv2d(inside, outside, 3, stride, 1), nn.ReLU()
-        )
-        inside = outside
-    layers["conv7"] = nn.Conv2d(inside, 10, 3, padding=1)
-    layers["average"] = nn.AdaptiveAvgPool2d(1)
-    layers["flatten"] = nn.Flatten()
     return nn.Sequential(layers)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from querytax.papers import PAPERS
 from querytax.progress import Progress, progress
 from querytax.reproductions import experiment as book
 from querytax.reproductions import measured
+from querytax.reproductions import verdicts as table
 from querytax.reproductions.experiment import Experiment, Job
 from querytax.reproductions.judge import Verdict
 from querytax.reproductions.measured import Measured
@@ -24,6 +23,9 @@ from querytax.seeds import seed_of
 from querytax.statistics import atomic_write
 
 __all__ = ["Outcome", "experiments", "reproduce"]
+
+# The rows of each part, by its place.
+Done = dict[int, list[Measured]]
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def reproduce(
         The embedded digits in a minute, or real networks from the data folder.
     folder : path
         Results go to ``folder/PAPER/ours/SCALE``; parts that are there already, of
-        the same settings, seed and version, are kept.
-    names : sequence of str
+        the same settings, seed and version, are kept, and judged again.
+    names : str or sequence of str
         Which experiments; all by default.
     rng : int or Generator
         Seed of every draw.
@@ -109,6 +111,7 @@ def reproduce(
     """
     expect.one_of(book.SCALES, scale=scale)
     known = experiments(paper)
+    names = [names] if isinstance(names, str) else names
     for name in names:
         expect.one_of(known, experiment=name)
     seed = seed_of(rng)
@@ -126,15 +129,16 @@ def reproduce(
         for name in [n for n in known if n in names or not names]:
             entry = known[name]
             job = Job(book.settings(paper, name, scale), seed, scale)
-            if lacking := _lacking(entry, job):
+            path = where / f"{name}.csv"
+            done = _kept(entry, job, path, fresh)
+            # What was measured whole is judged, whether its data is at hand or not.
+            if not all(done.values()) and (lacking := _lacking(entry, job)):
                 missing[name] = lacking
                 continue
-            rows, old = _measure(entry, job, where, fresh, bars)
-            kept += old
-            verdicts[name] = list(entry.judge(job, rows))
-            _draw(entry, rows, where)
-    if not names:
-        _write_verdicts(where / "verdicts.csv", verdicts)
+            kept += sum(map(bool, done.values()))
+            _measure(entry, job, path, done, bars)
+            verdicts[name] = _judge(entry, job, path)
+        table.update(where / "verdicts.csv", verdicts, list(known), seed)
     return Outcome(paper, scale, seed, where, verdicts, missing, kept)
 
 
@@ -147,21 +151,24 @@ def _lacking(entry: Experiment, job: Job) -> list[str]:
     return zoo.missing(wanted)
 
 
-def _measure(
-    entry: Experiment, job: Job, where: Path, fresh: bool, bars: Progress
-) -> tuple[list[Measured], int]:
-    """All rows of an experiment; each part is on disk before the next begins."""
-    path = where / f"{entry.name}.csv"
-    stamp: dict[str, str | int] = {
-        "seed": job.seed,
-        "recipe": book.fingerprint(job),
-    }
-    found = [] if fresh else measured.read(path, **stamp)
+def _stamp(job: Job) -> dict[str, str | int]:
+    return {"seed": job.seed, "recipe": book.fingerprint(job)}
+
+
+def _kept(entry: Experiment, job: Job, path: Path, fresh: bool) -> Done:
+    """What is in the file of each part; nothing where it has to be measured."""
+    found = [] if fresh else measured.read(path, **_stamp(job))
     parts = [dict(part) for part in entry.parts(job)]
     # A layer named "1" comes back from a file as the number.
     as_read = [{k: measured.cell(str(v)) for k, v in p.items()} for p in parts]
-    done = {i: measured.select(found, **part) for i, part in enumerate(as_read)}
-    kept = sum(map(bool, done.values()))
+    return {i: measured.select(found, **part) for i, part in enumerate(as_read)}
+
+
+def _measure(
+    entry: Experiment, job: Job, path: Path, done: Done, bars: Progress
+) -> None:
+    """Measure what is not done; each part is on disk before the next begins."""
+    parts = list(entry.parts(job))
     bar = bars.add(entry.name, len(parts))
     for i, part in enumerate(parts):
         if not done[i]:
@@ -171,13 +178,24 @@ def _measure(
             ]
             expect.that(len(new) > 0, "at least one row", measured=part)
             done[i] = new
-            measured.write(path, list(_flat(done)), **stamp)
+            measured.write(path, list(_flat(done)), **_stamp(job))
         bars.update(bar, i + 1)
-    # As they stand in the file, whether they were measured now or before.
-    return measured.read(path, **stamp), kept
 
 
-def _flat(done: dict[int, list[Measured]]) -> Iterator[Measured]:
+def _judge(entry: Experiment, job: Job, path: Path) -> list[Verdict]:
+    """Verdicts and figure from the rows as they stand in the file, new or old."""
+    rows = measured.read(path, **_stamp(job))
+    try:
+        verdicts = list(entry.judge(job, rows))
+        _draw(entry, rows, path.parent)
+    except DomainError as error:
+        raise DomainError(
+            f"{error}; is {str(path)!r} damaged? --fresh measures it again"
+        ) from None
+    return verdicts
+
+
+def _flat(done: Done) -> Iterator[Measured]:
     for rows in done.values():
         yield from rows
 
@@ -199,13 +217,3 @@ def _draw(entry: Experiment, rows: Sequence[Measured], where: Path) -> None:
             panel(ax, rows)
         with atomic_write(where / f"{entry.name}.png") as stream:
             figure.savefig(stream, format="png", dpi=120)
-
-
-def _write_verdicts(path: Path, verdicts: dict[str, list[Verdict]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["experiment", *(f.name for f in fields(Verdict))])
-    for name, found in verdicts.items():
-        table.writerows([name, *astuple(verdict)] for verdict in found)
-    with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())

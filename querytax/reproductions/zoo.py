@@ -143,21 +143,6 @@ NETWORKS: dict[str, Network] = {
             cycle=True,
         ),
         _trained(
-            "cifar10_al",
-            "cifar10",
-            "Aithal & Li's for CIFAR-10 at half width: convolutions 32, 64, 64, 128, "
-            "128, 256, 10, average (filters of width 3 and strides guessed)",
-            "conv1 conv2 conv3 conv4 conv5 conv6",
-            networks.aithal_li_cifar10,
-            minutes=6,
-            epochs=12,
-            rate=1e-3,
-            decay=0.05,
-            cycle=True,
-            shift=4,
-            flip=True,
-        ),
-        _trained(
             "cifar10_vgg",
             "cifar10",
             "VGG-like: convolutions 32, 64-64, 128-128, 256 with batch norm, dense 256",

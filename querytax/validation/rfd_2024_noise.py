@@ -306,6 +306,10 @@ CLAIMS: tuple[Claim, ...] = (
         source="section 3.3, Figure 1",
         evidence=Unavailable("a figure: its numbers are not printed"),
         expected="INCONCLUSIVE",
+        note=(
+            "Measured under paper_reproductions/rfd-2024: it rises at most layers of "
+            "CIFAR-10 networks, and falls at the deep ones of the digits."
+        ),
     ),
     Claim(
         id="rfd-2024/f14",

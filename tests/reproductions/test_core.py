@@ -1,8 +1,10 @@
 """Intervals, stated tests, recipes, and a runner that resumes."""
 
 import csv
+import dataclasses
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from querytax import papers
 from querytax.cli import main
 from querytax.expect import DomainError
 from querytax.reproductions import experiment as book
-from querytax.reproductions import judge, measured, runner
+from querytax.reproductions import judge, measured, runner, verdicts
 from querytax.reproductions.experiment import Experiment, Job
 from querytax.reproductions.measured import Interval, Measured, only, select
 
@@ -75,6 +77,13 @@ def test_values_that_are_no_sample_are_refused(values):
         measured.mean(values)
 
 
+def test_a_falling_function_turns_an_interval_round():
+    clean = Interval(2.0, 1.0, 4.0, 7)
+    assert measured.changed(clean, lambda x: 1.0 / x) == Interval(0.5, 0.25, 1.0, 7)
+    assert measured.changed(clean, math.log2) == Interval(1.0, 0.0, 2.0, 7)
+    assert measured.about(10.0, clean) == Interval(12.0, 11.0, 14.0, 7)
+
+
 # -- tables -----------------------------------------------------------------------
 
 
@@ -92,6 +101,30 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     assert only(rows, "a", s=1e-3).value == 1 / 3
     with pytest.raises(DomainError, match="one row of 'a'"):
         only(rows, "a", s=3)
+
+
+def test_columns_are_drawn_and_ticked_where_they_are():
+    from matplotlib.figure import Figure
+
+    from querytax.figures.style import Panel
+    from querytax.reproductions.panels import columns, ticks
+
+    rows = [
+        Measured(name, Interval(value, value - 1.0, value + 1.0, 9), "", {"M": m})
+        for name, m, value in (("a", 10, 3.0), ("a", 1, 2.0), ("b", 5, 0.0))
+    ]
+    rows.append(Measured("c", measured.exact(0.0)))
+    assert measured.distinct(rows, "M") == [10, 1, 5]
+    assert measured.distinct(rows, "M", M=5) == [5]
+    at, value, lower, upper = columns(select(rows, "a"), "M")
+    assert list(at) == [10.0, 1.0]
+    assert list(value) == [3.0, 2.0]
+    assert list(upper - lower) == [2.0, 2.0]
+    assert columns([], "M").shape == (4, 0)
+    panel = Panel(Figure().subplots(), "", "M", "")
+    ticks(panel, rows, "M")
+    assert list(panel.axes.get_xticks()) == [1.0, 5.0, 10.0]
+    assert not panel.axes.get_xticks(minor=True).size
 
 
 @pytest.mark.parametrize("text", ["value,lower\n1,2\n", "quantity,value\nx,one\n"])
@@ -127,7 +160,7 @@ def test_agreement_is_equivalence(ours, verdict):
 def test_a_law_fails_by_its_worst_point():
     found = judge.follows("a law", [1, 2, 3], [near(1), near(2), near(9)], tolerance=1)
     assert found.verdict == judge.DIFFERS
-    assert found.printed == "3"
+    assert found.expected == "3"
     assert found.ours.startswith("9 ")
 
 
@@ -212,6 +245,34 @@ def test_what_was_measured_is_of_this_recipe(paper, scale):
         assert name in judged
 
 
+@pytest.mark.parametrize("scale", book.SCALES)
+@pytest.mark.parametrize("paper", papers.PAPERS)
+def test_the_verdicts_are_those_of_the_tables(paper, scale):
+    folder = papers.folder(paper) / "ours" / scale
+    kept = verdicts.read(folder / "verdicts.csv")
+    for name, entry in runner.experiments(paper).items():
+        job = Job(book.settings(paper, name, scale), 0, scale)
+        judged = entry.judge(job, measured.read(folder / f"{name}.csv"))
+        now = [dataclasses.asdict(verdict) for verdict in judged]
+        then = [{key: row[key] for key in now[0]} for row in kept[name]]
+        assert now == then, name
+
+
+@pytest.mark.parametrize("paper", papers.PAPERS)
+def test_pages_give_the_counts_of_the_verdicts(paper):
+    folder = papers.folder(paper)
+    rows = verdicts.read(folder / "ours" / "full" / "verdicts.csv")
+    counts = Counter(row["verdict"] for found in rows.values() for row in found)
+    words = (judge.MATCHED, judge.DIFFERS, judge.UNDECIDED)
+    line = ", ".join(f"{counts[word]} {word}" for word in words)
+    assert line in (folder / "README.md").read_text()
+    numbers = " | ".join(str(counts[word]) for word in words)
+    summary = (
+        papers.folder(paper).parents[1] / "docs" / "reproductions.md"
+    ).read_text()
+    assert f"| {numbers} |" in summary
+
+
 def test_what_needs_data_is_not_small():
     from querytax.reproductions import zoo
 
@@ -220,6 +281,8 @@ def test_what_needs_data_is_not_small():
             job = Job(book.settings(paper, name, "small"), 0, "small")
             for wanted in entry.needs(job):
                 assert wanted.startswith("digits"), (paper, name)
+            full = Job(book.settings(paper, name, "full"), 0, "full")
+            assert set(entry.needs(full)) <= set(zoo.NETWORKS), (paper, name)
     assert zoo.missing(["digits_cnn"]) == []
 
 
@@ -331,6 +394,51 @@ def test_what_is_missing_is_named_and_the_rest_runs(toy, tmp_path, monkeypatch):
     (line,) = found.missing["toy"][:1]
     assert "nowhere" in line
     assert found.verdicts == {}
+
+
+def test_verdicts_outlive_their_data(toy, tmp_path, monkeypatch):
+    settings, calls = toy
+    runner.reproduce("snd-2022", folder=tmp_path)
+    path = tmp_path / "snd-2022" / "ours" / "small" / "verdicts.csv"
+    before = path.read_bytes()
+    monkeypatch.setenv("QUERYTAX_DATA", str(tmp_path / "nowhere"))
+    entry = runner.experiments("snd-2022")["toy"]
+    object.__setattr__(entry, "needs", lambda job: ("cifar10_resnet20",))
+    found = runner.reproduce("snd-2022", folder=tmp_path)
+    assert found.missing == {}
+    assert path.read_bytes() == before
+    # With other settings the data is needed: the old verdicts stay as they were.
+    settings["sigmas"] = [1, 2]
+    assert "toy" in runner.reproduce("snd-2022", folder=tmp_path).missing
+    assert path.read_bytes() == before
+    assert calls == [1, 2, 3]
+
+
+def test_verdicts_of_other_experiments_stay(tmp_path):
+    path = tmp_path / "verdicts.csv"
+    one, two = (judge.beyond(name, near(2.0), 1.0) for name in "ab")
+    verdicts.update(path, {}, ["x", "y"], 0)
+    assert not path.exists()
+    verdicts.update(path, {"y": [one]}, ["x", "y"], 0)
+    verdicts.update(path, {"x": [two]}, ["x", "y"], 7)
+    found = verdicts.read(path)
+    assert list(found) == ["x", "y"]
+    assert [found[name][0]["seed"] for name in "xy"] == ["7", "0"]
+    assert found["y"][0]["statement"] == "a"
+    path.write_text("something,else\n")
+    with pytest.raises(DomainError, match="table of verdicts"):
+        verdicts.read(path)
+
+
+def test_a_damaged_table_is_named(toy, tmp_path):
+    runner.reproduce("snd-2022", folder=tmp_path)
+    table = tmp_path / "snd-2022" / "ours" / "small" / "toy.csv"
+    whole = table.read_text()
+    table.write_text(whole.replace("1.0", "one"))
+    with pytest.raises(DomainError, match=r"toy\.csv.*damaged"):
+        runner.reproduce("snd-2022", folder=tmp_path)
+    runner.reproduce("snd-2022", folder=tmp_path, fresh=True)
+    assert table.read_text() == whole
 
 
 def test_bad_names_are_answered(tmp_path):

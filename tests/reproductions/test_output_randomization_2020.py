@@ -1,17 +1,18 @@
 """The reproduction of the output-randomization paper, at the small scale."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
+import runs
 import torch
+from runs import changed
 
 from querytax.noise import normals
 from querytax.reproductions import zoo
-from querytax.reproductions.experiment import SCALES, Job, recipe, settings
+from querytax.reproductions.experiment import Job, settings
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, only, quantile, read, select
+from querytax.reproductions.measured import Interval, only, quantile, select
 from querytax.reproductions.output_randomization_2020.laws import attacked, ours
 from querytax.reproductions.output_randomization_2020.rates import changing_sigma
 from querytax.reproductions.runner import experiments, reproduce
@@ -22,13 +23,13 @@ CNN = {"network": "digits_cnn"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def outcome(tmp_path_factory):
     return reproduce(PAPER, folder=tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
-def rows(run):
-    return {name: read(run.folder / f"{name}.csv") for name in NAMES}
+def rows(outcome):
+    return runs.rows_of(outcome)
 
 
 def job(name):
@@ -47,40 +48,8 @@ def verdict(name, rows, words):
 # -- the run -----------------------------------------------------------------------
 
 
-def test_the_recipe_names_every_experiment_and_explains_every_setting():
-    book = recipe(PAPER)
-    assert tuple(book) == NAMES
-    for table in book.values():
-        said = {
-            k for place in ("printed", "guessed", "ours") for k in table.get(place, ())
-        }
-        assert table["small"].keys() == table["full"].keys()
-        assert table["small"].keys() <= said
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rows_are_finite_within_their_intervals_and_drawn(run, rows, name):
-    assert rows[name]
-    assert (run.folder / f"{name}.png").stat().st_size > 5000
-    for row in rows[name]:
-        assert math.isfinite(row.value), row
-        assert row.interval.lower <= row.value <= row.interval.upper, row
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_what_a_scale_needs_is_in_the_zoo(scale):
-    for name, entry in experiments(PAPER).items():
-        needed = entry.needs(Job(settings(PAPER, name, scale), 0, scale))
-        assert set(needed) <= set(zoo.NETWORKS)
-
-
-def test_verdicts_name_claims_of_the_ledger(run):
-    assert tuple(run.verdicts) == NAMES
-    assert not run.missing
-    for found in run.verdicts.values():
-        for v in found:
-            assert v.verdict in (MATCHED, DIFFERS, UNDECIDED)
-            assert v.claim == "" or v.claim.startswith(f"{PAPER}/b")
+def test_everything_is_measured_drawn_and_judged(outcome):
+    runs.check(outcome)
 
 
 @pytest.mark.parametrize(
@@ -182,16 +151,6 @@ def test_the_signal_of_ql_is_that_of_the_gradient(rows):
 
 
 # -- judges on made-up rows --------------------------------------------------------
-
-
-def changed(rows, quantity, change):
-    """Rows of a quantity with another interval; formulas as they are."""
-    return [
-        dataclasses.replace(row, interval=change(row.interval))
-        if row.quantity == quantity and "law" not in row.setting
-        else row
-        for row in rows
-    ]
 
 
 def wrong(x):

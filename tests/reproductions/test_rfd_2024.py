@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import math
 
 import numpy as np
 import pytest
+import runs
 import torch
+from runs import made
 from scipy import special
 from torch import nn
 
-from querytax.papers import folder, number
-from querytax.reproductions import experiment, measured, rfd_2024, zoo
+from querytax.papers import number
+from querytax.reproductions import experiment, rfd_2024, zoo
 from querytax.reproductions.experiment import Job
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, Measured, only, select
+from querytax.reproductions.measured import only, select
 from querytax.reproductions.rfd_2024 import EXPERIMENTS
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
@@ -58,31 +58,16 @@ def outcome(tmp_path_factory):
         return reproduce(PAPER, folder=place)
 
 
-def rows_of(outcome, name: str) -> list[Measured]:
-    return measured.read(outcome.folder / f"{name}.csv", seed=0)
+@pytest.fixture(scope="module")
+def rows(outcome):
+    return runs.rows_of(outcome)
 
 
 # -- a run, end to end --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_number_is_finite_and_within_its_interval(outcome, name):
-    rows = rows_of(outcome, name)
-    assert len(rows) > 10
-    for row in rows:
-        value, lower, upper, n = row.interval
-        assert math.isfinite(value), row
-        assert lower <= value <= upper, row
-        assert n > 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_is_drawn_and_judged(outcome, name):
-    assert (outcome.folder / f"{name}.png").stat().st_size > 10_000
-    assert {v.verdict for v in outcome.verdicts[name]} <= {MATCHED, DIFFERS, UNDECIDED}
-    for verdict in outcome.verdicts[name]:
-        assert verdict.claim == "" or verdict.claim.startswith(f"{PAPER}/f")
-    assert outcome.missing == {}
+def test_everything_is_measured_drawn_and_judged(outcome):
+    runs.check(outcome)
 
 
 def test_a_second_run_measures_nothing(outcome, monkeypatch):
@@ -94,24 +79,10 @@ def test_a_second_run_measures_nothing(outcome, monkeypatch):
     assert again.verdicts["gradient-ratios"] == outcome.verdicts["gradient-ratios"]
 
 
-@pytest.mark.parametrize("scale", ["small", "full"])
-@pytest.mark.parametrize("entry", EXPERIMENTS, ids=NAMES)
-def test_what_is_kept_follows_from_its_rows(entry, scale):
-    """The verdicts beside the paper are those of the tables and of the recipe."""
-    where = folder(PAPER) / "ours" / scale
-    job = Job(experiment.settings(PAPER, entry.name, scale), 0, scale)
-    rows = measured.read(where / f"{entry.name}.csv", seed=0)
-    assert len(rows) > 0
-    with (where / "verdicts.csv").open(newline="", encoding="utf-8") as stream:
-        kept = [r for r in csv.DictReader(stream) if r["experiment"] == entry.name]
-    found = [dataclasses.asdict(verdict) for verdict in entry.judge(job, rows)]
-    assert [{"experiment": entry.name, **each} for each in found] == kept
-
-
 # -- numbers, another way -----------------------------------------------------------
 
 
-def test_the_norm_at_the_last_stage_is_that_of_the_head(outcome):
+def test_the_norm_at_the_last_stage_is_that_of_the_head(rows):
     """Behind it are a mean over places and a linear map: the gradient is known."""
     job = reduced("gradient-norms")
     who = sample("digits_resnet", job["images"])
@@ -123,7 +94,7 @@ def test_the_norm_at_the_last_stage_is_that_of_the_head(outcome):
     apart = (head[who.labels] - head[rival]).norm(dim=1)
     places = (who.images.shape[-1] // 4) ** 2
     row = only(
-        rows_of(outcome, "gradient-norms"),
+        rows["gradient-norms"],
         "norm",
         network="digits_resnet",
         site="layer3",
@@ -132,17 +103,17 @@ def test_the_norm_at_the_last_stage_is_that_of_the_head(outcome):
     assert row.value == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_the_loss_at_the_input_is_counted_by_hand(outcome):
+def test_the_loss_at_the_input_is_counted_by_hand(rows):
     """Images plus noise, without a defence; the draws are others."""
     row = only(
-        rows_of(outcome, "accuracy-feature-noise"),
+        rows["accuracy-feature-noise"],
         "loss",
         network="digits_vgg",
         site=INPUT,
         level=0.08,
     )
     sigma = only(
-        rows_of(outcome, "accuracy-feature-noise"),
+        rows["accuracy-feature-noise"],
         "sigma",
         network="digits_vgg",
         site=INPUT,
@@ -269,12 +240,6 @@ def test_sites_run_from_the_input_to_the_last_layer():
 # -- the judges on rows that are made up --------------------------------------------
 
 
-def row(quantity, value, half=0.0, n=100, **setting):
-    return Measured(
-        quantity, Interval(value, value - half, value + half, n), "", setting
-    )
-
-
 def verdicts(judge, name, rows, **changed):
     settings = {**experiment.settings(PAPER, name, "small"), **changed}
     return [v.verdict for v in judge(Job(settings, 0, "small"), rows)]
@@ -287,12 +252,12 @@ def verdicts(judge, name, rows, **changed):
 def test_ratios_rise_at_every_layer_or_not(share, half, expected):
     rows = []
     for kind in ("signed", "plain"):
-        rows.append(row("still_right", 0.9, network="n", image=kind, step=0.1))
+        rows.append(made("still_right", 0.9, network="n", image=kind, step=0.1))
         for layer, value in (("first", 0.9), ("last", share)):
             setting = {"network": "n", "image": kind, "step": 0.1, "layer": layer}
             rows += [
-                row("rising", value, half, **setting),
-                row("ratio_change", 0.1, **setting),
+                made("rising", value, half, **setting),
+                made("ratio_change", 0.1, **setting),
             ]
     found = verdicts(rfd_2024.gradients._judge_ratios, "gradient-ratios", rows)
     assert found == [expected, expected]
@@ -307,10 +272,10 @@ def test_the_cost_follows_eq_14_or_not(excess, half, expected):
     for level in (0.01, 0.02, 0.04):
         setting = {"network": "n", "site": INPUT, "level": level}
         rows += [
-            row("excess", excess, half, **setting),
-            row("rivals", 0.0, **setting),
-            row("bend", 0.0, **setting),
-            row("voted_excess", excess, half, **setting),
+            made("excess", excess, half, **setting),
+            made("rivals", 0.0, **setting),
+            made("bend", 0.0, **setting),
+            made("voted_excess", excess, half, **setting),
         ]
     first, votes = verdicts(rfd_2024.accuracy._judge, "accuracy-feature-noise", rows)
     assert first == expected
@@ -334,10 +299,10 @@ def test_signs_follow_theorem_1_or_not(off, half, expected):
             "repeats": 1,
         }
         rows += [
-            row("flips", off * law, half, **setting),
-            row("law", law, **setting),
-            row("excess", (off - 1.0) * law, half, **setting),
-            row("of_changes", law, **setting),
+            made("flips", off * law, half, **setting),
+            made("law", law, **setting),
+            made("excess", (off - 1.0) * law, half, **setting),
+            made("of_changes", law, **setting),
         ]
     found = verdicts(rfd_2024.signs._judge, "theorem-1", rows, steps=[0.001])
     assert found[:2] == [expected, expected]
@@ -358,14 +323,14 @@ def test_the_last_layer_is_best_or_not(gain, half, constant, expected):
     for site, advantage in sites:
         setting = {"network": "n", "site": site}
         rows += [
-            row(
+            made(
                 "advantage",
                 advantage,
                 min(half, 0.04 if gain == 0.3 else half),
                 **setting,
             ),
-            row("flips_gain", advantage, half, **setting),
-            row("rule_constant", constant, 0.2, **setting),
+            made("flips_gain", advantage, half, **setting),
+            made("rule_constant", constant, 0.2, **setting),
         ]
     found = verdicts(rfd_2024.robustness._judge, "robustness", rows)
     assert found[:4] == expected
@@ -389,9 +354,9 @@ def test_larger_norms_mislead_more_or_not(sign, expected):
     for i, norm in enumerate(rfd_2024.gradients._printed("ViT")):
         setting = {"network": "a_vit", "site": f"blocks.{i}"}
         rows += [
-            row("norm", norm, **setting),
-            row("flips", 0.3 + 0.1 * sign * norm, **setting),
-            row("loss", 0.1 * norm, **setting),
+            made("norm", norm, **setting),
+            made("flips", 0.3 + 0.1 * sign * norm, **setting),
+            made("loss", 0.1 * norm, **setting),
         ]
     found = verdicts(rfd_2024.gradients._judge_norms, "gradient-norms", rows)
     assert found == [expected, MATCHED, MATCHED, expected]
@@ -406,25 +371,25 @@ def test_the_norm_of_a_vgg_falls_or_not():
         for site, norm in (("conv1", 1.3), ("conv2", second)):
             setting = {"network": "a_vgg", "site": site}
             rows += [
-                row("norm", norm, 0.05, **setting),
-                row("flips", 0.3, **setting),
-                row("loss", 0.1, **setting),
+                made("norm", norm, 0.05, **setting),
+                made("flips", 0.3, **setting),
+                made("loss", 0.1, **setting),
             ]
         found = verdicts(rfd_2024.gradients._judge_norms, "gradient-norms", rows)
         assert found[-1] == expected
 
 
-def test_rows_are_where_the_figures_look_for_them(outcome):
+def test_rows_are_where_the_figures_look_for_them(rows):
     """Printed and measured norms stand in one panel, each under its own name."""
     from matplotlib.figure import Figure
 
     from querytax.figures.style import curves_of
 
     ax = Figure().subplots()
-    rfd_2024.gradients._norm_panel(ax, rows_of(outcome, "gradient-norms"))
+    rfd_2024.gradients._norm_panel(ax, rows["gradient-norms"])
     curves = {curve.label: curve for curve in curves_of(ax)}
     printed = rfd_2024.gradients._printed("ViT")
     drawn = curves["ViT, printed"].y
     assert drawn * printed[0] == pytest.approx(printed)
-    assert len(select(rows_of(outcome, "gradient-norms"), "norm")) == 6
+    assert len(select(rows["gradient-norms"], "norm")) == 6
     assert len(curves) == 4

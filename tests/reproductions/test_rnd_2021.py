@@ -1,11 +1,11 @@
 """RND 2021 again: rows, independent measurements, and judges that can fail."""
 
-import csv
 import dataclasses
 import math
 
 import numpy as np
 import pytest
+import runs
 import torch
 from torch import nn
 
@@ -16,7 +16,6 @@ from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
 from querytax.reproductions.measured import Interval, Measured, only, select
 from querytax.theory import second_moment
 
-NAMES = [experiment.name for experiment in rnd_2021.EXPERIMENTS]
 NETWORK = "digits_cnn"
 
 
@@ -27,7 +26,7 @@ def outcome(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(outcome):
-    return {name: measured.read(outcome.folder / f"{name}.csv") for name in NAMES}
+    return runs.rows_of(outcome)
 
 
 def job(name, scale="small"):
@@ -37,44 +36,8 @@ def job(name, scale="small"):
 # -- the small run -----------------------------------------------------------------
 
 
-def test_everything_ran(outcome):
-    assert list(outcome.verdicts) == NAMES
-    assert not outcome.missing
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rows_are_finite_and_lie_in_their_intervals(name, rows):
-    assert rows[name]
-    for row in rows[name]:
-        value, lower, upper, n = row.interval
-        assert all(map(math.isfinite, (value, lower, upper))), row
-        assert lower <= value <= upper, row
-        assert n >= 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_and_verdicts(name, outcome):
-    assert (outcome.folder / f"{name}.png").stat().st_size > 10_000
-    assert outcome.verdicts[name]
-    for verdict in outcome.verdicts[name]:
-        assert verdict.verdict in (MATCHED, DIFFERS, UNDECIDED)
-
-
-def test_verdicts_are_written(outcome):
-    with (outcome.folder / "verdicts.csv").open(newline="", encoding="utf-8") as file:
-        written = [(r["experiment"], r["verdict"]) for r in csv.DictReader(file)]
-    said = [(n, v.verdict) for n, vs in outcome.verdicts.items() for v in vs]
-    assert written == said
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("scale", ["small", "full"])
-def test_every_setting_has_a_source(name, scale):
-    from querytax.reproductions.experiment import recipe
-
-    table = recipe("rnd-2021")[name]
-    sources = [table.get(kind, {}) for kind in ("printed", "guessed", "ours")]
-    assert set(table[scale]) == set().union(*sources)
+def test_everything_is_measured_drawn_and_judged(outcome):
+    runs.check(outcome, bounded=True)
 
 
 # -- the same numbers another way --------------------------------------------------
@@ -280,12 +243,7 @@ def around(value, relative):
 
 def changed(rows, quantity, factor, relative):
     """The rows, one quantity of them at ``factor`` with another interval."""
-    return [
-        dataclasses.replace(row, interval=around(factor * row.value, relative))
-        if row.quantity == quantity
-        else row
-        for row in rows
-    ]
+    return runs.changed(rows, quantity, lambda x: around(factor * x.value, relative))
 
 
 def lawful(rows, quantity, law="law"):

@@ -1,18 +1,18 @@
 """SND 2022 again: rows, independent counts, and judges that can fail."""
 
-import csv
 import math
 
 import numpy as np
 import pytest
+import runs
 import torch
+from runs import made
 
-from querytax.reproductions import measured, reproduce, snd_2022, zoo
+from querytax.reproductions import reproduce, snd_2022, zoo
 from querytax.reproductions.experiment import Job, settings
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, Measured, only, select
+from querytax.reproductions.measured import only, select
 
-NAMES = [experiment.name for experiment in snd_2022.EXPERIMENTS]
 NETWORK = "digits_resnet"
 
 
@@ -23,40 +23,14 @@ def outcome(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(outcome):
-    return {name: measured.read(outcome.folder / f"{name}.csv") for name in NAMES}
+    return runs.rows_of(outcome)
 
 
 # -- the small run -----------------------------------------------------------------
 
 
-def test_everything_ran(outcome):
-    assert list(outcome.verdicts) == NAMES
-    assert not outcome.missing
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rows_are_finite_and_lie_in_their_intervals(name, rows):
-    assert rows[name]
-    for row in rows[name]:
-        value, lower, upper, n = row.interval
-        assert all(map(math.isfinite, (value, lower, upper))), row
-        assert lower <= value <= upper, row
-        assert n >= 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_and_verdicts(name, outcome):
-    assert (outcome.folder / f"{name}.png").stat().st_size > 10_000
-    assert outcome.verdicts[name]
-    for verdict in outcome.verdicts[name]:
-        assert verdict.verdict in (MATCHED, DIFFERS, UNDECIDED)
-
-
-def test_verdicts_are_written(outcome):
-    with (outcome.folder / "verdicts.csv").open(newline="", encoding="utf-8") as file:
-        written = [(r["experiment"], r["verdict"]) for r in csv.DictReader(file)]
-    said = [(n, v.verdict) for n, vs in outcome.verdicts.items() for v in vs]
-    assert written == said
+def test_everything_is_measured_drawn_and_judged(outcome):
+    runs.check(outcome, bounded=True)
 
 
 def test_a_settled_statement_is_settled_here(outcome):
@@ -214,22 +188,17 @@ def job(name, scale="full"):
     return Job(settings("snd-2022", name, scale), 0, scale)
 
 
-def row(quantity, value, half=0.0, **setting):
-    interval = Interval(value, value - half, value + half, 100)
-    return Measured(quantity, interval, "", setting)
-
-
 def flips(job, factor, exponent, half=0.0):
     """Labels changed at the paper's share, off by a factor and with a power."""
     network = {"network": job["network"]}
-    found = [row("power", exponent, half, **network)]
+    found = [made("power", exponent, half, **network)]
     for s in job["sigmas"]:
         p = factor * 2.1 * s
         found += [
-            row("changed", p, half * p, **network, sigma=s),
-            row("changed, right images", p, half * p, **network, sigma=s),
-            row("changed, weak noise", 2.1 * s, **network, sigma=s),
-            row("changed over linear margin", factor, half, **network, sigma=s),
+            made("changed", p, half * p, **network, sigma=s),
+            made("changed, right images", p, half * p, **network, sigma=s),
+            made("changed, weak noise", 2.1 * s, **network, sigma=s),
+            made("changed over linear margin", factor, half, **network, sigma=s),
         ]
     return found
 
@@ -255,15 +224,15 @@ def test_judge_of_accuracy_needs_the_second_power():
 
     def judged(exponent, factor):
         network = {"network": full["network"]}
-        found = [row("power", exponent, 0.1, **network)]
+        found = [made("power", exponent, 0.1, **network)]
         for s, accuracy in printed.items():
             lost, at = factor * (0.9134 - accuracy), {**network, "sigma": s}
             found += [
-                row("clean accuracy", 0.9134, 0.005, **at),
-                row("accuracy", 0.9134 - lost, 0.005, **at),
-                row("accuracy lost", lost, 0.01 * lost, **at),
-                row("lost less linear margin", 0.01 * (factor - 1.0), 1e-3, **at),
-                row("std over runs", factor * spread[s], 1e-5, **at),
+                made("clean accuracy", 0.9134, 0.005, **at),
+                made("accuracy", 0.9134 - lost, 0.005, **at),
+                made("accuracy lost", lost, 0.01 * lost, **at),
+                made("lost less linear margin", 0.01 * (factor - 1.0), 1e-3, **at),
+                made("std over runs", factor * spread[s], 1e-5, **at),
             ]
         return [v.verdict for v in snd_2022.clean._judge_accuracy(full, found)]
 
@@ -281,15 +250,15 @@ def test_judge_of_votes_fails_a_bisection_that_ignores_them():
         found = []
         for votes, p in zip(full["votes"], p_mis, strict=True):
             found += [
-                row("p_mis", p, 0.005, votes=votes),
-                row("p_mis, flat", law[votes], votes=votes),
-                row("p_mis, moved", law[votes], votes=votes),
-                row("answers differ", p, 0.005, votes=votes),
-                row("answers differ, flat", law[votes], votes=votes),
-                row("voted error", p, 0.005, votes=votes),
-                row("voted error, moved", law[votes], votes=votes),
-                row("rise of p_mis over one vote", gain, 0.01, votes=votes),
-                row("fall of the voted error", gain, 0.01, votes=votes),
+                made("p_mis", p, 0.005, votes=votes),
+                made("p_mis, flat", law[votes], votes=votes),
+                made("p_mis, moved", law[votes], votes=votes),
+                made("answers differ", p, 0.005, votes=votes),
+                made("answers differ, flat", law[votes], votes=votes),
+                made("voted error", p, 0.005, votes=votes),
+                made("voted error, moved", law[votes], votes=votes),
+                made("rise of p_mis over one vote", gain, 0.01, votes=votes),
+                made("fall of the voted error", gain, 0.01, votes=votes),
             ]
         return {v.verdict for v in snd_2022.boundary._judge_near(full, found)}
 
@@ -306,16 +275,16 @@ def test_judges_of_the_loss():
             for s in spread["sigmas"]:
                 at = {"scores": scores, "sigma": s}
                 rows += [
-                    row("std", std, half * std, **at),
-                    row("std over linear loss", std / 0.04, half, **at),
-                    row("rms bias", 0.01, half * 0.02, **at),
-                    row("rms bias over rms std", ratio, half, **at),
-                    row("power of the rms bias", power, half, **at),
-                    row("bias over second difference", power / 2, half, **at),
+                    made("std", std, half * std, **at),
+                    made("std over linear loss", std / 0.04, half, **at),
+                    made("rms bias", 0.01, half * 0.02, **at),
+                    made("rms bias over rms std", ratio, half, **at),
+                    made("power of the rms bias", power, half, **at),
+                    made("bias over second difference", power / 2, half, **at),
                 ]
         for name in ("linear", "curved"):
             gap, quantity = std - 0.04, f"accuracy lost less {name} margin"
-            rows.append(row(quantity, gap, 0.03 * half, **at))
+            rows.append(made(quantity, gap, 0.03 * half, **at))
         return (
             {v.verdict for v in snd_2022.loss._judge_spread(spread, rows)},
             {v.verdict for v in snd_2022.loss._judge_bias(bias, rows)},
@@ -336,17 +305,17 @@ def test_judge_of_scales_fails_the_wrong_order():
         found = []
         for d in full["distances"]:
             way = 1.0 if d < 1.0 else -1.0
-            found += [row(p, sign * way * 0.02, 0.01, distance=d) for p in pairs]
+            found += [made(p, sign * way * 0.02, 0.01, distance=d) for p in pairs]
             for form in ("arcsine", "bell"):
                 at = {"distance": d, "scale": form, "points": "boundary"}
                 found += [
-                    row("changed", 0.3 * sign, 0.01, **at),
-                    row("changed, law", 0.3, **at),
+                    made("changed", 0.3 * sign, 0.01, **at),
+                    made("changed, law", 0.3, **at),
                 ]
         at = {"points": "clean"}
-        found += [row(p, -0.02 * sign, 0.01, **at) for p in pairs]
+        found += [made(p, -0.02 * sign, 0.01, **at) for p in pairs]
         found += [
-            row("changed over constant", square, 0.05, **at, scale=form)
+            made("changed over constant", square, 0.05, **at, scale=form)
             for form in ("arcsine", "uniform", "bell")
         ]
         return {v.verdict for v in snd_2022.scales._judge(full, found)}

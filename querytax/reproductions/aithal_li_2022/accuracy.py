@@ -17,8 +17,6 @@ from querytax.reproductions.aithal_li_2022.pairs import (
     SIGMA,
     Pairs,
     Rows,
-    changed,
-    columns,
     decibel,
     most_noise,
     networks,
@@ -28,7 +26,16 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows
-from querytax.reproductions.measured import Interval, Measured, exact, mean
+from querytax.reproductions.measured import (
+    Measured,
+    about,
+    changed,
+    distinct,
+    exact,
+    mean,
+    select,
+)
+from querytax.reproductions.panels import columns
 from querytax.theory import accuracy
 
 __all__ = ["ACCURACY"]
@@ -117,7 +124,7 @@ def _judge(job: Job, rows: Rows) -> list[Verdict]:
                 follows(
                     f"{words}: the law for unbounded noise, σ {where}",
                     [law[s].value for s in at],
-                    [_above(law[s].value, over[s]) for s in at],
+                    [about(law[s].value, over[s]) for s in at],
                     tolerance=job["law_tolerance"],
                     note=note,
                 )
@@ -130,23 +137,17 @@ def _judge(job: Job, rows: Rows) -> list[Verdict]:
     return verdicts
 
 
-def _above(base: float, over: Interval) -> Interval:
-    return changed(over, lambda x: base + x)
-
-
 def _panel(form: str) -> Any:
     def draw(ax: Any, rows: Rows) -> Any:
         y = "accuracy (fraction)"
         panel = Panel(ax, f"accuracy, {form}", SIGMA, y, yscale="linear")
-        names = dict.fromkeys(str(row.setting["network"]) for row in rows)
-        for like, network in enumerate(names):
+        for like, network in enumerate(distinct(rows, "network")):
             at = {"network": network, "form": form}
-            law = series(rows, "accuracy by the law", "sigma", **at)
-            ours = series(rows, "accuracy", "sigma", **at)
-            name = network.replace("_", " ")
-            panel.points(name, *columns(ours), like=like, mfc="white")
+            ours = columns(select(rows, "accuracy", **at), "sigma")
+            law = columns(select(rows, "accuracy by the law", **at), "sigma")
+            panel.points(network.replace("_", " "), *ours, like=like, mfc="white")
             label = "_" if like else "law, unbounded noise"
-            panel.line(label, *columns(law)[:2], like=like, marker="")
+            panel.line(label, *law[:2], like=like, marker="")
         panel.mark(
             papers.text(f"{KEY}/c14", "noise with almost no accuracy loss, at most"),
             "paper's bound",

@@ -16,8 +16,6 @@ from querytax.reproductions.aithal_li_2022.pairs import (
     KEY,
     SIGMA,
     Rows,
-    changed,
-    columns,
     networks,
     noises,
     sample,
@@ -30,12 +28,14 @@ from querytax.reproductions.judge import Verdict, beyond, follows
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
     exact,
     only,
     quantile,
     select,
     share,
 )
+from querytax.reproductions.panels import columns
 from querytax.theory import log_ratio, repeats, snr
 from querytax.validation import printed
 
@@ -243,15 +243,15 @@ def _one_target(ax: Any, rows: Rows) -> Any:
     name = f"{name}: F = {level:.2g}, ΔF = {change:.2g}"
     panel = Panel(ax, name, SIGMA, "pairs for 70 % right signs (count)")
     for like, method in enumerate(METHODS):
-        ours = series(rows, f"pairs, {method}", "sigma", **part)
-        law = series(rows, f"pairs, {method}, law", "sigma", **part)
-        panel.points(f"{method}, measured", *columns(ours), like=like, mfc="white")
-        panel.line(f"{method}, law", *columns(law)[:2], like=like, marker="")
-    said = series(rows, "pairs by (8)", "sigma", **part)
-    panel.points("(8), below its pole", *columns(said)[:2], like=6)
+        ours = columns(select(rows, f"pairs, {method}", **part), "sigma")
+        law = columns(select(rows, f"pairs, {method}, law", **part), "sigma")
+        panel.points(f"{method}, measured", *ours, like=like, mfc="white")
+        panel.line(f"{method}, law", *law[:2], like=like, marker="")
+    said = columns(select(rows, "pairs by (8)", **part), "sigma")
+    panel.points("(8), below its pole", *said[:2], like=6)
     panel.mark(_pole(level, change) * level, "pole of (8)")
     # Whole decades: labels between them would overlap.
-    first, *_, last = (math.log10(sigma) for sigma in ours)
+    first, *_, last = np.log10(ours[0])
     panel.limits(x=(10.0 ** math.floor(first), 10.0 ** math.ceil(last)))
     panel.legend("lower right")
     return ax
@@ -266,7 +266,7 @@ def _every_target(ax: Any, rows: Rows) -> Any:
         part = {"network": network, "quantile": q}
         pole = _pole(*(only(rows, n, **part).value for n in ("F_t", "ΔF_t")))
         for like, (label, name) in enumerate(LAST.items()):
-            noise, *ours = columns(series(rows, name, "noise", **part))
+            noise, *ours = columns(select(rows, name, **part), "noise")
             label = "_" if i else label
             panel.points(label, noise / pole, *ours, like=like, mfc="white")
     panel.mark(1.0, "pole of (8)", y=0.5)

@@ -16,13 +16,10 @@ from querytax.reproductions.aithal_li_2022.pairs import (
     SIGMA,
     Pairs,
     Rows,
-    changed,
-    columns,
     decibel,
     networks,
     printed_model,
     sample,
-    series,
 )
 from querytax.reproductions.aithal_li_2022.table import average, root_mean_square
 from querytax.reproductions.experiment import Experiment, Job, Part
@@ -30,11 +27,13 @@ from querytax.reproductions.judge import Verdict, agrees, beyond, ordered
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
     exact,
     only,
     quantile,
     select,
 )
+from querytax.reproductions.panels import columns
 from querytax.theory import query_ratio, repeats, snr
 from querytax.theory.law import RegimeWarning
 from querytax.validation import printed
@@ -48,8 +47,6 @@ NOISELESS = {
     "CIFAR10": "noiseless queries, MNIST and CIFAR10",
     "IMAGENET": "noiseless queries, IMAGENET",
 }
-
-
 # Of a unit of the last digit that is printed.
 HALF = 0.5
 
@@ -307,7 +304,7 @@ def _ours(job: Job, rows: Rows, part: Part) -> list[Verdict]:
 
 
 def _curve(rows: Rows, name: str, network: str, model: str) -> Any:
-    return columns(series(rows, name, "sigma", network=network, model=model))
+    return columns(select(rows, name, network=network, model=model), "sigma")
 
 
 def _printed_panel(ax: Any, rows: Rows) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,6 @@ __all__ = [
     "SIGMA",
     "Pairs",
     "Rows",
-    "changed",
-    "columns",
     "decibel",
     "most_noise",
     "networks",
@@ -209,12 +207,6 @@ def positive(value: float, influence: npt.ArrayLike) -> Interval:
     return Interval(value, value * math.exp(lower), value * math.exp(upper), n)
 
 
-def changed(interval: Interval, function: Callable[[float], float]) -> Interval:
-    """A rising or falling function of a measured number."""
-    value, *ends = (float(function(x)) for x in interval[:3])
-    return Interval(value, min(ends), max(ends), interval.n)
-
-
 def decibel(power: float) -> float:
     """Of a power ratio."""
     return 10.0 * math.log10(power)
@@ -226,9 +218,3 @@ def series(
     """A measured quantity by one of its settings, rising."""
     found = select(rows, quantity, **setting)
     return dict(sorted((float(row.setting[key]), row.interval) for row in found))
-
-
-def columns(points: dict[float, Interval]) -> list[Array]:
-    """Of a series: where, value, lower, upper."""
-    ends = np.array([x[:3] for x in points.values()])
-    return [np.array(list(points)), *ends.T]

@@ -15,7 +15,6 @@ from querytax.reproductions.aithal_li_2022.pairs import (
     KEY,
     SIGMA,
     Rows,
-    columns,
     networks,
     noises,
     series,
@@ -24,7 +23,15 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, follows
-from querytax.reproductions.measured import Interval, Measured, exact, mean, only
+from querytax.reproductions.measured import (
+    Interval,
+    Measured,
+    exact,
+    mean,
+    only,
+    select,
+)
+from querytax.reproductions.panels import columns
 from querytax.theory import log_ratio, snr
 
 __all__ = ["GRADIENT_SNR"]
@@ -129,7 +136,7 @@ def _one_target(ax: Any, rows: Rows) -> Any:
     panel = Panel(ax, name, SIGMA, "SNR (dB)", yscale="linear")
 
     def decibels(quantity: str) -> list[Any]:
-        sigma, *power = columns(series(rows, quantity, "sigma", **part))
+        sigma, *power = columns(select(rows, quantity, **part), "sigma")
         return [sigma, *(10.0 * np.log10(p) for p in power)]
 
     panel.line("Lemma 1", *decibels("SNR of Lemma 1")[:2], marker="")
@@ -150,9 +157,9 @@ def _every_target(ax: Any, rows: Rows) -> Any:
     for like, sense in enumerate(SENSES, start=1):
         for i, (network, q) in enumerate(found):
             part = {"network": network, "quantile": q}
-            lemma = columns(series(rows, "SNR of Lemma 1", "noise", **part))[1]
+            lemma = columns(select(rows, "SNR of Lemma 1", **part), "noise")[1]
             law, ours = (
-                columns(series(rows, name, "noise", **part))
+                columns(select(rows, name, **part), "noise")
                 for name in (f"{sense}, law", sense)
             )
             # One entry in the legend for all targets.

@@ -12,7 +12,6 @@ from querytax.reproductions.aithal_li_2022.pairs import (
     DIRECTIONS,
     Pairs,
     Rows,
-    changed,
     networks,
     positive,
     printed_model,
@@ -23,6 +22,7 @@ from querytax.reproductions.judge import Verdict, agrees, ordered
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
     only,
     quantile,
     share,

@@ -17,6 +17,7 @@ from querytax.reproductions.judge import Verdict, agrees
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    distinct,
     mean,
     only,
     select,
@@ -32,6 +33,7 @@ from querytax.reproductions.output_randomization_2020.laws import (
     ours,
 )
 from querytax.reproductions.output_randomization_2020.rates import noiseless
+from querytax.reproductions.panels import columns
 from querytax.theory import accuracy
 
 __all__ = ["UNDEFENDED_ACCURACY"]
@@ -153,13 +155,12 @@ def _draw_accuracy(ax: Any, rows: Sequence[Measured]) -> Any:
         "accuracy",
         yscale="linear",
     )
-    for i, name in enumerate(dict.fromkeys(row.setting["network"] for row in rows)):
+    for i, name in enumerate(distinct(rows, "network")):
         these = ours(rows, _THESE, network=name)
-        draw(panel, str(name), "variance", rows, these, "all classes", i)
-        for row in select(rows, "accuracy", network=name, law="printed"):
-            label = f"printed, beside {name}"
-            x = [float(row.setting["variance"])]
-            panel.points(label, x, [row.value], like=i, markerfacecolor="white")
+        draw(panel, name, "variance", rows, these, "all classes", i)
+        if said := select(rows, "accuracy", network=name, law="printed"):
+            at, label = columns(said, "variance"), f"printed, beside {name}"
+            panel.points(label, *at[:2], like=i, markerfacecolor="white")
     panel.legend(fontsize=6.5)
     return ax
 

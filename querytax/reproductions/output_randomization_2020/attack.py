@@ -23,10 +23,10 @@ from querytax.reproductions.measured import (
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     attacked,
-    ends,
     needs,
     networks,
 )
+from querytax.reproductions.panels import columns
 
 __all__ = ["QUERY_LIMITED"]
 
@@ -113,9 +113,8 @@ def _draw_attacks(ax: Any, rows: Sequence[Measured]) -> Any:
     groups = dict.fromkeys((r.setting["network"], r.setting["probe"]) for r in rows)
     for i, (network, probe) in enumerate(groups):
         some = select(rows, _SUCCESS, network=network, probe=probe)
-        x = [float(row.setting["variance"]) for row in some]
-        label = f"{network}, probe {float(probe):g}"
-        panel.points(label, x, *ends(some), like=i, linestyle=LINES[i]["linestyle"])
+        label, dashes = f"{network}, probe {float(probe):g}", LINES[i]["linestyle"]
+        panel.points(label, *columns(some, "variance"), like=i, linestyle=dashes)
     cells = [c for c in papers.rows(PAPER, "table-1") if c["attack"] == "QL"]
     panel.points(
         "printed, ImageNet",

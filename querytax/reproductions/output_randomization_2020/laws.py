@@ -19,6 +19,7 @@ from querytax.probes.path import boundary_path
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job, Part
 from querytax.reproductions.measured import Measured, exact, only, select
+from querytax.reproductions.panels import columns
 
 __all__ = [
     "PAPER",
@@ -26,7 +27,6 @@ __all__ = [
     "attacked",
     "by_law",
     "draw",
-    "ends",
     "needs",
     "networks",
     "ours",
@@ -71,11 +71,6 @@ def against(
     return [only(rows, r.quantity, law=law, **r.setting).value for r in measured]
 
 
-def ends(rows: Sequence[Measured]) -> tuple[list[float], list[float], list[float]]:
-    """Values of rows, and the lower and upper ends of their intervals."""
-    return tuple([row.interval[i] for row in rows] for i in range(3))  # type: ignore[return-value]
-
-
 def draw(
     panel: Panel,
     label: str,
@@ -86,9 +81,9 @@ def draw(
     like: int,
 ) -> None:
     """Measured points over a part of their setting, on the line of a formula."""
-    x = [float(row.setting[key]) for row in measured]
-    panel.line(label, x, against(rows, measured, law), like=like)
-    panel.points(f"measured, {label}", x, *ends(measured), like=like, legend="_")
+    found = columns(measured, key)
+    panel.line(label, found[0], against(rows, measured, law), like=like)
+    panel.points(f"measured, {label}", *found, like=like, legend="_")
 
 
 @functools.lru_cache(maxsize=4)

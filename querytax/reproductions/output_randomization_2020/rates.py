@@ -25,8 +25,10 @@ from querytax.reproductions.judge import Verdict, follows, ranks
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    distinct,
     only,
     quantile,
+    select,
     share,
 )
 from querytax.reproductions.output_randomization_2020.laws import (
@@ -34,11 +36,11 @@ from querytax.reproductions.output_randomization_2020.laws import (
     against,
     by_law,
     draw,
-    ends,
     needs,
     networks,
     ours,
 )
+from querytax.reproductions.panels import columns
 from querytax.theory import accuracy
 
 __all__ = ["MISCLASSIFICATION", "changing_sigma", "noiseless"]
@@ -232,13 +234,12 @@ def _judge_rates(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
 def _draw_rates(ax: Any, rows: Sequence[Measured]) -> Any:
     title = "Changed labels: measured (points) and law (lines)"
     panel = Panel(ax, title, _VARIANCE, "share of answers")
-    names = dict.fromkeys(row.setting["network"] for row in rows)
-    for i, name in enumerate(names):
+    for i, name in enumerate(distinct(rows, "network")):
         seen = [r for r in ours(rows, _CHANGED, network=name) if r.value > 0]
-        draw(panel, str(name), "variance", rows, seen, "all classes", i)
+        draw(panel, name, "variance", rows, seen, "all classes", i)
     # Of the last network, which has the most classes.
     union = against(rows, seen, "sum over classes")
-    x = [float(row.setting["variance"]) for row in seen]
+    x = columns(seen, "variance")[0]
     panel.line(f"sum over classes, {name}", x, union, like=6)
     panel.limits(y=(1e-5, None))
     panel.legend(fontsize=6.5)
@@ -250,17 +251,12 @@ def _draw_allowed(ax: Any, rows: Sequence[Measured]) -> Any:
         ax, "Variance that one answer bears", "gap δ of the two best outputs", "σ²"
     )
     measured = ours(rows, _ALLOWED)
-    for i, rate in enumerate(dict.fromkeys(r.setting["rate"] for r in measured)):
-        some = sorted(
-            (row for row in measured if row.setting["rate"] == rate),
-            key=lambda row: float(row.setting["gap"]),
-        )
-        x = np.array([float(row.setting["gap"]) for row in some])
-        y, low, high = ends(some)
-        grid = np.geomspace(x.min(), 1.0, 40)
+    for i, rate in enumerate(distinct(measured, "rate")):
+        found = columns(select(measured, rate=rate), "gap")
+        grid = np.geomspace(found[0].min(), 1.0, 40)
         two = np.square(accuracy.two_class_sigma(grid, rate))
         panel.line(f"two classes, K = {rate:g}", grid, two, like=i, marker="")
-        panel.points(f"measured, K = {rate:g}", x, y, low, high, like=i)
+        panel.points(f"measured, K = {rate:g}", *found, like=i)
         if not i:
             linear = grid / (2.0 * abs(float(special.ndtri(rate))))
             label = f"linear reading, K = {rate:g}"

@@ -25,6 +25,8 @@ from querytax.reproductions.judge import Verdict, beyond, follows, ordered, rank
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
+    distinct,
     mean,
     only,
     quantile,
@@ -35,11 +37,11 @@ from querytax.reproductions.output_randomization_2020.laws import (
     against,
     attacked,
     by_law,
-    ends,
     needs,
     ours,
     stages,
 )
+from querytax.reproductions.panels import columns
 from querytax.theory import finite_difference, log_ratio, misstep, query_ratio
 
 __all__ = ["SIGNAL"]
@@ -175,9 +177,7 @@ def _queries(job: Job, part: Part, signal: Interval) -> Interval:
         cells = channels * job["grids"][attack] ** 2
         return float(query_ratio.best_step(snr, cells, pairs))
 
-    return Interval(
-        ratio(signal.value), ratio(signal.upper), ratio(signal.lower), signal.n
-    )
+    return changed(signal, ratio)
 
 
 def _judge_signal(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
@@ -249,16 +249,15 @@ def _cells(rows: Sequence[Measured], part: Part) -> list[tuple[Measured, float]]
 
 def _draw_signal(stage: int, ax: Any, rows: Sequence[Measured]) -> Any:
     """S at one of the stages, counted from 0."""
-    at = list(dict.fromkeys(row.setting["stage"] for row in rows))[stage]
+    at = distinct(rows, "stage")[stage]
     name = f"S of one comparison, stage {float(at):g}"
     panel = Panel(ax, name, _VARIANCE, "S, power ratio, median image")
     found = ours(rows, _SIGNAL, stage=at)
     groups = dict.fromkeys((r.setting["network"], r.setting["attack"]) for r in found)
     for i, (network, attack) in enumerate(groups):
         some = select(found, network=network, attack=attack)
-        x = [float(row.setting["variance"]) for row in some]
         label, dashes = f"{attack}, {network}", LINES[i]["linestyle"]
-        panel.points(label, x, *ends(some), like=i, linestyle=dashes)
+        panel.points(label, *columns(some, "variance"), like=i, linestyle=dashes)
     panel.axes.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
     # Room for the legend, above.
     panel.limits(y=(None, 1e9))

@@ -36,6 +36,7 @@ from querytax.reproductions.output_randomization_2020.laws import (
     ours,
     stages,
 )
+from querytax.reproductions.panels import columns
 from querytax.theory import finite_difference
 
 __all__ = ["GRADIENT_LEMMAS"]
@@ -258,11 +259,9 @@ def _draw_means(ax: Any, rows: Sequence[Measured]) -> Any:
     measured = ours(rows, _MEAN)
     law = np.array(against(rows, measured, "exact"))
     printed = np.array(against(rows, measured, "second order"))
-    x = [
-        float(row.setting["variance"]) ** 0.5 / float(row.setting["rival_output"])
-        for row in measured
-    ]
-    relative = np.sort(np.array([row.interval[:3] for row in measured]).T / law, axis=0)
+    variance, *ends = columns(measured, "variance")
+    x = np.sqrt(variance) / columns(measured, "rival_output")[0]
+    relative = np.sort(np.array(ends) / law, axis=0)
     panel.points("measured", x, relative[1], relative[0], relative[2], like=0)
     panel.points("second order, as printed", x, printed / law, like=1)
     panel.legend()

@@ -16,13 +16,12 @@ from querytax.noise import normals
 from querytax.reproductions import judge, measured
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import Measured, only, select
+from querytax.reproductions.measured import Measured, about, distinct, only, select
+from querytax.reproductions.panels import ticks
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
     Array,
-    about,
     margins_under_noise,
-    names,
     sample,
     site_parts,
 )
@@ -135,8 +134,8 @@ def _measure(job: Job, part: Part) -> list[Measured]:
 
 def _judge(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     found = []
-    for network in names(rows, "network"):
-        for site in names(rows, "site", network=network):
+    for network in distinct(rows, "network"):
+        for site in distinct(rows, "site", network=network):
             excess = select(rows, "excess", network=network, site=site)
             printed = [r for r in excess if r.setting["level"] <= job["largest_drop"]]
             found.append(
@@ -144,7 +143,7 @@ def _judge(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
                     f"{network}, noise at {site}: it costs what eq. (14) says, up to "
                     f"{job['largest_drop']:.0%} of accuracy",
                     [row.setting["level"] for row in printed],
-                    [about(row.setting["level"], row) for row in printed],
+                    [about(row.setting["level"], row.interval) for row in printed],
                     tolerance=job["tolerance"],
                     claim="rfd-2024/f19",
                     note=_shares(rows, printed[-1]),
@@ -185,24 +184,17 @@ def _shares(rows: Sequence[Measured], row: Measured) -> str:
 
 
 def _panel(number: int, ax: Any, rows: Sequence[Measured]) -> Any:
-    network = names(rows, "network")[number]
+    network = distinct(rows, "network")[number]
     panel = Panel(ax, network, "accuracy lost, by eq. (14)", "accuracy lost, measured")
-    levels = names(rows, "level")
+    levels = distinct(rows, "level")
     panel.line("eq. (14)", levels, levels, color=GREY, linestyle="-", marker="", like=6)
     floor = 0.3 * levels[0]
-    for i, site in enumerate(names(rows, "site", network=network)):
+    for i, site in enumerate(distinct(rows, "site", network=network)):
         excess = select(rows, "excess", network=network, site=site)
-        lost = [about(row.setting["level"], row) for row in excess]
+        lost = [about(row.setting["level"], row.interval) for row in excess]
+        ends = np.maximum([x[:3] for x in lost], floor).T
         # Side by side; what reaches below the axis is cut at its edge.
-        panel.points(
-            site,
-            np.multiply(levels, 1.05 ** (i - 1.5)),
-            *(
-                [max(getattr(x, end), floor) for x in lost]
-                for end in ("value", "lower", "upper")
-            ),
-            like=i,
-        )
+        panel.points(site, np.multiply(levels, 1.05 ** (i - 1.5)), *ends, like=i)
         rivals = select(rows, "rivals", network=network, site=site)
         panel.line(
             "all rivals, linear" if i == 0 else "_",
@@ -212,8 +204,7 @@ def _panel(number: int, ax: Any, rows: Sequence[Measured]) -> Any:
             marker="",
             linewidth=0.8,
         )
-    ax.set_xticks(levels, [f"{level:.0%}" for level in levels])
-    ax.set_xticks([], minor=True)
+    ticks(panel, rows, "level", ".0%")
     # Room for the legend below the lines.
     panel.limits(y=(0.15 * levels[0], None))
     panel.legend(loc="lower right")

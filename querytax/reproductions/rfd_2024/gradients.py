@@ -18,14 +18,14 @@ from querytax.probes.path import slope
 from querytax.reproductions import judge, measured, zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import Measured, only, select
+from querytax.reproductions.measured import Measured, distinct, only, select
+from querytax.reproductions.panels import columns
 from querytax.reproductions.rfd_2024.accuracy import costly_sigma, right_shares
 from querytax.reproductions.rfd_2024.sites import (
     BATCH,
     INPUT,
     Sample,
     misled,
-    names,
     sample,
     site_parts,
     spread,
@@ -120,7 +120,7 @@ def _rises(
 def _judge_ratios(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     """The layer at which fewest images rise decides."""
     found = []
-    for network in names(rows, "network"):
+    for network in distinct(rows, "network"):
         for kind in (_SIGNED, _PLAIN):
             setting = {"network": network, "image": kind, "step": job["steps"][0]}
             rising = select(rows, "rising", **setting)
@@ -149,10 +149,10 @@ def _judge_ratios(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
 
 
 def _ratio_panel(number: int, ax: Any, rows: Sequence[Measured]) -> Any:
-    network = names(rows, "network")[number]
-    step = names(rows, "step")[0]
+    network = distinct(rows, "network")[number]
+    step = distinct(rows, "step")[0]
     panel = Panel(ax, network, "layer", "ratio to the input's norm", xscale="linear")
-    layers = names(rows, "layer", network=network)
+    layers = distinct(rows, "layer", network=network)
     drawn = (
         ("raw", {"image": _RAW}, 0),
         (f"signed step of {step:g}", {"image": _SIGNED, "step": step}, 1),
@@ -227,7 +227,7 @@ def _printed(model: str, quantity: str = "gradient_norm") -> list[float]:
 
 def _judge_norms(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     found = []
-    for network in names(rows, "network"):
+    for network in distinct(rows, "network"):
         norms, flips, losses = (
             [row.value for row in select(rows, quantity, network=network)]
             for quantity in ("norm", "flips", "loss")
@@ -253,7 +253,7 @@ def _judge_norms(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
 def _against_table(rows: Sequence[Measured]) -> list[Verdict]:
     """Shapes alone: the networks are others, and so is the number of layers."""
     found = []
-    for network in names(rows, "network"):
+    for network in distinct(rows, "network"):
         norms, flips = (
             [row.interval for row in select(rows, quantity, network=network)]
             for quantity in ("norm", "flips")
@@ -291,18 +291,11 @@ def _norm_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         "mean norm over the first layer's",
         xscale="linear",
     )
-    for network in names(rows, "network"):
-        found = select(rows, "norm", network=network)
-        unit = found[0].value
-        panel.points(
-            network,
-            np.linspace(0.0, 1.0, len(found)),
-            *(
-                [getattr(row.interval, end) / unit for row in found]
-                for end in ("value", "lower", "upper")
-            ),
-            linestyle="-",
-        )
+    for network in distinct(rows, "network"):
+        depth, *norms = columns(select(rows, "norm", network=network), "depth")
+        place = np.linspace(0.0, 1.0, depth.size)
+        unit = norms[0][0]
+        panel.points(network, place, *(norm / unit for norm in norms), linestyle="-")
     printed, where = _printed("ViT"), _printed("ViT", "layer")
     panel.points(
         "ViT, printed",
@@ -325,23 +318,17 @@ def _one_noise_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         xscale="linear",
         yscale="linear",
     )
-    for i, network in enumerate(names(rows, "network")):
-        flips = select(rows, "flips", network=network)
-        losses = [row.value for row in select(rows, "loss", network=network)]
-        panel.points(
-            network,
-            losses,
-            *(
-                [getattr(row.interval, end) for row in flips]
-                for end in ("value", "lower", "upper")
-            ),
+    for i, network in enumerate(distinct(rows, "network")):
+        (losses, *_), flips, (law, *_) = (
+            columns(select(rows, quantity, network=network), "depth")[1:]
+            for quantity in ("loss", "flips", "flips_law")
         )
-        law = [row.value for row in select(rows, "flips_law", network=network)]
+        panel.points(network, losses, *flips)
         order = np.argsort(losses)
         panel.line(
             "_" if i else "Theorem 1, exact form",
-            np.take(losses, order),
-            np.take(law, order),
+            losses[order],
+            law[order],
             like=6,
             color=GREY,
             linestyle=":",

@@ -12,14 +12,14 @@ from querytax.figures.style import Panel
 from querytax.reproductions import judge, measured
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import Measured, only, select
+from querytax.reproductions.measured import Measured, distinct, only, select
+from querytax.reproductions.panels import columns
 from querytax.reproductions.rfd_2024.accuracy import costly_sigma, right_shares
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
     Array,
     bootstrap,
     misled,
-    names,
     sample,
     site_parts,
 )
@@ -137,8 +137,8 @@ def _flips(
 
 def _judge(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     found = []
-    for network in names(rows, "network"):
-        first, *_, last = names(rows, "site", network=network)[1:]
+    for network in distinct(rows, "network"):
+        first, *_, last = distinct(rows, "site", network=network)[1:]
         near = only(rows, "advantage", network=network, site=first).interval
         far = only(rows, "advantage", network=network, site=last).interval
         gain = only(rows, "flips_gain", network=network, site=last).interval
@@ -200,7 +200,7 @@ def _magnitude_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         "quantile times gradient norm, margin",
         xscale="linear",
     )
-    for i, network in enumerate(names(rows, "network")):
+    for i, network in enumerate(distinct(rows, "network")):
         low, middle, high = (
             select(rows, "magnitude", network=network, quantile=q)
             for q in (0.25, 0.5, 0.75)
@@ -225,26 +225,13 @@ def _gain_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         xscale="linear",
         yscale="linear",
     )
-    for i, network in enumerate(names(rows, "network")):
-        found = select(rows, "flips", network=network)
-        law = select(rows, "flips_law", network=network)
-        x = np.array([row.setting["depth"] for row in found]) + 0.012 * (i - 1)
-        panel.points(
-            network,
-            x,
-            *(
-                [getattr(row.interval, end) for row in found]
-                for end in ("value", "lower", "upper")
-            ),
-        )
-        panel.line(
-            "_" if i else "Theorem 1, exact form",
-            x,
-            [row.value for row in law],
-            like=i,
-            marker="",
-            linewidth=0.8,
-        )
+    for i, network in enumerate(distinct(rows, "network")):
+        depth, *flips = columns(select(rows, "flips", network=network), "depth")
+        law = columns(select(rows, "flips_law", network=network), "depth")[1]
+        x = depth + 0.012 * (i - 1)
+        panel.points(network, x, *flips)
+        label = "_" if i else "Theorem 1, exact form"
+        panel.line(label, x, law, like=i, marker="", linewidth=0.8)
     # The networks are named in the panel beside.
     law_alone = [line for line in ax.lines if line.get_label().startswith("Theorem")]
     panel.legend("upper left", handles=law_alone)

@@ -11,13 +11,19 @@ from querytax.figures.style import GREY, Panel
 from querytax.reproductions import judge, measured
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import Interval, Measured, only, select
+from querytax.reproductions.measured import (
+    Interval,
+    Measured,
+    about,
+    distinct,
+    only,
+    select,
+)
+from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
     Array,
-    about,
     misled,
-    names,
     sample,
     site_parts,
 )
@@ -69,12 +75,12 @@ def _compared(flips: Array, law: Array, exact: Array, m: int) -> list[Measured]:
 def _about_law(rows: Sequence[Measured], excess: Measured) -> tuple[float, Interval]:
     """The law's mean, and the measured mean about it."""
     law = only(rows, "law", **excess.setting).value
-    return law, about(law, excess)
+    return law, about(law, excess.interval)
 
 
 def _judge(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     found = []
-    for network in names(rows, "network"):
+    for network in distinct(rows, "network"):
         excess = select(rows, "excess", network=network)
         single = [row for row in excess if not row.setting["repeated"]]
         for step in job["steps"]:
@@ -133,25 +139,20 @@ def _holds(
 
 def _drawn(panel: Panel, rows: Sequence[Measured], along: str, **setting: Any) -> None:
     """Measured shares of each network's sites along one setting, and the law's."""
-    for i, network in enumerate(names(rows, "network")):
-        for j, site in enumerate(names(rows, "site", network=network)):
+    for i, network in enumerate(distinct(rows, "network")):
+        for j, site in enumerate(distinct(rows, "site", network=network)):
             here = {"network": network, "site": site, **setting}
-            flips = select(rows, "flips", **here)
-            x = [row.setting[along] for row in flips]
+            x, *flips = columns(select(rows, "flips", **here), along)
             panel.points(
                 f"{network}, {'input' if site == INPUT else 'last layer'}",
-                np.array(x) * 1.06 ** (j - 1),
-                *(
-                    [getattr(row.interval, end) for row in flips]
-                    for end in ("value", "lower", "upper")
-                ),
+                x * 1.06 ** (j - 1),
+                *flips,
                 like=i,
                 **({"markerfacecolor": "white"} if site == INPUT else {}),
             )
             panel.line(
                 "arctan(√R)/π",
-                x,
-                [row.value for row in select(rows, "law", **here)],
+                *columns(select(rows, "law", **here), along)[:2],
                 color=GREY,
                 linestyle=":",
                 linewidth=0.8,
@@ -161,7 +162,7 @@ def _drawn(panel: Panel, rows: Sequence[Measured], along: str, **setting: Any) -
 
 
 def _ratio_panel(ax: Any, rows: Sequence[Measured]) -> Any:
-    step = min(names(rows, "step"))
+    step = min(distinct(rows, "step"))
     panel = Panel(
         ax,
         f"Theorem 1, steps of {step:g}",
@@ -178,7 +179,7 @@ def _ratio_panel(ax: Any, rows: Sequence[Measured]) -> Any:
 
 
 def _step_panel(ax: Any, rows: Sequence[Measured]) -> Any:
-    widest = select(rows, "flips", step=max(names(rows, "step")))
+    widest = select(rows, "flips", step=max(distinct(rows, "step")))
     ratio = widest[0].setting["ratio"]
     panel = Panel(
         ax,
@@ -201,8 +202,7 @@ def _repeat_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     _drawn(panel, rows, "repeats", repeated=1)
-    ax.set_xticks(names(rows, "repeats"), map(str, names(rows, "repeats")))
-    ax.minorticks_off()
+    ticks(panel, rows, "repeats")
     return ax
 
 

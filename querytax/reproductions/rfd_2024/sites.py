@@ -18,18 +18,16 @@ from querytax.losses import attacker_loss
 from querytax.noise import normals, uniforms
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
-from querytax.reproductions.measured import LEVEL, Interval, Measured
+from querytax.reproductions.measured import LEVEL, Interval
 
 __all__ = [
     "BATCH",
     "INPUT",
     "Misled",
     "Sample",
-    "about",
     "bootstrap",
     "margins_under_noise",
     "misled",
-    "names",
     "sample",
     "site_parts",
     "spread",
@@ -58,12 +56,6 @@ def site_parts(networks: Sequence[str], count: int) -> list[dict[str, Any]]:
             for i, site in enumerate(sites)
         ]
     return parts
-
-
-def names(rows: Sequence[Measured], key: str, **setting: Any) -> list[Any]:
-    """The different values of a setting, in the order in which they appear."""
-    found = [row.setting for row in rows if setting.items() <= row.setting.items()]
-    return list(dict.fromkeys(each[key] for each in found if key in each))
 
 
 @dataclass(frozen=True)
@@ -175,12 +167,6 @@ def misled(
         flips += (rises != (clean > here)).mean(axis=0)
         changes.append(clean - here)
     return Misled(flips / draws, np.stack(changes, axis=1))
-
-
-def about(law: float, excess: Measured) -> Interval:
-    """What was measured, from its distance to a law that holds image by image."""
-    value, lower, upper, n = excess.interval
-    return Interval(law + value, law + lower, law + upper, n)
 
 
 def bootstrap(

@@ -26,12 +26,14 @@ from querytax.reproductions.measured import (
     LEVEL,
     Interval,
     Measured,
+    distinct,
     exact,
     mean,
     only,
     select,
 )
-from querytax.reproductions.rnd_2021.estimate import networks, short
+from querytax.reproductions.panels import columns
+from querytax.reproductions.rnd_2021.estimate import laws, networks, points, short
 from querytax.reproductions.rnd_2021.queries import BATCH
 from querytax.theory import margin
 from querytax.training import permutation
@@ -327,21 +329,9 @@ def _draw(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     rows = [row for row in select(rows, training="original") if row.setting.get("nu")]
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
-    for i, name in enumerate(names):
-        measured = select(rows, "accuracy", network=name)
-        law = select(rows, "law", network=name)
-        nu = [row.setting["nu"] for row in measured]
-        panel.points(
-            short(name),
-            nu,
-            [row.value for row in measured],
-            [row.interval.lower for row in measured],
-            [row.interval.upper for row in measured],
-            like=i,
-        )
-        label = "mean of Φ(m/(ν G))" if i == 0 else "_law"
-        panel.line(label, nu, [row.value for row in law], like=i, marker="")
+    points(panel, select(rows, "accuracy"), "nu")
+    laws(panel, select(rows, "law"), "nu", "mean of Φ(m/(ν G))")
+    names = distinct(rows, "network")
     if any(name.startswith("cifar10") for name in names):
         for i, method in enumerate(("RND", "RND-GF"), start=len(names)):
             panel.points(
@@ -363,22 +353,13 @@ def _draw_gain(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     rows = [row for row in select(rows, "gain") if row.setting["nu"] > 0]
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
-    for i, name in enumerate(names):
-        for reading, style in (
-            ("inside", {"linestyle": "-"}),
-            ("outside", {"linestyle": ":", "markerfacecolor": "white"}),
+    for i, name in enumerate(distinct(rows, "network")):
+        for reading, words, style in (
+            ("inside", "log of mean", {"linestyle": "-"}),
+            ("outside", "log in mean", {"linestyle": ":", "markerfacecolor": "white"}),
         ):
-            found = select(rows, network=name, training=reading)
-            panel.points(
-                f"{short(name)}, log {'of mean' if reading == 'inside' else 'in mean'}",
-                [row.setting["nu"] for row in found],
-                [row.value for row in found],
-                [row.interval.lower for row in found],
-                [row.interval.upper for row in found],
-                like=i,
-                **style,
-            )
+            found = columns(select(rows, network=name, training=reading), "nu")
+            panel.points(f"{short(name)}, {words}", *found, like=i, **style)
     ax.axhline(0.0, color="0.35", linewidth=0.9)
     panel.legend(fontsize=7.0)
     return ax

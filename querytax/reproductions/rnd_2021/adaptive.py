@@ -17,12 +17,15 @@ from querytax.reproductions.measured import (
     LEVEL,
     Interval,
     Measured,
+    changed,
+    distinct,
     exact,
     mean,
     only,
     select,
 )
-from querytax.reproductions.rnd_2021.estimate import networks, points, short
+from querytax.reproductions.panels import columns
+from querytax.reproductions.rnd_2021.estimate import laws, networks, points, short
 from querytax.reproductions.rnd_2021.queries import Scene, ask, scene
 from querytax.theory import angle, second_moment
 
@@ -118,11 +121,6 @@ def _argbest(job: Job, values: Sequence[npt.NDArray[np.float64]]) -> Interval:
     return Interval(float(value), float(low), float(high), n)
 
 
-def _octaves(x: Interval) -> Interval:
-    value, lower, upper = (math.log2(v) for v in x[:3])
-    return Interval(value, lower, upper, x.n)
-
-
 def _judge_probes(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
     found = []
     nu = nu_of_slide()
@@ -135,7 +133,7 @@ def _judge_probes(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
                 f"{network}, ν = {nu:g}: the probe of the least mean square is where "
                 "measured curvature puts it (log2)",
                 math.log2(law),
-                _octaves(measured.interval),
+                changed(measured.interval, math.log2),
                 tolerance=job["octaves"],
                 claim="rnd-2021/n5",
             )
@@ -170,23 +168,13 @@ def _draw_cosines(ax: Any, rows: Sequence[Measured]) -> Any:
         "mean cosine with the gradient",
         yscale="linear",
     )
-    found = select(rows, "cosine")
-    names = list(dict.fromkeys(row.setting["network"] for row in found))
-    for i, name in enumerate(names):
+    for i, name in enumerate(distinct(rows, "network")):
         for form, mute, style in (
             ("antithetic", "", {"linestyle": "-"}),
             ("forward", "_", {"linestyle": ":", "markerfacecolor": "white"}),
         ):
-            these = select(found, network=name, form=form)
-            panel.points(
-                f"{mute}{short(name)}, {form}",
-                [row.setting["probe"] for row in these],
-                [row.value for row in these],
-                [row.interval.lower for row in these],
-                [row.interval.upper for row in these],
-                like=i,
-                **style,
-            )
+            found = columns(select(rows, "cosine", network=name, form=form), "probe")
+            panel.points(f"{mute}{short(name)}, {form}", *found, like=i, **style)
     panel.legend(fontsize=7.0)
     return ax
 
@@ -199,16 +187,7 @@ def _draw_least(ax: Any, rows: Sequence[Measured]) -> Any:
         "mean square over |a|²",
     )
     points(panel, select(rows, "moment"), "probe")
-    law = select(rows, "moment_law")
-    for i, name in enumerate(dict.fromkeys(row.setting["network"] for row in law)):
-        these = select(law, network=name)
-        panel.line(
-            "law" if i == 0 else "_law",
-            [row.setting["probe"] for row in these],
-            [row.value for row in these],
-            like=i,
-            marker="",
-        )
+    laws(panel, select(rows, "moment_law"), "probe")
     panel.legend("lower left", fontsize=7.0)
     return ax
 
@@ -323,16 +302,7 @@ def _draw_eot(which: int) -> Any:
             yscale="linear",
         )
         points(panel, select(rows, "cosine"), "repeats")
-        laws = select(rows, "law")
-        for i, name in enumerate(dict.fromkeys(row.setting["network"] for row in laws)):
-            these = select(laws, network=name)
-            panel.line(
-                "law" if i == 0 else "_law",
-                [row.setting["repeats"] for row in these],
-                [row.value for row in these],
-                like=i,
-                marker="",
-            )
+        laws(panel, select(rows, "law"), "repeats")
         panel.limits(y=(0.0, None))
         panel.legend(fontsize=7.0)
         return ax

@@ -16,9 +16,10 @@ from querytax.figures.style import Panel
 from querytax.plans import NESPlan
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, ordered
-from querytax.reproductions.measured import Measured, only, select, share
+from querytax.reproductions.measured import Measured, distinct, only, select, share
+from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.adaptive import nu_of_slide, repeats_of_table
-from querytax.reproductions.rnd_2021.estimate import networks, short
+from querytax.reproductions.rnd_2021.estimate import networks, points, short
 from querytax.reproductions.rnd_2021.queries import scene
 
 __all__ = ["ATTACK", "Averaged"]
@@ -149,21 +150,11 @@ def _draw(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     rows = select(rows, repeats=1)
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
-    noises = sorted({float(row.setting["nu"]) for row in rows})
-    lines = ("-", "--", ":")
-    for i, name in enumerate(names):
-        for nu, line in zip(noises, lines, strict=False):
-            found = select(rows, network=name, nu=nu)
-            panel.points(
-                f"{short(name)}, ν = {nu:g}",
-                [row.setting["probe"] for row in found],
-                [row.value for row in found],
-                [row.interval.lower for row in found],
-                [row.interval.upper for row in found],
-                like=i,
-                linestyle=line,
-            )
+    noises = sorted(distinct(rows, "nu"))
+    for i, name in enumerate(distinct(rows, "network")):
+        for nu, line in zip(noises, ("-", "--", ":"), strict=False):
+            found = columns(select(rows, network=name, nu=nu), "probe")
+            panel.points(f"{short(name)}, ν = {nu:g}", *found, like=i, linestyle=line)
     panel.limits(y=(-0.03, 1.03))
     panel.legend(fontsize=7.0)
     return ax
@@ -180,20 +171,7 @@ def _draw_repeats(ax: Any, rows: Sequence[Measured]) -> Any:
     )
     many = [row for row in rows if row.setting["repeats"] > 1]
     where = {key: many[0].setting[key] for key in ("nu", "probe")}
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
-    for i, name in enumerate(names):
-        found = sorted(
-            select(rows, network=name, **where),
-            key=lambda row: float(row.setting["repeats"]),
-        )
-        panel.points(
-            short(name),
-            [row.setting["repeats"] for row in found],
-            [row.value for row in found],
-            [row.interval.lower for row in found],
-            [row.interval.upper for row in found],
-            like=i,
-        )
+    points(panel, select(rows, **where), "repeats")
     fixed = {"query_setting": "fixed", "attack": "NES"}
     for i, data in enumerate(("CIFAR-10", "ImageNet")):
         panel.line(

@@ -13,15 +13,18 @@ from querytax.reproductions.judge import Verdict, beyond, follows, ordered
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
+    distinct,
     exact,
     mean,
     only,
     select,
 )
+from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.queries import ask, scene, steepest
 from querytax.theory import angle, second_moment
 
-__all__ = ["ANGLE", "MOMENT", "networks", "points", "short"]
+__all__ = ["ANGLE", "MOMENT", "laws", "networks", "points", "short"]
 
 _NU_OVER_MU = "ν/μ, noise over probe, both standard deviations"
 
@@ -37,23 +40,19 @@ def short(network: str) -> str:
     return f"{data} {word}"
 
 
-def points(panel: Panel, rows: Sequence[Measured], x: str, **style: Any) -> None:
-    """One set of points a network, side by side where they share an ``x``."""
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
+def points(panel: Panel, rows: Sequence[Measured], key: str) -> None:
+    """One set of points a network, side by side where they share a setting."""
+    names = distinct(rows, "network")
     for i, name in enumerate(names):
-        found = select(rows, network=name)
-        at = [
-            float(row.setting[x]) * 1.06 ** (i - (len(names) - 1) / 2) for row in found
-        ]
-        panel.points(
-            short(name),
-            at,
-            [row.value for row in found],
-            [row.interval.lower for row in found],
-            [row.interval.upper for row in found],
-            like=i,
-            **style,
-        )
+        x, *ends = columns(select(rows, network=name), key)
+        panel.points(short(name), x * 1.06 ** (i - (len(names) - 1) / 2), *ends, like=i)
+
+
+def laws(panel: Panel, rows: Sequence[Measured], key: str, label: str = "law") -> None:
+    """One line a network, as its points, and one entry in the legend."""
+    for i, name in enumerate(distinct(rows, "network")):
+        x, y, *_ = columns(select(rows, network=name), key)
+        panel.line("_law" if i else label, x, y, like=i, marker="")
 
 
 def _angle_parts(job: Job) -> list[Part]:
@@ -162,8 +161,7 @@ def _draw_angles(which: int) -> Any:
 def _relative(row: Measured, rows: Sequence[Measured]) -> Measured:
     """What was measured over the law at its setting."""
     law = only(rows, "law", **row.setting).value
-    value, lower, upper, n = row.interval
-    return replace(row, interval=Interval(value / law, lower / law, upper / law, n))
+    return replace(row, interval=changed(row.interval, lambda x: x / law))
 
 
 ANGLE = Experiment(
@@ -214,8 +212,7 @@ def _moments(job: Job, part: Part) -> list[Measured]:
 
 def _over(bound: float, x: Interval) -> Interval:
     """A bound over a measured number, which is positive."""
-    upper = bound / x.lower if x.lower > 0.0 else math.inf
-    return Interval(bound / x.value, bound / x.upper, upper, x.n)
+    return changed(x, lambda moment: bound / moment if moment > 0.0 else math.inf)
 
 
 def _judge_moments(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
@@ -267,20 +264,11 @@ def _draw_moments(ax: Any, rows: Sequence[Measured]) -> Any:
         _NU_OVER_MU,
         "bound over measured mean square",
     )
-    names = list(dict.fromkeys(row.setting["network"] for row in rows))
-    for i, name in enumerate(names):
-        for quantity, word, mute, style in (
-            ("printed_over", "printed", "", {}),
-            ("tight_over", "tight", "_", {"markerfacecolor": "white"}),
-        ):
-            found = select(rows, quantity, network=name)
-            panel.line(
-                f"{mute}{short(name)}, {word}",
-                [row.setting["alpha"] for row in found],
-                [row.value for row in found],
-                like=i,
-                **{"markerfacecolor": None, "markevery": 1, **style},
-            )
+    for i, name in enumerate(distinct(rows, "network")):
+        for word, mute, fill in (("printed", "", None), ("tight", "_", "white")):
+            x, y, *_ = columns(select(rows, f"{word}_over", network=name), "alpha")
+            label = f"{mute}{short(name)}, {word}"
+            panel.line(label, x, y, like=i, markerfacecolor=fill, markevery=1)
     panel.limits(y=(0.1, None))
     ax.axhline(1.0, color="0.35", linewidth=0.9)
     panel.legend(fontsize=7.0)

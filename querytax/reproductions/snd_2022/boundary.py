@@ -22,6 +22,7 @@ from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows, ranks
 from querytax.reproductions.measured import Measured, mean, only, quantile, select
+from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     BATCH,
     PAPER,
@@ -30,7 +31,6 @@ from querytax.reproductions.snd_2022.noise import (
     loaded,
     one_network,
 )
-from querytax.reproductions.snd_2022.panels import line, points, ticks
 from querytax.theory import bisection
 
 __all__ = ["NEAR", "Crossing", "Rays", "crossing", "rays"]
@@ -341,9 +341,10 @@ def _votes_panel(
     panel = Panel(ax, name, "votes", y, yscale="linear")
     found = select(rows, quantity)
     for i, law in enumerate(("flat", "moved")):
-        ours = select(rows, f"{quantity}, {law}")
-        line(panel, f"law, {law} boundary", ours, "votes", like=i)
-    points(panel, f"measured, {found[0].setting['network']}", found, "votes", like=2)
+        x, y, *_ = columns(select(rows, f"{quantity}, {law}"), "votes")
+        panel.line(f"law, {law} boundary", x, y, like=i, marker="")
+    label = f"measured, {found[0].setting['network']}"
+    panel.points(label, *columns(found, "votes"), like=2)
     ticks(panel, found, "votes")
     return panel
 

@@ -15,11 +15,14 @@ from querytax.reproductions.judge import Verdict, agrees, beyond, follows
 from querytax.reproductions.measured import (
     Interval,
     Measured,
+    changed,
+    distinct,
     mean,
     only,
     select,
     share,
 )
+from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     PAPER,
     PAPERS_NETWORK,
@@ -30,9 +33,7 @@ from querytax.reproductions.snd_2022.noise import (
     quotient,
     right,
     root,
-    scaled,
 )
-from querytax.reproductions.snd_2022.panels import line, points, ticks
 from querytax.theory import boundary, margin
 
 __all__ = ["ACCURACY", "FLIPS"]
@@ -227,8 +228,8 @@ def _measure_flips(job: Job, part: Part) -> list[Measured]:
     sigma = part["sigma"]
     flipped, law = _flipped(job, network, sigma)
     at_first = lead(network, flipped.size).answered == right(network, flipped.size)
-    density = _density(job, network)
-    small = scaled(density, float(boundary.flip_rate(1.0, sigma)))
+    rate = float(boundary.flip_rate(1.0, sigma))
+    small = changed(_density(job, network), lambda density: rate * density)
     return [
         Measured("changed", mean(flipped), "probability"),
         Measured("changed, right images", mean(flipped[at_first]), "probability"),
@@ -243,7 +244,8 @@ def _density(job: Job, network: str) -> Interval:
     n = _size(job, network)
     clean = lead(network, n)
     near = clean.margin < job["width"] * clean.gradient_norm
-    return scaled(share(int(near.sum()), n), 0.5 / job["width"])
+    scale = 0.5 / job["width"]
+    return changed(share(int(near.sum()), n), lambda x: scale * x)
 
 
 def _judge_flips(job: Job, rows: Sequence[Measured]) -> list[Verdict]:
@@ -338,7 +340,7 @@ def _flips_panel(ax: Any, rows: Sequence[Measured]) -> Any:
     _draw(panel, rows, "changed", "linear margin", "weak noise")
     network = rows[0].setting["network"]
     alone = select(rows, "changed, right images", network=network)
-    points(panel, f"{network}, right images", alone, "sigma", like=4)
+    panel.points(f"{network}, right images", *columns(alone, "sigma"), like=4)
     sigmas = _printed_sigmas("table-4", attack="none")
     _draw_printed(panel, rows, sigmas, _printed_flips)
     panel.legend()
@@ -348,14 +350,14 @@ def _flips_panel(ax: Any, rows: Sequence[Measured]) -> Any:
 def _draw(panel: Panel, rows: Sequence[Measured], quantity: str, *laws: str) -> None:
     """Measured points of each network, and the laws of the first."""
     found = select(rows, quantity)
-    main, *others = dict.fromkeys(str(r.setting["network"]) for r in found)
+    names = distinct(found, "network")
     for i, law in enumerate(laws):
-        ours = select(rows, f"{quantity}, {law}", network=main)
-        ours = [row for row in ours if row.value > 0.0]
-        line(panel, f"{law}, {main}", ours, "sigma", like=i)
-    for i, name in enumerate([main, *others]):
-        here = select(found, network=name)
-        points(panel, name, here, "sigma", like=2 * i, shift=_ASIDE**i)
+        ours = select(rows, f"{quantity}, {law}", network=names[0])
+        x, y, *_ = columns([row for row in ours if row.value > 0.0], "sigma")
+        panel.line(f"{law}, {names[0]}", x, y, like=i, marker="")
+    for i, name in enumerate(names):
+        x, *ends = columns(select(found, network=name), "sigma")
+        panel.points(name, x * _ASIDE**i, *ends, like=2 * i)
     ticks(panel, found, "sigma")
     if panel.yscale == "log":
         # Intervals that reach zero are cut, and leave room for the legend.

@@ -26,6 +26,7 @@ from querytax.reproductions.measured import (
     quantile,
     select,
 )
+from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     BATCH,
     PAPERS_NETWORK,
@@ -37,7 +38,6 @@ from querytax.reproductions.snd_2022.noise import (
     quotient,
     root,
 )
-from querytax.reproductions.snd_2022.panels import line, points, ticks
 from querytax.theory import margin
 
 __all__ = ["BIAS", "SPREAD"]
@@ -284,9 +284,9 @@ def _spread_panel(ax: Any, rows: Sequence[Measured]) -> Any:
     panel = Panel(ax, "Spread of the margin", "sigma", "mean std, unit of the scores")
     for i, scores in enumerate(_SCORES):
         here = select(rows, scores=scores)
-        law = select(here, "std, linear loss")
-        line(panel, f"{scores}, sigma G", law, "sigma", like=i)
-        points(panel, scores, select(here, "std"), "sigma", like=i)
+        law = columns(select(here, "std, linear loss"), "sigma")
+        panel.line(f"{scores}, sigma G", *law[:2], like=i, marker="")
+        panel.points(scores, *columns(select(here, "std"), "sigma"), like=i)
     ticks(panel, rows, "sigma")
     if rows[0].setting["network"] == PAPERS_NETWORK:
         sigma, std = (papers.text(_CLAIM, name) for name in _PRINTED)
@@ -298,10 +298,9 @@ def _spread_panel(ax: Any, rows: Sequence[Measured]) -> Any:
 def _bias_panel(ax: Any, rows: Sequence[Measured]) -> Any:
     panel = Panel(ax, "Spread and bias of the margin", "sigma", "unit of the scores")
     for i, scores in enumerate(_SCORES):
-        here = select(rows, scores=scores)
-        spread, bias = select(here, "rms std"), select(here, "rms bias")
-        points(panel, f"{scores}, rms std", spread, "sigma", like=2 * i)
-        points(panel, f"{scores}, rms bias", bias, "sigma", like=2 * i + 1)
+        for j, quantity in enumerate(("rms std", "rms bias"), start=2 * i):
+            found = columns(select(rows, quantity, scores=scores), "sigma")
+            panel.points(f"{scores}, {quantity}", *found, like=j)
     ticks(panel, rows, "sigma")
     panel.legend()
     return ax

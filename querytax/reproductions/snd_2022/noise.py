@@ -16,7 +16,7 @@ from querytax.defenses import InputNoise
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job
-from querytax.reproductions.measured import Interval, mean
+from querytax.reproductions.measured import Interval, changed, mean
 
 __all__ = [
     "BATCH",
@@ -32,7 +32,6 @@ __all__ = [
     "quotient",
     "right",
     "root",
-    "scaled",
 ]
 
 PAPER = "snd-2022"
@@ -147,16 +146,9 @@ def power(weak: Array, strong: Array, factor: float) -> Interval:
     return mean((value + strong / high - weak / low) / math.log(factor))
 
 
-def scaled(x: Interval, factor: float) -> Interval:
-    """A number times a positive one that is known."""
-    value, lower, upper, n = x
-    return Interval(factor * value, factor * lower, factor * upper, n)
-
-
 def root(x: Interval) -> Interval:
     """Square root of a number that cannot be negative, though its estimate can."""
-    value, lower, upper = (math.sqrt(max(v, 0.0)) for v in x[:3])
-    return Interval(value, lower, upper, x.n)
+    return changed(x, lambda v: math.sqrt(max(v, 0.0)))
 
 
 def _undefined(n: int) -> Interval:

@@ -20,6 +20,7 @@ from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, follows
 from querytax.reproductions.measured import Measured, exact, mean, only, select
+from querytax.reproductions.panels import columns
 from querytax.reproductions.snd_2022.boundary import crossing
 from querytax.reproductions.snd_2022.noise import (
     BATCH,
@@ -30,7 +31,6 @@ from querytax.reproductions.snd_2022.noise import (
     quotient,
     right,
 )
-from querytax.reproductions.snd_2022.panels import points
 from querytax.theory import boundary
 
 __all__ = ["SCALES"]
@@ -223,12 +223,12 @@ def _panel(ax: Any, rows: Sequence[Measured]) -> Any:
         "linear",
     )
     found = select(rows, "changed", points="boundary")
-    low, high = (f(float(r.setting["distance"]) for r in found) for f in (min, max))
-    way = np.linspace(low, high, 100)
+    distances = columns(found, "distance")[0]
+    way = np.linspace(distances.min(), distances.max(), 100)
     for i, form in enumerate(_FORMS):
         law = boundary.scaled_noise_flip(way, 1.0, form)
         panel.line(f"{form}, law", way, law, like=i, marker="")
-        points(panel, form, select(found, scale=form), "distance", like=i)
+        panel.points(form, *columns(select(found, scale=form), "distance"), like=i)
     panel.legend(ncols=2)
     return ax
 
