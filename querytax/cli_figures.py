@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from querytax.cli_laws import json_option
 from querytax.expect import DomainError
 
+if TYPE_CHECKING:
+    from querytax.figures.entry import Analytic
+
 __all__ = ["figures"]
+
+_WIDTH, _INDENT = 79, 20
 
 
 @click.command()
@@ -38,14 +46,11 @@ def figures(
     if listed:
         chosen = {n: analytic.FIGURES[n] for n in names} or analytic.FIGURES
         if as_json:
-            rows = [
-                {"name": n, "title": f.title, "see": f.see, "source": f.source}
-                for n, f in chosen.items()
-            ]
+            rows = [_facts(name, figure) for name, figure in chosen.items()]
             click.echo(json.dumps(rows, indent=1))
             return
-        for name, figure in chosen.items():
-            click.echo(f"{name:<20}{figure.title}")
+        # In one piece: a reader who takes only the first line closes the pipe.
+        click.echo("\n".join(_lines(n, figure.title) for n, figure in chosen.items()))
         return
     if out is None:
         raise DomainError(
@@ -61,3 +66,30 @@ def figures(
 
         files = [str(path) for path in analytic.write(out, names, on_done)]
     click.echo(json.dumps(files, indent=1) if as_json else "\n".join(files))
+
+
+def _facts(name: str, figure: Analytic) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": figure.title,
+        "see": figure.see,
+        "source": figure.source,
+        "panels": [_name_of(panel) for panel in figure.panels],
+    }
+
+
+def _name_of(panel: Any) -> str:
+    """The function that draws it, whatever it is given besides the axes."""
+    function = panel.func if isinstance(panel, partial) else panel
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _lines(name: str, title: str) -> str:
+    first, rest = f"{name:<{_INDENT}}", " " * _INDENT
+    return textwrap.fill(
+        title,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )

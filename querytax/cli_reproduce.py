@@ -116,10 +116,13 @@ def _list(papers: list[str], as_json: bool) -> None:
         click.echo(json.dumps(titles, indent=1))
         return
     indent = 4 + max(len(name) for found in titles.values() for name in found)
+    lines = []
     for paper, found in titles.items():
-        click.echo(paper)
+        lines.append(paper)
         for name, title in found.items():
-            _wrap(title, first=f"  {name:<{indent - 2}}", indent=indent)
+            lines += _lines(title, f"  {name:<{indent - 2}}", indent)
+    # At once: a reader that stops early, such as head, is no error.
+    click.echo("\n".join(lines))
 
 
 def _facts(outcome: Any) -> dict[str, Any]:
@@ -157,8 +160,11 @@ def _say(outcome: Any) -> None:
 
 
 def _wrap(text: str, first: str = "", indent: int = 13) -> None:
+    click.echo("\n".join(_lines(text, first, indent)))
+
+
+def _lines(text: str, first: str, indent: int) -> list[str]:
     margin = " " * indent
-    lines = textwrap.wrap(
+    return textwrap.wrap(
         text, _WIDTH, initial_indent=first or margin, subsequent_indent=margin
     )
-    click.echo("\n".join(lines))

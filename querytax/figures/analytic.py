@@ -198,7 +198,8 @@ FIGURES: dict[str, Analytic] = {
         "the tight coefficient of descent falls with α as long as smoothing gains more "
         "than noise costs (its least is dotted), where the printed one rises. Right, "
         "at α = 2, averaging takes all of the noise out of the tight bound, while of "
-        "the printed one's limit more than half is noise. "
+        "the printed one's limit more than half is noise; tight there uses that the "
+        "loss is smooth, and lies far below the bound on the left, which does not. "
         f"d = {descent.DIMENSION}, L0 = {descent.LIPSCHITZ:g}, "
         f"L1 = {descent.SMOOTHNESS:g}, μ = {descent.PROBE:g} (pixels in [0, 1]). "
         f"{note(descent.ESTIMATES)}",
@@ -271,15 +272,27 @@ def draw(name: str) -> tuple[Any, list[Curve]]:
 
 
 def _legend_below(figure: Any, columns: int) -> None:
-    """One legend of all panels; what they share stands in it once."""
+    """One legend of all panels: each label once, those of one colour together."""
     named = {
         label: handle
         for ax in figure.axes
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(
-        named.values(), named.keys(), loc="outside lower center", ncols=columns
+    colours = [_colour(handle) for handle in named.values()]
+    entries = zip(colours, named.values(), named.keys(), strict=True)
+    _, handles, labels = zip(
+        *sorted(entries, key=lambda entry: colours.index(entry[0])), strict=True
     )
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _colour(handle: Any) -> str:
+    """Of a line, of points with bars, or of the edge of an area."""
+    from matplotlib.colors import to_hex
+
+    first = handle[0] if isinstance(handle, tuple) else handle
+    line = hasattr(first, "get_color")
+    return to_hex(first.get_color() if line else first.get_edgecolor())
 
 
 def write(

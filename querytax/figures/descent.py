@@ -156,7 +156,7 @@ def averaged_size(ax: Any) -> Any:
     nu = 2.0 * mu
     path = (steep, bend, d, mu, nu, repeats)
     more.line("printed", repeats, printed_curves.moment_averaged(*path))
-    more.line("tight", repeats, second_moment.smooth_bound(*path))
+    more.line("tight, smooth loss", repeats, second_moment.smooth_bound(*path))
     exact = second_moment.linear(steep, d, mu, nu, repeats)
     more.line("linear loss, exact", repeats, exact)
     more.legend("center right")

@@ -137,22 +137,23 @@ def frontier_queries(
     Returns
     -------
     matplotlib.axes.Axes
-        ``ax``. Ranges end at its upper limit; a curve ends where the attack stalls.
+        ``ax``. Ranges end near its upper limit; a curve ends before the first level at
+        which the attack stalls, which is named.
     """
     first = recommendations[0]
     panel = Panel(
         ax,
-        f"What noise at {first.site} buys",
+        f"what noise on {_place(first)[0]} buys",
         _sigma(first),
         f"queries to break {100 * (1 - first.protect):.3g} % of the images (count)",
     )
-    left, ceiling = _limits(recommendations, trials)
+    left, floor, ceiling = _limits(recommendations, trials)
     for rec in recommendations:
         _curve(panel, rec, left, ceiling)
     _points(panel, trials, left)
     _bands(ax, recommendations)
     _level(ax, first.target_queries, "target")
-    panel.limits(_shown(recommendations, left), (1, 2 * ceiling))
+    panel.limits(_shown(recommendations, left), (floor, 2 * ceiling))
     return ax
 
 
@@ -172,9 +173,9 @@ def frontier_cost(ax: Any, recommendations: Sequence[Recommendation]) -> Any:
     """
     first = recommendations[0]
     panel = Panel(
-        ax, "What it costs", _sigma(first), "accuracy lost (points)", yscale="linear"
+        ax, "what it costs", _sigma(first), "accuracy lost (points)", yscale="linear"
     )
-    left, _ = _limits(recommendations)
+    left, _, _ = _limits(recommendations)
     sigmas = np.maximum(first.frontier.sigmas, left)
     loss = 100 * np.array(first.frontier.accuracy_loss)
     panel.line("accuracy lost", sigmas, loss, color="black", marker="")
@@ -201,18 +202,19 @@ def expect_format(path: str | os.PathLike[str]) -> None:
 
 def _limits(
     recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
-) -> tuple[float, float]:
-    """Where no noise is drawn, and where endless counts are."""
+) -> tuple[float, float, float]:
+    """Where no noise is drawn, and between which counts all ranges are."""
     positive = [s for r in recommendations for s in r.frontier.sigmas if s > 0]
     finite = [r.target_queries for r in recommendations]
     finite += [t.budget for t in trials]
     finite += [
         q[1] for r in recommendations for q in r.frontier.queries if np.isfinite(q[1])
     ]
-    least = min(positive) if positive else 1e-3
-    return least / 3, min(
-        3 * max(finite), 1e3 * max(r.target_queries for r in recommendations)
-    )
+    weakest = min(positive) if positive else 1e-3
+    ceiling = min(3 * max(finite), 1e3 * max(r.target_queries for r in recommendations))
+    fewest = [q[0] for r in recommendations for q in r.frontier.queries]
+    fewest += [t.interval[0] for t in trials]
+    return weakest / 3, max(min(*fewest, *finite, ceiling), 1.0) / 2, ceiling
 
 
 def _shown(
@@ -223,11 +225,16 @@ def _shown(
     return left / 1.3, max(left, *sigmas) * 1.1
 
 
+def _place(rec: Recommendation) -> tuple[str, str]:
+    """Where the noise is, in words, and its unit."""
+    return {
+        "input": ("the input", "pixel units"),
+        "output": ("the outputs", "units of the answer"),
+    }.get(rec.site.split(":")[0], (f"layer {rec.site}", "units of the layer"))
+
+
 def _sigma(rec: Recommendation) -> str:
-    unit = {"input": "pixel units", "output": "units of the answer"}.get(
-        rec.site.split(":")[0], "units of the layer"
-    )
-    return f"σ of the noise, none at the left end ({unit})"
+    return f"σ of the noise, none at the left end ({_place(rec)[1]})"
 
 
 def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> None:
@@ -244,19 +251,14 @@ def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> No
         like=like,
     )
     if not known.all():
-        # On to the first level at which the attack never ends.
-        at, color = int(np.argmin(known)), LINES[like]["color"]
-        panel.axes.plot(
-            sigmas[max(at - 1, 0) : at + 1],
-            np.minimum(middle[max(at - 1, 0) : at + 1], ceiling),
-            color=color,
-            linestyle=":",
-        )
+        # At the first level at which the attack never ends.
+        color = LINES[like]["color"]
         panel.axes.annotate(
             "stalls",
-            (sigmas[at], ceiling),
-            xytext=(0, 4),
+            (sigmas[np.argmin(known)], 2 * ceiling),
+            xytext=(0, -26),
             textcoords="offset points",
+            arrowprops={"arrowstyle": "->", "color": color},
             color=color,
             ha="center",
         )
@@ -282,13 +284,15 @@ def _points(panel: Panel, trials: Sequence[Trial], left: float) -> None:
 def _bands(ax: Any, recommendations: Sequence[Recommendation]) -> None:
     """Shade where both the target and the accuracy hold, for each attacker."""
     for rec in recommendations:
+        look = LINES[ATTACKERS.index(rec.attacker)]
         if rec.sigma_for_queries <= rec.sigma_for_accuracy and rec.sigma > 0:
             ax.axvspan(
                 rec.sigma_for_queries,
                 rec.sigma_for_accuracy,
-                color=LINES[ATTACKERS.index(rec.attacker)]["color"],
-                alpha=0.1,
-                lw=0,
+                # Grey, unlike the ranges; its edges say whose it is.
+                facecolor=("0.5", 0.12),
+                edgecolor=look["color"],
+                linestyle=look["linestyle"],
                 label=f"recommended band ({rec.attacker})",
             )
 

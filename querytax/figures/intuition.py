@@ -70,13 +70,14 @@ def clean_answers(ax: Any) -> Any:
     sigma = np.logspace(-3.2, -1.5, 35)
     at, share = (np.array(list(v)) for v in (CHANGED.keys(), CHANGED.values()))
     density = CHANGED[_THROUGH] / boundary.flip_rate(1.0, _THROUGH)
-    panel.line("labels changed, as σ", sigma, boundary.flip_rate(density, sigma))
+    changed = boundary.flip_rate(density, sigma)
+    panel.line("labels changed, as σ", sigma, changed, marker="")
     ends = share - CHANGED_ROUNDING, share + CHANGED_ROUNDING
     panel.points("labels changed, printed", at, share, *ends, like=0)
     for like, (name, table) in enumerate(LOST.items(), start=1):
         slope = table[_THROUGH][0] / boundary.net_loss(1.0, _THROUGH)
         law = boundary.net_loss(slope, sigma)
-        panel.line(f"accuracy lost, {name}, as σ²", sigma, law, like=like)
+        panel.line(f"accuracy lost, {name}, as σ²", sigma, law, like=like, marker="")
         lost, spread = np.array(list(table.values())).T
         ends = lost - spread, lost + spread
         panel.points(f"{name}, printed", list(table), lost, *ends, like=like)

@@ -153,12 +153,14 @@ class Panel:
         *,
         like: int | None = None,
         legend: str | None = None,
+        aside: float = 0.0,
         **changed: Any,
     ) -> None:
         """Draw measured or simulated points, with their intervals if given.
 
         An infinite upper end is drawn as an arrow. The legend says ``legend`` where
-        that is given, nothing if it starts with an underscore.
+        that is given, nothing if it starts with an underscore. Points that would hide
+        others are drawn ``aside``, in 1/72 inch; their data are not moved.
         """
         curve = self._keep(label, x, y, lower, upper)
         style = {**LINES[self._style(like)], "linestyle": "none", "capsize": 2.0}
@@ -167,6 +169,12 @@ class Panel:
             ends = np.where(known, curve.upper, 1.5 * np.abs(curve.y))
             style["yerr"] = [curve.y - curve.lower, ends - curve.y]
             style["lolims"] = ~known
+        if aside:
+            from matplotlib.transforms import offset_copy
+
+            style["transform"] = offset_copy(
+                self.axes.transData, self.axes.figure, x=aside, units="points"
+            )
         shown = label if legend is None else legend
         self.axes.errorbar(curve.x, curve.y, label=shown, **{**style, **changed})
 

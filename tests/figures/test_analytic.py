@@ -1,8 +1,11 @@
 """Analytic figures: drawn from the laws, whole files, said in words."""
 
 import csv
+import importlib
 import json
 import os
+import subprocess
+import sys
 import warnings
 import xml.etree.ElementTree as ET
 
@@ -349,7 +352,7 @@ def test_rnd_bounds(curve):
     np.testing.assert_allclose(tight, steep**3 * d * ratio_ / mu, rtol=1e-9)
     assert alpha[np.argmin(tight)] == pytest.approx(np.sqrt(d / 2 - 1), rel=0.05)
     m, wrong = curve("rnd-bounds", "printed", "after averaging")
-    _, sharp = curve("rnd-bounds", "tight", "after averaging")
+    _, sharp = curve("rnd-bounds", "tight, smooth loss", "after averaging")
     assert wrong[0] / sharp[0] == pytest.approx(1828, rel=2e-3)
     assert np.interp(10, m, wrong / sharp) == pytest.approx(512, rel=2e-2)
 
@@ -439,10 +442,53 @@ def test_one_figure_from_the_shell(written, tmp_path):
 
 def test_the_list():
     lines = shell("--list").output.splitlines()
-    assert [line.split()[0] for line in lines] == list(analytic.FIGURES)
+    assert max(map(len, lines)) < 80
+    names = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert names == list(analytic.FIGURES)
+    listed = " ".join(" ".join(lines).split())
+    assert all(figure.title in listed for figure in analytic.FIGURES.values())
     rows = json.loads(shell("--list", "--json", "price").output)
     assert [row["name"] for row in rows] == ["price"]
     assert rows[0]["source"] == analytic.FIGURES["price"].source
+
+
+def test_the_list_names_functions_that_can_be_imported():
+    for row in json.loads(shell("--list", "--json").output):
+        panels = analytic.FIGURES[row["name"]].panels
+        assert len(row["panels"]) == len(panels)
+        for name, panel in zip(row["panels"], panels, strict=True):
+            module, _, function = name.rpartition(".")
+            found = getattr(importlib.import_module(module), function)
+            assert found is getattr(panel, "func", panel)
+
+
+def test_a_reader_may_close_the_list_early():
+    code = "from querytax.cli import main; main(['figures', '--list'])"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"one-ratio")
+        process.stdout.close()
+        assert process.wait() == 0
+
+
+def test_titles_of_panels_begin_alike():
+    """In lower case, but for names and symbols."""
+    names = ("CIFAR10", "IMAGENET", "MNIST", "F =")
+    for entry in analytic.FIGURES.values():
+        for panel in entry.panels:
+            title = panel(Figure().subplots()).get_title(loc="left")
+            assert not title[:1].isupper() or title.startswith(names), title
+
+
+def test_the_package_gives_what_draws_figures():
+    from querytax import figures
+
+    for name in figures.__all__:
+        assert getattr(figures, name) is not None
+    assert figures.FIGURES is analytic.FIGURES
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        figures.nonsense  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_figure_and_data_are_written_side_by_side(
 def test_what_is_drawn(recommendations):
     figure = frontier_figure(recommendations, trials())
     top, bottom = figure.axes
+    assert top.get_title(loc="left") == "what noise on the outputs buys"
     assert top.get_yscale() == bottom.get_xscale() == "log"
     assert "10 % of the images" in top.get_ylabel()
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
@@ -132,6 +133,9 @@ def test_panels_go_on_any_axes_and_keep_the_numbers(recommendations):
     measured = found["published attacker, measured (95 %; arrow: no upper end)"]
     assert measured.y.tolist() == [1000.0, 1000.0]
     assert np.isinf(measured.upper).all()
+    # Nothing is cut off below, and hardly any room is empty.
+    fewest = min(min(c.lower[np.isfinite(c.lower)]) for c in found.values())
+    assert fewest / 3 < top.get_ylim()[0] < fewest
     (cost,) = curves_of(bottom)
     assert tuple(cost.y / 100) == pytest.approx(
         recommendations[0].frontier.accuracy_loss

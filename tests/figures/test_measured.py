@@ -74,7 +74,7 @@ def test_accuracy_falls_with_noise_within_its_intervals():
 
 def test_raw_output_noise_follows_the_exact_law():
     """The law by a quadrature of its own: all other classes below the label."""
-    curve = drawn("accuracy")["output (raw)"]
+    curve = drawn("accuracy")["output (raw), measured"]
     model, x, y = measurements.network()
     with torch.no_grad():
         p = model(x).double().softmax(1).numpy()
@@ -96,7 +96,7 @@ def test_raw_output_noise_follows_the_exact_law():
 def test_linear_law_holds_while_little_is_lost_and_promises_too_much_after(site):
     name = measured._NAMES[site]
     curves = drawn("accuracy")
-    points, line = curves[name], curves[f"{name}, eq. (14)"]
+    points, line = curves[f"{name}, measured"], curves[f"{name}, law (14)"]
     law = np.interp(points.x, line.x, line.y)
     clean = 100 * measurements.statistics().accuracy
     weak = points.x < line.x[0]
@@ -110,9 +110,35 @@ def test_linear_law_holds_while_little_is_lost_and_promises_too_much_after(site)
     assert line.y[60] == pytest.approx(by_hand)
 
 
+_FORMS = ("raw", "reflected")
+
+
+def test_each_measured_point_is_seen_and_has_an_entry_of_its_own():
+    from querytax.figures import draw
+
+    figure, curves = draw("accuracy")
+    (legend,) = figure.legends
+    entries = [text.get_text() for text in legend.get_texts()]
+    assert sorted(entries) == sorted({c.label for c in curves})
+    assert sum(entry.endswith(", measured") for entry in entries) == 4
+    # A column a site.
+    sites = [entry.split(",")[0] for entry in entries]
+    assert [len(set(part)) for part in np.array_split(sites, 4)] == [1] * 4
+    # Input and reflected outputs lie on each other at 0.4, and are drawn apart.
+    places = [
+        line.get_transform().transform((x, y))
+        for line in figure.axes[0].lines
+        for x, y in line.get_xydata()
+        if line.get_marker() in ("o", "^") and x == 0.4
+    ]
+    (x, y), (other_x, other_y) = places
+    assert abs(y - other_y) < 3
+    assert abs(x - other_x) > 4
+
+
 def test_reflection_costs_accuracy_beyond_raw_noise():
     curves = drawn("accuracy")
-    raw, reflected = curves["output (raw)"], curves["output (reflected)"]
+    raw, reflected = (curves[f"output ({form}), measured"] for form in _FORMS)
     both = {x: (c.lower[i], c.upper[i]) for c in (raw,) for i, x in enumerate(c.x)}
     at = {x: reflected.upper[i] for i, x in enumerate(reflected.x)}
     assert at[0.4] < both[0.4][0]
@@ -122,7 +148,7 @@ def test_reflection_costs_accuracy_beyond_raw_noise():
 @pytest.mark.parametrize("number", [1, 2])
 def test_price_is_the_recommendations(number):
     attacker = ("published", "best")[number - 1]
-    curve = drawn("accuracy", number)["input (pixels)"]
+    curve = drawn("accuracy", number)["input (pixels), predicted"]
     f = measurements.recommendation("input", attacker).frontier
     queries = [q[1] for q in f.queries if np.isfinite(q[1])]
     np.testing.assert_allclose(curve.x, np.array(queries) / f.queries[0][1])
@@ -157,11 +183,16 @@ def test_gradient_ratios_against_autograd():
 def test_the_ratio_falls_on_the_way_to_the_boundary():
     """The paper sees it rise; here it does beyond the boundary alone."""
     curves = drawn("gradient-ratios", 1)
-    wrong = curves.pop("answers wrong by then").y
+    wrong = curves.pop("answers wrong by then")
     assert len(curves) == len(measurements.LAYERS)
+    falls = (wrong.x >= 0.01) & (wrong.x <= 0.1)
     for c in curves.values():
-        assert (c.upper[(wrong > 1.5) & (wrong < 20)] < 50).all()
-        assert c.lower[wrong > 99].min() > 50
+        assert (c.upper[falls] < 50).all()
+        assert c.lower[wrong.x == 0.3] > 50
+    assert wrong.y[wrong.x == 0.3] > 99
+    for step in (0.003, 0.2):
+        at = wrong.x == step
+        assert any(c.lower[at] < 50 < c.upper[at] for c in curves.values())
 
 
 # -- noise that costs one point ------------------------------------------------------
@@ -259,6 +290,22 @@ def test_the_mean_error_grows_to_the_gradient_and_the_printed_one_without_end():
     np.testing.assert_allclose(printed.y / printed.y[0], (sigma / sigma[0]) ** 2)
     weak = curves["of it the mean error"].x < 3e-9
     np.testing.assert_allclose(printed.y[weak], mean[weak], rtol=0.05)
+
+
+def test_the_mean_error_changes_its_sign_where_it_dips():
+    """On the image that rules the mean: the one whose output is smallest."""
+    from querytax.theory.finite_difference import log_ratio_bias
+
+    own, other = measurements.probed(1e-4).outputs()
+    ends = [side[..., end] for end in (0, 1) for side in (own, other)]
+    before, after = (log_ratio_bias(*ends, s, 1e-4) for s in (2e-8, 5e-8))
+    for found in (before, after):
+        assert (found**2).sum(-1).argmax() == other.min((1, 2)).argmin()
+    worst = other.min((1, 2)).argmin()
+    assert (before[worst] * after[worst] < 0).all()
+    mean = drawn("gradient-error")["of it the mean error"]
+    near = (mean.x > 2e-8) & (mean.x < 5e-8)
+    assert mean.y[near].argmin() not in (0, near.sum() - 1)
 
 
 def test_the_error_falls_as_the_probe_widens():
