@@ -143,12 +143,13 @@ def _drawn(panel: Panel, rows: Sequence[Measured], along: str, **setting: Any) -
         for j, site in enumerate(distinct(rows, "site", network=network)):
             here = {"network": network, "site": site, **setting}
             x, *flips = columns(select(rows, "flips", **here), along)
+            fill: dict[str, Any] = {"markerfacecolor": "white"} if site == INPUT else {}
             panel.points(
                 f"{network}, {'input' if site == INPUT else 'last layer'}",
                 x * 1.06 ** (j - 1),
                 *flips,
                 like=i,
-                **({"markerfacecolor": "white"} if site == INPUT else {}),
+                **fill,
             )
             panel.line(
                 "arctan(√R)/π",

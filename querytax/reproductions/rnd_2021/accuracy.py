@@ -353,11 +353,12 @@ def _draw_gain(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     rows = [row for row in select(rows, "gain") if row.setting["nu"] > 0]
+    readings: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("inside", "log of mean", {"linestyle": "-"}),
+        ("outside", "log in mean", {"linestyle": ":", "markerfacecolor": "white"}),
+    )
     for i, name in enumerate(distinct(rows, "network")):
-        for reading, words, style in (
-            ("inside", "log of mean", {"linestyle": "-"}),
-            ("outside", "log in mean", {"linestyle": ":", "markerfacecolor": "white"}),
-        ):
+        for reading, words, style in readings:
             found = columns(select(rows, network=name, training=reading), "nu")
             panel.points(f"{short(name)}, {words}", *found, like=i, **style)
     ax.axhline(0.0, color="0.35", linewidth=0.9)

@@ -168,11 +168,12 @@ def _draw_cosines(ax: Any, rows: Sequence[Measured]) -> Any:
         "mean cosine with the gradient",
         yscale="linear",
     )
+    forms: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("antithetic", "", {"linestyle": "-"}),
+        ("forward", "_", {"linestyle": ":", "markerfacecolor": "white"}),
+    )
     for i, name in enumerate(distinct(rows, "network")):
-        for form, mute, style in (
-            ("antithetic", "", {"linestyle": "-"}),
-            ("forward", "_", {"linestyle": ":", "markerfacecolor": "white"}),
-        ):
+        for form, mute, style in forms:
             found = columns(select(rows, "cosine", network=name, form=form), "probe")
             panel.points(f"{mute}{short(name)}, {form}", *found, like=i, **style)
     panel.legend(fontsize=7.0)
