@@ -25,8 +25,8 @@ from querytax.figures.measurements import (
     statistics,
 )
 from querytax.figures.style import GREY, LINES, Panel
+from querytax.intervals import share
 from querytax.recommend.attackers import ATTACKERS
-from querytax.reproductions.measured import share
 from querytax.theory import accuracy as outputs
 from querytax.theory import finite_difference, margin
 

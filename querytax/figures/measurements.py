@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from querytax.reproductions.measured import Interval, mean, quantile, share
+from querytax.intervals import Interval, mean, quantile, share
 from querytax.theory import margin
 
 if TYPE_CHECKING:

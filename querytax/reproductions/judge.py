@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.reproductions.measured import LEVEL, Interval
+from querytax.intervals import LEVEL, Interval
 
 __all__ = [
     "DIFFERS",

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 
+from querytax.intervals import Interval
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, Measured, read
+from querytax.reproductions.measured import Measured, read
 from querytax.reproductions.runner import experiments
 
 

@@ -13,12 +13,13 @@ from scipy import integrate, stats
 
 import querytax as qt
 from querytax import demo
+from querytax.intervals import Interval
 from querytax.reproductions import runner
 from querytax.reproductions.aithal_li_2022 import averaging
 from querytax.reproductions.aithal_li_2022 import pairs as sampled
 from querytax.reproductions.experiment import Job, settings
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, only, select
+from querytax.reproductions.measured import only, select
 
 KEY = "aithal-li-2022"
 EXPERIMENTS = runner.experiments(KEY)

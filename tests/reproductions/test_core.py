@@ -1,4 +1,4 @@
-"""Intervals, stated tests, recipes, and a runner that resumes."""
+"""Tables, stated tests, recipes, and a runner that resumes."""
 
 import csv
 import dataclasses
@@ -9,80 +9,15 @@ from collections import Counter
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy import stats
 
-from querytax import papers
+from querytax import intervals, papers
 from querytax.cli import main
 from querytax.expect import DomainError
+from querytax.intervals import Interval
 from querytax.reproductions import experiment as book
 from querytax.reproductions import judge, measured, runner, verdicts
 from querytax.reproductions.experiment import Experiment, Job
-from querytax.reproductions.measured import Interval, Measured, only, select
-
-RNG = np.random.Generator(np.random.Philox(20))
-
-
-# -- intervals --------------------------------------------------------------------
-
-
-def test_a_share_has_wilsons_interval():
-    found = measured.share(8, 10)
-    z = stats.norm.ppf(0.975)
-    centre = (0.8 + z * z / 20) / (1 + z * z / 10)
-    half = z / (1 + z * z / 10) * math.sqrt(0.8 * 0.2 / 10 + z * z / 400)
-    assert found.value == 0.8
-    assert found.lower == pytest.approx(centre - half)
-    assert found.upper == pytest.approx(centre + half)
-    with pytest.raises(DomainError, match=r"successes in \[0, 10\], got 11"):
-        measured.share(11, 10)
-    with pytest.raises(DomainError, match="n"):
-        measured.share(0, 0)
-
-
-@pytest.mark.parametrize(
-    ("interval", "draw", "truth"),
-    [
-        (measured.mean, lambda: RNG.exponential(size=60), 1.0),
-        (
-            lambda x: measured.quantile(x, 0.9),
-            lambda: RNG.exponential(size=200),
-            math.log(10.0),
-        ),
-        (
-            lambda x: measured.share(int((x < 0.03).sum()), x.size),
-            lambda: RNG.random(200),
-            0.03,
-        ),
-    ],
-    ids=["mean", "quantile", "share"],
-)
-def test_intervals_cover(interval, draw, truth):
-    hits = [
-        (found := interval(draw())).lower <= truth <= found.upper for _ in range(2000)
-    ]
-    # Three standard errors below 95 %; the mean of a skewed law loses a little more.
-    assert np.mean(hits) > 0.915
-
-
-def test_a_quantile_that_the_sample_cannot_bound_is_open():
-    found = measured.quantile(np.arange(20.0), 0.99)
-    assert found.upper == math.inf
-    assert found.lower <= found.value < 20
-    assert measured.mean([3.0]) == Interval(3.0, -math.inf, math.inf, 1)
-
-
-@pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
-def test_values_that_are_no_sample_are_refused(values):
-    with pytest.raises(DomainError, match="values"):
-        measured.mean(values)
-
-
-def test_a_falling_function_turns_an_interval_round():
-    clean = Interval(2.0, 1.0, 4.0, 7)
-    assert measured.changed(clean, lambda x: 1.0 / x) == Interval(0.5, 0.25, 1.0, 7)
-    assert measured.changed(clean, math.log2) == Interval(1.0, 0.0, 2.0, 7)
-    assert measured.about(10.0, clean) == Interval(12.0, 11.0, 14.0, 7)
-
+from querytax.reproductions.measured import Measured, only, select
 
 # -- tables -----------------------------------------------------------------------
 
@@ -91,7 +26,7 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     path = tmp_path / "x.csv"
     rows = [
         Measured("a", Interval(1 / 3, 0.1, math.inf, 7), "dB", {"net": "n", "s": 1e-3}),
-        Measured("b, with comma", measured.exact(2.0), "", {"layer": "conv1", "s": 2}),
+        Measured("b, with comma", intervals.exact(2.0), "", {"layer": "conv1", "s": 2}),
     ]
     measured.write(path, rows, seed=5, recipe="12345678")
     assert measured.read(path, seed=5, recipe="12345678") == rows
@@ -113,7 +48,7 @@ def test_columns_are_drawn_and_ticked_where_they_are():
         Measured(name, Interval(value, value - 1.0, value + 1.0, 9), "", {"M": m})
         for name, m, value in (("a", 10, 3.0), ("a", 1, 2.0), ("b", 5, 0.0))
     ]
-    rows.append(Measured("c", measured.exact(0.0)))
+    rows.append(Measured("c", intervals.exact(0.0)))
     assert measured.distinct(rows, "M") == [10, 1, 5]
     assert measured.distinct(rows, "M", M=5) == [5]
     at, value, lower, upper = columns(select(rows, "a"), "M")
@@ -296,7 +231,7 @@ def toy(monkeypatch):
 
     def measure(job, part):
         calls.append(part["sigma"])
-        return [Measured("x", measured.exact(job.seed + part["sigma"]), "", {"k": 1})]
+        return [Measured("x", intervals.exact(job.seed + part["sigma"]), "", {"k": 1})]
 
     settings = {"sigmas": [1, 2, 3]}
     entry = Experiment(

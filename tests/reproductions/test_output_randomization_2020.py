@@ -8,11 +8,12 @@ import runs
 import torch
 from runs import changed
 
+from querytax.intervals import Interval, quantile
 from querytax.noise import normals
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job, settings
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, only, quantile, select
+from querytax.reproductions.measured import only, select
 from querytax.reproductions.output_randomization_2020.laws import attacked, ours
 from querytax.reproductions.output_randomization_2020.rates import changing_sigma
 from querytax.reproductions.runner import experiments, reproduce

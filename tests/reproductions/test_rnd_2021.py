@@ -9,11 +9,13 @@ import runs
 import torch
 from torch import nn
 
+from querytax import intervals
+from querytax.intervals import Interval
 from querytax.losses import attacker_loss
-from querytax.reproductions import measured, reproduce, rnd_2021, zoo
+from querytax.reproductions import reproduce, rnd_2021, zoo
 from querytax.reproductions.experiment import Job, settings
 from querytax.reproductions.judge import DIFFERS, MATCHED, UNDECIDED
-from querytax.reproductions.measured import Interval, Measured, only, select
+from querytax.reproductions.measured import Measured, only, select
 from querytax.theory import second_moment
 
 NETWORK = "digits_cnn"
@@ -167,7 +169,7 @@ def test_mean_square_of_a_known_quadratic(form, repeats):
     law = second_moment.quadratic(
         slope, 48.0, 12.0, 16, probe, sigma, repeats=repeats, form=form
     )
-    found = measured.mean(asked.moment())
+    found = intervals.mean(asked.moment())
     half = found.upper - found.value
     assert abs(found.value - float(law)) < 2.0 * half < 0.2 * float(law)
 

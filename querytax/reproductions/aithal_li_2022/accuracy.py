@@ -10,6 +10,7 @@ import torch
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import about, changed, exact, mean
 from querytax.noise import normals
 from querytax.reproductions.aithal_li_2022.pairs import (
     DIRECTIONS,
@@ -26,15 +27,7 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows
-from querytax.reproductions.measured import (
-    Measured,
-    about,
-    changed,
-    distinct,
-    exact,
-    mean,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, select
 from querytax.reproductions.panels import columns
 from querytax.theory import accuracy
 

@@ -11,6 +11,7 @@ import torch
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, changed, exact, quantile, share
 from querytax.noise import normals
 from querytax.reproductions.aithal_li_2022.pairs import (
     KEY,
@@ -25,16 +26,7 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    exact,
-    only,
-    quantile,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns
 from querytax.theory import log_ratio, repeats, snr
 from querytax.validation import printed

@@ -11,6 +11,7 @@ from scipy import optimize
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, changed, exact, quantile
 from querytax.reproductions.aithal_li_2022.pairs import (
     KEY,
     SIGMA,
@@ -24,15 +25,7 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 from querytax.reproductions.aithal_li_2022.table import average, root_mean_square
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, ordered
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    exact,
-    only,
-    quantile,
-    select,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns
 from querytax.theory import query_ratio, repeats, snr
 from querytax.theory.law import RegimeWarning

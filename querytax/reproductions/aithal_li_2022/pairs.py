@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from querytax import expect, papers
+from querytax.intervals import Interval, mean
 from querytax.noise import normals, uniforms
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job, Part
-from querytax.reproductions.measured import Interval, Measured, mean, select
+from querytax.reproductions.measured import Measured, select
 
 __all__ = [
     "DIRECTIONS",

@@ -10,6 +10,7 @@ import torch
 from scipy import special
 
 from querytax.figures.style import GREY, Panel
+from querytax.intervals import Interval, exact, mean
 from querytax.noise import uniforms
 from querytax.reproductions.aithal_li_2022.pairs import (
     KEY,
@@ -23,14 +24,7 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, follows
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    exact,
-    mean,
-    only,
-    select,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns
 from querytax.theory import log_ratio, snr
 

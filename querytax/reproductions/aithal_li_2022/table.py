@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, changed, quantile, share
 from querytax.reproductions.aithal_li_2022.pairs import (
     DIRECTIONS,
     Pairs,
@@ -19,14 +20,7 @@ from querytax.reproductions.aithal_li_2022.pairs import (
 )
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, ordered
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    only,
-    quantile,
-    share,
-)
+from querytax.reproductions.measured import Measured, only
 
 __all__ = ["OUTPUT_STATISTICS", "average", "root_mean_square"]
 

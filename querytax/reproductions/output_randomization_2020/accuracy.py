@@ -12,17 +12,10 @@ from torch import Tensor, nn
 from querytax import papers
 from querytax.defenses import OutputNoise
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, mean, share
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    distinct,
-    mean,
-    only,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     against,

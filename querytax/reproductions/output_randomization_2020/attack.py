@@ -9,17 +9,12 @@ from querytax import papers
 from querytax.attacks import nes
 from querytax.defenses import OutputNoise
 from querytax.figures.style import LINES, Panel
+from querytax.intervals import Interval, share
 from querytax.plans import NESPlan
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, ordered, ranks
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    only,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     attacked,

@@ -16,17 +16,12 @@ from typing import Any
 import numpy as np
 
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, mean, quantile
 from querytax.probes.coordinates import ProbedAnswers, probe_coordinates
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    mean,
-    quantile,
-    select,
-)
+from querytax.reproductions.measured import Measured, select
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     against,

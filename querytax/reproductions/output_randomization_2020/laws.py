@@ -15,10 +15,11 @@ from torch import Tensor
 
 from querytax.attacks.oracle import answer_in_batches
 from querytax.figures.style import Panel
+from querytax.intervals import exact
 from querytax.probes.path import boundary_path
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job, Part
-from querytax.reproductions.measured import Measured, exact, only, select
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns
 
 __all__ = [

@@ -18,19 +18,12 @@ from torch import Tensor
 
 from querytax.attacks.oracle import answer_in_batches
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, quantile, share
 from querytax.noise import normals
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, follows, ranks
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    distinct,
-    only,
-    quantile,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     against,

@@ -18,20 +18,12 @@ from torch import Tensor
 from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
 from querytax.figures.style import GREY, LINES, Panel
+from querytax.intervals import Interval, changed, mean, quantile
 from querytax.noise import normals, uniforms
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows, ordered, ranks
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    distinct,
-    mean,
-    only,
-    quantile,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.output_randomization_2020.laws import (
     PAPER,
     against,

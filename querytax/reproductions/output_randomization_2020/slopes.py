@@ -12,16 +12,11 @@ from torch import Tensor
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import mean, share
 from querytax.noise import normals, uniforms
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, follows
-from querytax.reproductions.measured import (
-    Measured,
-    mean,
-    only,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.output_randomization_2020.gradient import (
     OUTPUTS,
     printed_error,

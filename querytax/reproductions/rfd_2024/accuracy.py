@@ -11,12 +11,14 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
+from querytax import intervals
 from querytax.figures.style import GREY, Panel
+from querytax.intervals import about
 from querytax.noise import normals
-from querytax.reproductions import judge, measured
+from querytax.reproductions import judge
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import Measured, about, distinct, only, select
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import ticks
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
@@ -122,13 +124,13 @@ def _measure(job: Job, part: Part) -> list[Measured]:
     voted, vote_law = right > 0.5, bisection.majority(law, votes)
     clean = who.margins > 0.0
     return [
-        Measured("sigma", measured.exact(sigma), "site"),
-        Measured("loss", measured.mean(clean - right), "fraction"),
-        Measured("excess", measured.mean(law - right), "fraction"),
-        Measured("rivals", measured.mean(law - linear), "fraction"),
-        Measured("bend", measured.mean(linear - right), "fraction"),
-        Measured("voted_loss", measured.mean(clean - 1.0 * voted), "fraction"),
-        Measured("voted_excess", measured.mean(vote_law - voted), "fraction"),
+        Measured("sigma", intervals.exact(sigma), "site"),
+        Measured("loss", intervals.mean(clean - right), "fraction"),
+        Measured("excess", intervals.mean(law - right), "fraction"),
+        Measured("rivals", intervals.mean(law - linear), "fraction"),
+        Measured("bend", intervals.mean(linear - right), "fraction"),
+        Measured("voted_loss", intervals.mean(clean - 1.0 * voted), "fraction"),
+        Measured("voted_excess", intervals.mean(vote_law - voted), "fraction"),
     ]
 
 

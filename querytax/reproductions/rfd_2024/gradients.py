@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from querytax import intervals
 from querytax.figures.style import GREY, Panel
 from querytax.noise import signs
 from querytax.papers import column
 from querytax.probes.gradients import margins, signed_step
 from querytax.probes.path import slope
-from querytax.reproductions import judge, measured, zoo
+from querytax.reproductions import judge, zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
 from querytax.reproductions.measured import Measured, distinct, only, select
@@ -56,7 +57,7 @@ def _measure_ratios(job: Job, part: Part) -> list[Measured]:
             there = _moved(who, kind, step, job.seed)
             moved = there.norms([INPUT, *layers])
             setting = {"image": kind, "step": step}
-            right = measured.share(int((there.margins > 0.0).sum()), raw[INPUT].size)
+            right = intervals.share(int((there.margins > 0.0).sum()), raw[INPUT].size)
             rows.append(Measured("still_right", right, "fraction", setting))
             rows += _quartiles(moved, layers, setting)
             rows += _rises(raw, moved, layers, setting)
@@ -86,7 +87,7 @@ def _quartiles(
     return [
         Measured(
             "ratio",
-            measured.quantile(norms[layer] / norms[INPUT], q),
+            intervals.quantile(norms[layer] / norms[INPUT], q),
             "input over feature",
             {**setting, "layer": layer, "quantile": q},
         )
@@ -104,15 +105,15 @@ def _rises(
     """How each layer's ratio changed, and the change of the input's norm beside it."""
     at_input = np.log(moved[INPUT] / raw[INPUT])
     rows = [
-        Measured("input_norm_change", measured.quantile(at_input, 0.5), "log", setting)
+        Measured("input_norm_change", intervals.quantile(at_input, 0.5), "log", setting)
     ]
     for layer in layers:
         change = np.log(moved[layer] / raw[layer]) - at_input
         here = {**setting, "layer": layer}
-        risen = measured.share(int((change > 0.0).sum()), change.size)
+        risen = intervals.share(int((change > 0.0).sum()), change.size)
         rows += [
             Measured("rising", risen, "fraction", here),
-            Measured("ratio_change", measured.quantile(change, 0.5), "log", here),
+            Measured("ratio_change", intervals.quantile(change, 0.5), "log", here),
         ]
     return rows
 
@@ -203,11 +204,11 @@ def _measure_norms(job: Job, part: Part) -> list[Measured]:
     right = right_shares(network, job["images"], site, sigma, job["loss_draws"], seed)
     lost = (everyone.margins > 0.0) - right
     return [
-        Measured("norm", measured.mean(all_norms), "margin per feature"),
-        Measured("sigma", measured.exact(sigma), "feature"),
-        Measured("flips", measured.mean(fooled), "probability"),
-        Measured("flips_law", measured.mean(law), "probability"),
-        Measured("loss", measured.mean(lost), "fraction"),
+        Measured("norm", intervals.mean(all_norms), "margin per feature"),
+        Measured("sigma", intervals.exact(sigma), "feature"),
+        Measured("flips", intervals.mean(fooled), "probability"),
+        Measured("flips_law", intervals.mean(law), "probability"),
+        Measured("loss", intervals.mean(lost), "fraction"),
     ]
 
 

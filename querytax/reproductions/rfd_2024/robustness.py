@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from querytax import intervals
 from querytax.figures.style import Panel
-from querytax.reproductions import judge, measured
+from querytax.reproductions import judge
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
 from querytax.reproductions.measured import Measured, distinct, only, select
@@ -58,14 +59,16 @@ def _measure(job: Job, part: Part) -> list[Measured]:
     law = here.law(here.sigma)[here.attacked]
     return [
         *(
-            Measured("magnitude", measured.quantile(size, q), "margin", {"quantile": q})
+            Measured(
+                "magnitude", intervals.quantile(size, q), "margin", {"quantile": q}
+            )
             for q in (0.25, 0.5, 0.75)
         ),
         Measured("advantage", bootstrap(advantage, n, seed), "log10"),
         Measured("sigma", bootstrap(here.price, n, seed), "site"),
         Measured("rule_constant", bootstrap(constant, n, seed), "ratio"),
         Measured("flips", bootstrap(here.misled, n, seed), "probability"),
-        Measured("flips_law", measured.mean(law), "probability"),
+        Measured("flips_law", intervals.mean(law), "probability"),
         Measured("flips_gain", bootstrap(gain, n, seed), "probability"),
     ]
 

@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from querytax import intervals
 from querytax.figures.style import GREY, Panel
-from querytax.reproductions import judge, measured
+from querytax.intervals import Interval, about
+from querytax.reproductions import judge
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    about,
-    distinct,
-    only,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.rfd_2024.sites import (
     INPUT,
@@ -51,7 +46,7 @@ def _measure(job: Job, part: Part) -> list[Measured]:
     sigma = step * float(np.median(at_input / here) * np.sqrt(part["ratio"] / 2.0))
     repeats = job["repeats"] if part["repeated"] else [1]
     found = misled(who, site, sigma, step, job["draws"], job.seed, repeats)
-    rows = [Measured("sigma", measured.exact(sigma), "site")]
+    rows = [Measured("sigma", intervals.exact(sigma), "site")]
     for flips, m in zip(found.flips, repeats, strict=True):
         # Averaging M answers at both ends divides the noise's variance by M.
         s = sigma / m**0.5
@@ -64,11 +59,11 @@ def _measure(job: Job, part: Part) -> list[Measured]:
 def _compared(flips: Array, law: Array, exact: Array, m: int) -> list[Measured]:
     setting = {"repeats": m}
     return [
-        Measured("flips", measured.mean(flips), "probability", setting),
-        Measured("law", measured.mean(law), "probability", setting),
+        Measured("flips", intervals.mean(flips), "probability", setting),
+        Measured("law", intervals.mean(law), "probability", setting),
         # Image by image, so that the draw of images cancels.
-        Measured("excess", measured.mean(flips - law), "probability", setting),
-        Measured("of_changes", measured.mean(exact), "probability", setting),
+        Measured("excess", intervals.mean(flips - law), "probability", setting),
+        Measured("of_changes", intervals.mean(exact), "probability", setting),
     ]
 
 

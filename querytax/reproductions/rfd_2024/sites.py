@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from querytax.attacks.oracle import answer_in_batches
 from querytax.defenses import defend
+from querytax.intervals import LEVEL, Interval
 from querytax.losses import attacker_loss
 from querytax.noise import normals, uniforms
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
-from querytax.reproductions.measured import LEVEL, Interval
 
 __all__ = [
     "BATCH",

@@ -17,21 +17,13 @@ from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
 from querytax.defenses import InputNoise
 from querytax.figures.style import Panel
+from querytax.intervals import LEVEL, Interval, exact, mean
 from querytax.noise import normals
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, ordered, ranks
-from querytax.reproductions.measured import (
-    LEVEL,
-    Interval,
-    Measured,
-    distinct,
-    exact,
-    mean,
-    only,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.estimate import laws, networks, points, short
 from querytax.reproductions.rnd_2021.queries import BATCH

@@ -11,19 +11,10 @@ import numpy.typing as npt
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import LEVEL, Interval, changed, exact, mean
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, follows, ordered
-from querytax.reproductions.measured import (
-    LEVEL,
-    Interval,
-    Measured,
-    changed,
-    distinct,
-    exact,
-    mean,
-    only,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.estimate import laws, networks, points, short
 from querytax.reproductions.rnd_2021.queries import Scene, ask, scene

@@ -13,10 +13,11 @@ from querytax import papers
 from querytax.attacks import nes
 from querytax.defenses import InputNoise
 from querytax.figures.style import Panel
+from querytax.intervals import share
 from querytax.plans import NESPlan
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, ordered
-from querytax.reproductions.measured import Measured, distinct, only, select, share
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.adaptive import nu_of_slide, repeats_of_table
 from querytax.reproductions.rnd_2021.estimate import networks, points, short

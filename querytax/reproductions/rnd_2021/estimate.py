@@ -8,18 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, changed, exact, mean
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows, ordered
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    distinct,
-    exact,
-    mean,
-    only,
-    select,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.queries import ask, scene, steepest
 from querytax.theory import angle, second_moment

@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from querytax.figures.style import Panel
+from querytax.intervals import exact, mean, quantile
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows, ordered
-from querytax.reproductions.measured import (
-    Measured,
-    exact,
-    mean,
-    only,
-    quantile,
-    select,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.rnd_2021.estimate import networks, points
 from querytax.reproductions.rnd_2021.queries import ask, scene, steepest
 from querytax.theory import misstep

@@ -16,12 +16,13 @@ from querytax import papers
 from querytax.attacks.oracle import MeteredOracle, answer_in_batches
 from querytax.defenses import InputNoise
 from querytax.figures.style import Panel
+from querytax.intervals import mean, quantile
 from querytax.losses import attacker_loss
 from querytax.probes.path import slope
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, beyond, follows, ranks
-from querytax.reproductions.measured import Measured, mean, only, quantile, select
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     BATCH,

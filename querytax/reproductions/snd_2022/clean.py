@@ -10,18 +10,10 @@ import numpy as np
 
 from querytax import papers
 from querytax.figures.style import Panel
+from querytax.intervals import Interval, changed, mean, share
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, follows
-from querytax.reproductions.measured import (
-    Interval,
-    Measured,
-    changed,
-    distinct,
-    mean,
-    only,
-    select,
-    share,
-)
+from querytax.reproductions.measured import Measured, distinct, only, select
 from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     PAPER,

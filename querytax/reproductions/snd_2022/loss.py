@@ -13,19 +13,14 @@ from torch import Tensor, nn
 from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
 from querytax.figures.style import Panel
+from querytax.intervals import mean, quantile
 from querytax.losses import attacker_loss
 from querytax.noise import normals
 from querytax.probes.gradients import gradient_norms
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond
-from querytax.reproductions.measured import (
-    Measured,
-    mean,
-    only,
-    quantile,
-    select,
-)
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns, ticks
 from querytax.reproductions.snd_2022.noise import (
     BATCH,

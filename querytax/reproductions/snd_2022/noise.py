@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from querytax.attacks.oracle import answer_in_batches
 from querytax.defenses import InputNoise
+from querytax.intervals import Interval, changed, mean
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Job
-from querytax.reproductions.measured import Interval, changed, mean
 
 __all__ = [
     "BATCH",

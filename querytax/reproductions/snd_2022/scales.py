@@ -15,11 +15,12 @@ from torch import Tensor
 from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
 from querytax.figures.style import Panel
+from querytax.intervals import exact, mean
 from querytax.noise import normals, uniforms
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
 from querytax.reproductions.judge import Verdict, agrees, beyond, follows
-from querytax.reproductions.measured import Measured, exact, mean, only, select
+from querytax.reproductions.measured import Measured, only, select
 from querytax.reproductions.panels import columns
 from querytax.reproductions.snd_2022.boundary import crossing
 from querytax.reproductions.snd_2022.noise import (
