@@ -237,7 +237,7 @@ def _gain_panel(ax: Any, rows: Sequence[Measured]) -> Any:
         panel.line(label, x, law, like=i, marker="", linewidth=0.8)
     # The networks are named in the panel beside.
     law_alone = [line for line in ax.lines if line.get_label().startswith("Theorem")]
-    panel.legend("upper left", handles=law_alone)
+    panel.legend("lower left", handles=law_alone)
     return ax
 
 
