@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from querytax.papers import column, number, rows, text
 from querytax.validation.claim import Claim, Computed, Tabled
 
-__all__ = ["column", "number", "rows", "tabled", "text"]
+__all__ = ["tabled"]
 
 
 def tabled(value: Callable[..., float], tables: str, **claim: Any) -> Claim:

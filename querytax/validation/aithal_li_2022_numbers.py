@@ -19,9 +19,10 @@ from querytax.montecarlo import estimators as drawn_estimators
 from querytax.montecarlo import log_ratio as drawn_logs
 from querytax.montecarlo import margin as drawn_margins
 from querytax.montecarlo.runs import Experiment
+from querytax.papers import number, text
 from querytax.theory import bias, directions, estimators, log_ratio, repeats, snr
 from querytax.validation._samples import Normals, drawn
-from querytax.validation._tables import number, tabled, text
+from querytax.validation._tables import tabled
 from querytax.validation.aithal_li_2022_autozoom import AUTOZOOM, relative_sigma
 from querytax.validation.aithal_li_2022_rates import RATES
 from querytax.validation.aithal_li_2022_repeats import REPEATS

@@ -9,7 +9,8 @@ import itertools
 import math
 from typing import Any
 
-from querytax.validation._tables import column, number, rows, tabled, text
+from querytax.papers import column, number, rows, text
+from querytax.validation._tables import tabled
 from querytax.validation.claim import Claim, Form, Point, Unavailable
 
 __all__ = ["RATES"]

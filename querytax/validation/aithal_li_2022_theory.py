@@ -18,6 +18,7 @@ from querytax.montecarlo import log_ratio as log_ratio_drawn
 from querytax.montecarlo import quantization as quantization_drawn
 from querytax.montecarlo import ratio as ratio_drawn
 from querytax.montecarlo.runs import Experiment
+from querytax.papers import column
 from querytax.theory import (
     accuracy,
     efficiency,
@@ -29,7 +30,7 @@ from querytax.theory import (
 from querytax.theory.law import RegimeWarning
 from querytax.validation import printed
 from querytax.validation._samples import Normals, drawn
-from querytax.validation._tables import column, tabled
+from querytax.validation._tables import tabled
 from querytax.validation.aithal_li_2022_autozoom import KEY, relative_sigma
 from querytax.validation.aithal_li_2022_pair import (
     PAIR,

@@ -16,9 +16,10 @@ from scipy import integrate, optimize, special, stats
 from querytax.montecarlo import finite_difference as difference_drawn
 from querytax.montecarlo import misstep as misstep_drawn
 from querytax.montecarlo.runs import Experiment
+from querytax.papers import column
 from querytax.theory import finite_difference, misstep, snr
 from querytax.validation._samples import Normals, drawn
-from querytax.validation._tables import column, tabled
+from querytax.validation._tables import tabled
 from querytax.validation.claim import (
     Claim,
     Computed,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+from querytax.papers import column
 from querytax.validation import rfd_2024_model, rfd_2024_noise
-from querytax.validation._tables import column, tabled
+from querytax.validation._tables import tabled
 from querytax.validation.claim import Claim, Form, Point
 
 __all__ = ["CLAIMS"]

@@ -16,9 +16,10 @@ from querytax.montecarlo import second_moment as moment_drawn
 from querytax.montecarlo import sign_bound as sign_drawn
 from querytax.montecarlo import smoothing as smoothing_drawn
 from querytax.montecarlo.runs import Experiment
+from querytax.papers import rows
 from querytax.theory import second_moment, sign_bound, smoothing
 from querytax.validation._samples import Normals, drawn
-from querytax.validation._tables import rows, tabled
+from querytax.validation._tables import tabled
 from querytax.validation.claim import (
     Claim,
     Form,

@@ -16,6 +16,7 @@ from querytax.montecarlo import misstep as misstep_drawn
 from querytax.montecarlo import second_moment as second_moment_drawn
 from querytax.montecarlo import smoothing as smoothing_drawn
 from querytax.montecarlo.runs import Experiment
+from querytax.papers import text
 from querytax.theory import (
     bias,
     bisection,
@@ -27,7 +28,7 @@ from querytax.theory import (
 )
 from querytax.validation import snd_2022_experiments
 from querytax.validation._samples import Normals, differences, drawn
-from querytax.validation._tables import tabled, text
+from querytax.validation._tables import tabled
 from querytax.validation.claim import Claim, Form, Point, Simulated
 
 __all__ = ["CLAIMS"]

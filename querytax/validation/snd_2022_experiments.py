@@ -6,8 +6,9 @@ import math
 
 from querytax.montecarlo import bisection as bisection_drawn
 from querytax.montecarlo import boundary as boundary_drawn
+from querytax.papers import column, number, text
 from querytax.theory import bisection, boundary
-from querytax.validation._tables import column, number, tabled, text
+from querytax.validation._tables import tabled
 from querytax.validation.claim import Claim, Form, Point, Simulated, Unavailable
 
 __all__ = ["CLAIMS"]

@@ -19,10 +19,10 @@ from querytax.cli import main
 from querytax.expect import DomainError
 from querytax.figures import analytic, bounds, decisions, descent, intuition, ratio
 from querytax.figures.style import Panel, curves_of
+from querytax.papers import number
 from querytax.theory import bisection, floors, repeats
 from querytax.theory.contraction import mean_square
 from querytax.validation import printed_curves
-from querytax.validation._tables import number
 
 
 @pytest.fixture(scope="module")
