@@ -13,7 +13,7 @@ from querytax.cli_laws import json_option
 from querytax.expect import DomainError
 
 if TYPE_CHECKING:
-    from querytax.figures.entry import Analytic
+    from querytax.figures.entry import Entry
 
 __all__ = ["figures"]
 
@@ -68,7 +68,7 @@ def figures(
     click.echo(json.dumps(files, indent=1) if as_json else "\n".join(files))
 
 
-def _facts(name: str, figure: Analytic) -> dict[str, Any]:
+def _facts(name: str, figure: Entry) -> dict[str, Any]:
     return {
         "name": name,
         "title": figure.title,

@@ -13,19 +13,19 @@ from typing import Any
 from querytax import expect
 from querytax.expect import DomainError
 from querytax.figures import bounds, decisions, descent, intuition, ratio
-from querytax.figures.entry import Analytic
+from querytax.figures.entry import Entry
 from querytax.figures.measured import MEASURED
 from querytax.figures.simulated import DRAWS, SEED, note
 from querytax.figures.style import Curve, curves_of, styled
 from querytax.statistics import atomic_write
 
-__all__ = ["FIGURES", "Analytic", "draw", "write"]
+__all__ = ["FIGURES", "Entry", "draw", "write"]
 
 
 _NES = f"d = {ratio.NES['dimension']}, {ratio.NES['pairs']} pairs a step"
 
-FIGURES: dict[str, Analytic] = {
-    "one-ratio": Analytic(
+FIGURES: dict[str, Entry] = {
+    "one-ratio": Entry(
         (
             ratio.wrong_signs,
             ratio.settling_repeats,
@@ -43,7 +43,7 @@ FIGURES: dict[str, Analytic] = {
         (8.2, 6.6),
         (2, 2),
     ),
-    "query-ratio": Analytic(
+    "query-ratio": Entry(
         (descent.query_ratio_over_snr, descent.query_ratio_over_noise),
         "The printed query ratio against what attackers achieve.",
         "Left: eq. (6) can hold in the shaded range, up to a ratio of about 5. Below "
@@ -60,7 +60,7 @@ FIGURES: dict[str, Analytic] = {
         "Aithal & Li 2022, Theorem 2, Fig. 3(a); laws query_ratio, contraction, snr.",
         (9.8, 4.6),
     ),
-    "output-efficiency": Analytic(
+    "output-efficiency": Entry(
         (ratio.output_efficiency,),
         "What reflected and clipped outputs leave of the signal-to-noise ratio.",
         "Clipping at 0 costs an attacker at most a fifth. Reflection costs without "
@@ -69,7 +69,7 @@ FIGURES: dict[str, Analytic] = {
         "pays up to 2.5 times more than needed, and pays even where F is above σ.",
         "Aithal & Li 2022, Section IV-B (practical noise); law snr.fisher_efficiency.",
     ),
-    "snr-senses": Analytic(
+    "snr-senses": Entry(
         tuple(partial(ratio.snr_senses, model=m) for m in ("CIFAR10", "IMAGENET")),
         "Quantities that go by the name of signal-to-noise ratio.",
         "While σ is far below F all agree. Beyond σ = F the ratio as the paper defines "
@@ -82,7 +82,7 @@ FIGURES: dict[str, Analytic] = {
         (8.6, 4.4),
         legend=4,
     ),
-    "output-snr": Analytic(
+    "output-snr": Entry(
         tuple(partial(ratio.output_snr, model=model) for model in ratio.MODELS),
         "The SNR of an output, and of what an attacker reads from a pair of them.",
         "The output of a sure class stays far above the noise, the mean output does "
@@ -95,7 +95,7 @@ FIGURES: dict[str, Analytic] = {
         (10.2, 4.6),
         legend=3,
     ),
-    "wrong-sign": Analytic(
+    "wrong-sign": Entry(
         tuple(partial(ratio.wrong_multiplier, output=level) for level in (0.1, 0.01)),
         "The chance that noise turns the sign of a positive factor.",
         "As printed, with the exponent's sign wrong, it lies above a half and rises "
@@ -106,7 +106,7 @@ FIGURES: dict[str, Analytic] = {
         (8.6, 4.6),
         legend=4,
     ),
-    "repeats": Analytic(
+    "repeats": Entry(
         (decisions.repeats,),
         "Repeats that settle a sign: printed, and true.",
         "The printed count runs to infinity at σ = F √(aβ/2) (dotted), because its "
@@ -120,7 +120,7 @@ FIGURES: dict[str, Analytic] = {
         "Aithal & Li 2022, Theorem 4, eq. (8), Fig. 3(b); law repeats.fixed.",
         legend=4,
     ),
-    "noise-ratio": Analytic(
+    "noise-ratio": Entry(
         tuple(
             partial(panel, relative=noise)
             for panel in (ratio.noise_ratio, ratio.noise_factor)
@@ -138,7 +138,7 @@ FIGURES: dict[str, Analytic] = {
         (2, 3),
         legend=5,
     ),
-    "misclassification": Analytic(
+    "misclassification": Entry(
         (decisions.misclassification,),
         "The variance of output noise that a confidence allows.",
         "For two classes a parabola, not a line: half the lead allows a quarter of the "
@@ -147,7 +147,7 @@ FIGURES: dict[str, Analytic] = {
         "Output Randomization 2020, Section 4.1, eq. (11), Fig. 1(b); laws "
         "accuracy.two_class_sigma and accuracy.largest_sigma.",
     ),
-    "bias": Analytic(
+    "bias": Entry(
         (bounds.relu_mean, bounds.relu_bias, bounds.quadratic_bias),
         "What noise adds to the mean of an answer, and what of it misleads.",
         "Left and middle, a ReLU: the bias is largest at the kink, 0.4 s, and gone "
@@ -162,7 +162,7 @@ FIGURES: dict[str, Analytic] = {
         "quadratic_spread.",
         (10.2, 3.8),
     ),
-    "small-noise": Analytic(
+    "small-noise": Entry(
         (intuition.slope_error, intuition.clean_answers),
         "Small noise drowns small probes, and leaves most answers alone.",
         "Left, a slope read over a probe β errs by noise over β: noise of a hundredth "
@@ -177,7 +177,7 @@ FIGURES: dict[str, Analytic] = {
         "boundary.flip_rate, net_loss.",
         (8.6, 4.2),
     ),
-    "bisection": Analytic(
+    "bisection": Entry(
         (decisions.bisection_by_halvings, decisions.bisection_by_labels),
         "Bisection for the boundary on noisy labels, with and without votes.",
         "After about log2(1/σ) halvings the error stays at 0.7 σ, whatever is spent. "
@@ -191,7 +191,7 @@ FIGURES: dict[str, Analytic] = {
         (8.2, 4.0),
         legend=5,
     ),
-    "rnd-bounds": Analytic(
+    "rnd-bounds": Entry(
         (descent.estimate_size, descent.descent_loss, descent.averaged_size),
         "RND's bounds: printed, tight, and what a linear loss does.",
         "Left, the printed bound on one estimate has d times too much noise. Middle, "
@@ -206,7 +206,7 @@ FIGURES: dict[str, Analytic] = {
         "RND 2021, Theorems 1 and 2, eq. (14); laws second_moment and stationarity.",
         (10.2, 3.8),
     ),
-    "floors": Analytic(
+    "floors": Entry(
         (bounds.least_queries, bounds.explained_share),
         "What no attacker can beat, whatever it does.",
         "Left, least queries, each as σ² until one is enough: for a reliable sign, for "
@@ -221,7 +221,7 @@ FIGURES: dict[str, Analytic] = {
         "floors and repeats.walds_pairs.",
         (8.6, 4.2),
     ),
-    "price": Analytic(
+    "price": Entry(
         (decisions.price,),
         "What noise does to answers, and what it costs.",
         "The share of changed answers rises as σ; the accuracy lost only as σ², since "

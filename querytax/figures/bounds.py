@@ -111,7 +111,7 @@ def least_queries(ax: Any) -> Any:
     count.line("two models told apart, any attacker", sigma, anyone)
     signs = least.gradient_signs(SIGN_SHARE, sigma=sigma, **ATTACK)
     count.line(f"{100 * (1 - SIGN_SHARE):g} % of a gradient's signs", sigma, signs)
-    count.axes.axhline(1.0, color="0.35", linewidth=0.9, linestyle=":")
+    count.level(1.0)
     count.legend("upper left")
     return ax
 

@@ -77,7 +77,7 @@ def repeats(ax: Any) -> Any:
             markerfacecolor="0.6",
         )
         ax.axvline(pole, color=ax.lines[-1].get_color(), lw=0.8, ls=":")
-    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(1.0)
     panel.limits(y=(1e-3, 1e13))
     return ax
 
@@ -145,7 +145,7 @@ def bisection_by_halvings(ax: Any) -> Any:
         panel.line(name, _HALVINGS, error)
         few = _HALVINGS[7::3]
         crosses(panel, name, few, (_searched(int(n), votes) for n in few))
-    ax.axhline(RAY, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(RAY)
     ax.annotate(
         "σ",
         (1.0, RAY),

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Analytic"]
+__all__ = ["Entry"]
 
 
 @dataclass(frozen=True)
-class Analytic:
+class Entry:
     """One figure.
 
     Attributes

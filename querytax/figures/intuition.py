@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from querytax.figures.simulated import crosses, simulate
-from querytax.figures.style import GREY, Panel
+from querytax.figures.style import Panel
 from querytax.montecarlo import finite_difference as draws
 from querytax.theory import boundary, finite_difference
 
@@ -57,7 +57,7 @@ def slope_error(ax: Any) -> Any:
         )
         crosses(panel, label, few, drawn)
     panel.line("no noise", probe, np.abs(bias), like=6, marker="")
-    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(1.0)
     panel.limits(y=(1e-5, 1e2))
     panel.legend("upper right")
     return ax

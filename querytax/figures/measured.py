@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from querytax.figures.entry import Analytic
+from querytax.figures.entry import Entry
 from querytax.figures.frontier import frontier_cost, frontier_queries
 from querytax.figures.measurements import (
     DRAWS,
@@ -24,7 +24,7 @@ from querytax.figures.measurements import (
     slopes,
     statistics,
 )
-from querytax.figures.style import GREY, LINES, Panel
+from querytax.figures.style import LINES, Panel
 from querytax.intervals import share
 from querytax.recommend.attackers import ATTACKERS
 from querytax.theory import accuracy as outputs
@@ -165,7 +165,7 @@ def ratio_rises(ax: Any) -> Any:
         panel.points(name, _STEPS * aside, value, lower, upper, like=like)
     wrong = [100 * (slopes(step)[0] <= 0).mean() for step in _STEPS.tolist()]
     panel.line("answers wrong by then", _STEPS, wrong, like=6)
-    ax.axhline(50.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(50.0)
     panel.limits(y=(0, 100))
     panel.legend("upper left")
     return ax
@@ -280,7 +280,7 @@ def gradient_error_over_probe(ax: Any) -> Any:
         value, lower, upper = np.array(found).T / size
         label = f"measured, rival {rival}"
         panel.points(label, _PROBES, value, lower, upper, like=like)
-    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(1.0)
     return ax
 
 
@@ -302,8 +302,8 @@ def _ticks(ax: Any, names: Any) -> None:
 
 _DIGITS = "Demo network on 600 digits that it was not trained on, seed 0."
 
-MEASURED: dict[str, Analytic] = {
-    "accuracy": Analytic(
+MEASURED: dict[str, Entry] = {
+    "accuracy": Entry(
         (
             accuracy_over_noise,
             *(partial(price_of_protection, attacker=a) for a in ATTACKERS),
@@ -324,7 +324,7 @@ MEASURED: dict[str, Analytic] = {
         (10.6, 4.6),
         legend=4,
     ),
-    "frontier": Analytic(
+    "frontier": Entry(
         (queries_frontier, cost_frontier),
         "Queries that output noise forces on two attackers, and its price.",
         "Noise that costs no accuracy makes the published attack many times dearer, "
@@ -338,7 +338,7 @@ MEASURED: dict[str, Analytic] = {
         (2, 1),
         legend=2,
     ),
-    "gradient-ratios": Analytic(
+    "gradient-ratios": Entry(
         (gradient_ratio, ratio_rises),
         "Gradients at hidden layers over that at the input, during an attack.",
         "The paper, which does not say how long its step is, sees the ratio rise as "
@@ -350,7 +350,7 @@ MEASURED: dict[str, Analytic] = {
         "RFD 2024, Section 3.3, Fig. 1.",
         (8.6, 4.2),
     ),
-    "robustness": Analytic(
+    "robustness": Entry(
         (noise_of_one_point, robustness, accuracy_lost),
         "Noise that costs one point of accuracy, and what it does to the margin.",
         "The quantile is a step in place of the normal law of eq. (14), over images "
@@ -366,7 +366,7 @@ MEASURED: dict[str, Analytic] = {
         (10.6, 4.4),
         legend=3,
     ),
-    "gradient-error": Analytic(
+    "gradient-error": Entry(
         (gradient_error_over_noise, gradient_error_over_probe),
         "Error of the gradient that ZOO reads from noisy outputs.",
         "Against a narrow probe any noise drowns the gradient, and more of it hardly "

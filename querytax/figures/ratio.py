@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
+from querytax import papers
 from querytax.figures.simulated import DRAWS, crosses, densities, simulate
-from querytax.figures.style import GREY, Panel
+from querytax.figures.style import Panel
 from querytax.montecarlo import log_ratio as log_ratio_draws
 from querytax.montecarlo import misstep as misstep_draws
 from querytax.montecarlo import ratio as ratio_draws
@@ -52,11 +52,11 @@ class Measured(NamedTuple):
     spread: float
 
 
-# Aithal & Li 2022, Table 1.
+_COLUMNS = ("mean_f_t", "beta", "mean_delta_f_t", "std_delta_f_t")
+# Aithal & Li 2022, Table 1, by the first word of the model.
 MODELS = {
-    "MNIST": Measured(4e-4, 1e-3, 5e-6, 1e-4),
-    "CIFAR10": Measured(1e-3, 1e-3, 2e-4, 1e-3),
-    "IMAGENET": Measured(3e-4, 1e-5, 5e-8, 1e-6),
+    row["model"].split()[0]: Measured(*(float(row[name]) for name in _COLUMNS))
+    for row in papers.rows("aithal-li-2022", "table-1")
 }
 
 _SNR = "S, signal-to-noise ratio of one pair (power ratio)"
@@ -95,7 +95,7 @@ def settling_repeats(ax: Any) -> Any:
     at = np.logspace(-2, -1, 3)
     wald = (simulate(repeat_draws.walds_pairs(x, ERROR)) for x in at)
     crosses(settle, "given, Wald's test", at, wald)
-    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    settle.level(1.0)
     settle.legend("upper right")
     return ax
 
@@ -226,9 +226,7 @@ def wrong_multiplier(ax: Any, output: float) -> Any:
     # The pair lies around F, a = ln(F1/F2)/β.
     one, two = (output * np.exp(half * _PROBE * true) for half in (0.5, -0.5))
     for like, sigma in enumerate(_NOISES):
-        # Remark 2: P(Z < e^{-β(x - a)}) at x = 0, with Z ~ N(1, σ_Z²).
-        spread = sigma * np.hypot(1.0 / one, 1.0 / two)
-        wrong = special.ndtr((one / two - 1.0) / spread)
+        wrong = printed_curves.negative_factor(one, two, sigma)
         filled = {"linestyle": "--", "markerfacecolor": "0.6"}
         panel.line(f"printed, σ = {sigma:g}", true, wrong, like=like, **filled)
         exact = ratio.multiplier_distribution(0.0, one, two, sigma, _PROBE)

@@ -225,6 +225,10 @@ class Panel:
         """A legend inside the panel."""
         self.axes.legend(loc=loc, **changed)
 
+    def level(self, y: float) -> None:
+        """A dotted line across, such as a ratio of one."""
+        self.axes.axhline(y, color=GREY, linewidth=0.9, linestyle=":")
+
     def mark(self, x: float, text: str, *, y: float = 0.97, side: str = "left") -> None:
         """A vertical line with a word beside it; ``y`` is a share of the height."""
         self.axes.axvline(x, color=GREY, linewidth=0.9, linestyle=":")

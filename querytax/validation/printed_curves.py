@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from querytax.theory._floats import Array, floats
 
@@ -16,6 +17,7 @@ __all__ = [
     "factor_density",
     "moment_averaged",
     "moment_lipschitz",
+    "negative_factor",
     "ratio_density",
     "snr_5",
 ]
@@ -71,6 +73,20 @@ def factor_density(
     z = np.exp(probe * floats(multiplier)) * (other_output / output)
     exponent = -0.5 * np.square((z - centre) / spread)
     return probe * z * np.exp(exponent) / (spread * np.sqrt(2.0 * np.pi))
+
+
+def negative_factor(
+    output: npt.ArrayLike, other_output: npt.ArrayLike, sigma: float
+) -> Array:
+    """Aithal & Li 2022, Remark 2: P(A < 0) = P(Z < F1/F2) with Z ~ N(1, σ_Z²).
+
+    Examples
+    --------
+    >>> round(float(negative_factor(0.0100707, 0.01, 0.001)), 4)
+    0.52
+    """
+    spread = _relative(output, other_output, sigma)
+    return special.ndtr((floats(output) / floats(other_output) - 1.0) / spread)
 
 
 def moment_lipschitz(

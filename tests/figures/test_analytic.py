@@ -93,7 +93,7 @@ def test_points_and_bands_keep_their_intervals(tmp_path, monkeypatch):
         drawn.band("range", [1, 2], 3.0, 2.0, [4.0, 5.0])
         return ax
 
-    entry = analytic.Analytic((panel,), "Title.", "See.", "None.")
+    entry = analytic.Entry((panel,), "Title.", "See.", "None.")
     monkeypatch.setitem(analytic.FIGURES, "made-up", entry)
     analytic.write(tmp_path, ["made-up"])
     ends = [(r["curve"], r["lower"], r["upper"]) for r in table(tmp_path, "made-up")]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import special
 
-from querytax.figures.style import GREY, Panel
+from querytax.figures.style import Panel
 from querytax.intervals import Interval, exact, mean
 from querytax.noise import uniforms
 from querytax.reproductions.aithal_li_2022.pairs import (
@@ -161,7 +161,7 @@ def _every_target(ax: Any, rows: Rows) -> Any:
             panel.line(names[0], law[0], law[1] / lemma, like=like, marker="", lw=0.8)
             shares = (values / lemma for values in ours[1:])
             panel.points(names[1], ours[0], *shares, like=like, mfc="white")
-    ax.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(1.0)
     panel.legend("upper left")
     return ax
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
-from querytax.figures.style import GREY, LINES, Panel
+from querytax.figures.style import LINES, Panel
 from querytax.intervals import Interval, changed, mean, quantile
 from querytax.noise import normals, uniforms
 from querytax.reproductions import zoo
@@ -250,7 +250,7 @@ def _draw_signal(stage: int, ax: Any, rows: Sequence[Measured]) -> Any:
         some = select(found, network=network, attack=attack)
         label, dashes = f"{attack}, {network}", LINES[i]["linestyle"]
         panel.points(label, *columns(some, "variance"), like=i, linestyle=dashes)
-    panel.axes.axhline(1.0, color=GREY, linewidth=0.9, linestyle=":")
+    panel.level(1.0)
     # Room for the legend, above.
     panel.limits(y=(None, 1e9))
     panel.legend("upper right", fontsize=6.5)

@@ -353,7 +353,7 @@ def _draw_gain(ax: Any, rows: Sequence[Measured]) -> Any:
         for reading, words, style in readings:
             found = columns(select(rows, network=name, training=reading), "nu")
             panel.points(f"{short(name)}, {words}", *found, like=i, **style)
-    ax.axhline(0.0, color="0.35", linewidth=0.9)
+    panel.level(0.0)
     panel.legend(fontsize=7.0)
     return ax
 

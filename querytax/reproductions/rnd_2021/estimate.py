@@ -142,7 +142,7 @@ def _draw_angles(which: int) -> Any:
             [_relative(row, rows) for row in select(rows, "cosine", probe=probe)],
             "alpha",
         )
-        ax.axhline(1.0, color="0.35", linewidth=0.9)
+        panel.level(1.0)
         panel.limits(y=(-0.8, 2.0))
         panel.legend("lower left")
         return ax
@@ -262,7 +262,7 @@ def _draw_moments(ax: Any, rows: Sequence[Measured]) -> Any:
             label = f"{mute}{short(name)}, {word}"
             panel.line(label, x, y, like=i, markerfacecolor=fill, markevery=1)
     panel.limits(y=(0.1, None))
-    ax.axhline(1.0, color="0.35", linewidth=0.9)
+    panel.level(1.0)
     panel.legend(fontsize=7.0)
     return ax
 
@@ -282,7 +282,7 @@ def _draw_law(ax: Any, rows: Sequence[Measured]) -> Any:
         yscale="linear",
     )
     points(panel, rows, "alpha")
-    ax.axhline(1.0, color="0.35", linewidth=0.9)
+    panel.level(1.0)
     panel.legend()
     return ax
 

@@ -113,7 +113,7 @@ def _draw_bound(ax: Any, rows: Sequence[Measured]) -> Any:
         "2 L ν √d/|h|, median direction",
     )
     points(panel, select(rows, "bound", probe=probe), "alpha")
-    ax.axhline(1.0, color="0.35", linewidth=0.9)
+    panel.level(1.0)
     panel.limits(y=(0.5, None))
     panel.legend()
     return ax
