@@ -14,7 +14,7 @@ __all__ = ["defend"]
 
 
 def defend(
-    model: Model, site: str | Site, sigma: float, *, rng: Any = 0
+    model: Model, site: str | Site, sigma: float, *, rng: Any = None
 ) -> KeyedDefense:
     """Put noise at a site: ``input``, ``output:...`` or a layer's dotted name.
 
@@ -24,8 +24,10 @@ def defend(
     site : str or Site
     sigma : float
         Standard deviation in the units of the site.
-    rng : int or Generator
-        Seed of the noise.
+    rng : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment, takes the seed from the operating system's entropy. A
+        whole number, or a generator to draw one from, is for experiments: whoever
+        knows it can predict the noise and subtract it.
 
     Raises
     ------

@@ -37,7 +37,9 @@ class FeatureNoise(KeyedDefense):
         input of a VGG's convolutions and of a transformer's blocks (Nguyen et al.,
         ICLR 2024).
     rng : int, numpy.random.Generator, torch.Generator or None
-        A seed, a generator to draw one from, or None for fresh entropy.
+        None, for deployment, takes the seed from the operating system's entropy. A
+        whole number, or a generator to draw one from, is for experiments: whoever
+        knows it can predict the noise and subtract it.
 
     Raises
     ------
@@ -65,7 +67,7 @@ class FeatureNoise(KeyedDefense):
         sites: str | Sequence[str],
         *,
         where: str = "output",
-        rng: Any = 0,
+        rng: Any = None,
     ) -> None:
         super().__init__(model, rng=rng)
         if not isinstance(model, nn.Module):
@@ -81,12 +83,12 @@ class FeatureNoise(KeyedDefense):
         """The settings, for ``print``."""
         pairs = zip(self.sites, self.sigmas, strict=True)
         listed = ", ".join(f"{site}: {sigma:g}" for site, sigma in pairs)
-        return f"sigma={{{listed}}}, where={self.where}, seed={self.seed}"
+        return f"sigma={{{listed}}}, where={self.where}"
 
     def forward(
         self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
     ) -> Tensor:
-        x, rows, queries = self._admit(x, rows, queries)
+        x, rows, queries = self.admit(x, rows, queries)
         thread = threading.get_ident()
         visits: Counter[str] = Counter()
 

@@ -21,7 +21,9 @@ class InputNoise(KeyedDefense):
     sigma : float
         Standard deviation in units of the images. At 0 the answer is the model's own.
     rng : int, numpy.random.Generator, torch.Generator or None
-        A seed, a generator to draw one from, or None for fresh entropy.
+        None, for deployment, takes the seed from the operating system's entropy. A
+        whole number, or a generator to draw one from, is for experiments: whoever
+        knows it can predict the noise and subtract it.
 
     Raises
     ------
@@ -35,20 +37,24 @@ class InputNoise(KeyedDefense):
     does so behind the noise.
     """
 
-    def __init__(self, model: Model, sigma: float, *, rng: Any = 0) -> None:
+    def __init__(self, model: Model, sigma: float, *, rng: Any = None) -> None:
         super().__init__(model, rng=rng)
         self.sigma = standard_deviation(sigma=sigma)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"sigma={self.sigma:g}, seed={self.seed}"
+        return f"sigma={self.sigma:g}"
 
-    def forward(
-        self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
-    ) -> Tensor:
-        x, rows, queries = self._admit(x, rows, queries)
-        noisy = self._add_noise(x, self.sigma, "input", rows, queries)
+    @property
+    def touches_input(self) -> bool:
+        return self.sigma > 0
+
+    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+        return self._add_noise(x, self.sigma, "input", rows, queries)
+
+    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
         # A model may hand out its input or a tensor that it keeps.
-        return self._ask(noisy, rows, queries).clone()
+        return answer.clone()
 
-    forward.__doc__ = KeyedDefense.forward.__doc__
+    before.__doc__ = KeyedDefense.before.__doc__
+    after.__doc__ = KeyedDefense.after.__doc__

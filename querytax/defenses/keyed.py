@@ -52,8 +52,10 @@ class KeyedDefense(nn.Module):
         From images (N, ...) to answers (N, C). It is never altered, and called on its
         own it answers without noise.
     rng : int, numpy.random.Generator, torch.Generator or None
-        A seed, a generator to draw one from, or None for fresh entropy; what came of
-        it stands in ``seed``.
+        None, for deployment, takes the seed from the operating system's entropy. A
+        whole number, or a generator to draw one from, is for experiments: whoever
+        knows it can predict the noise and subtract it. What came of it stands in
+        ``seed``, which no ``print`` shows.
 
     Attributes
     ----------
@@ -64,6 +66,8 @@ class KeyedDefense(nn.Module):
         believed; without it, a model answers logits.
     n_queries : int
         Rows asked so far; an image asked twice counts twice.
+    mergeable : bool
+    touches_input : bool
 
     Notes
     -----
@@ -74,6 +78,9 @@ class KeyedDefense(nn.Module):
     This is no `nn.Sequential`: attack libraries walk the children of those one by one
     and would pass by the noise of an overridden ``forward``. As a child of one it is
     called like any other, and keeps its noise.
+
+    A copy shares the seed of its original, and so does a process forked from it: a
+    service of several workers builds a defence in each.
 
     The count is safe under threads, and replicas of `nn.DataParallel` share it: no
     two rows get the same key, though which thread's row comes first is open. Pass
@@ -86,7 +93,7 @@ class KeyedDefense(nn.Module):
     # a callable owns nothing.
     anchor: Tensor
 
-    def __init__(self, model: Model, *, rng: Any = 0) -> None:
+    def __init__(self, model: Model, *, rng: Any = None) -> None:
         super().__init__()
         if not callable(model):
             raise DomainError(
@@ -145,12 +152,62 @@ class KeyedDefense(nn.Module):
         DomainError
             For images that are not floating, or keys that do not fit them.
         """
-        raise NotImplementedError
+        x, rows, queries = self.admit(x, rows, queries)
+        answer = self._ask(self.before(x, rows, queries), rows, queries)
+        return self.after(answer, rows, queries)
 
-    def _admit(
-        self, x: Tensor, rows: Tensor | None, queries: Tensor | None
+    @property
+    def mergeable(self) -> bool:
+        """Whether an answer is `after` of the model's answer to `before`, and no more.
+
+        Then `admit`, `before`, the model and `after`, called one by one, stand for a
+        call of the defence. Not so where noise acts inside the model, where a subclass
+        has a ``forward`` of its own, or where hooks wait for a call.
+        """
+        kind = type(self)
+        return (
+            kind.forward is KeyedDefense.forward
+            and kind.before is not KeyedDefense.before
+            and not self._forward_pre_hooks
+            and not self._forward_hooks
+        )
+
+    @property
+    def touches_input(self) -> bool:
+        """Whether the model behind is asked something else than the images."""
+        return False
+
+    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+        """What the model behind is asked, for images that `admit` let in.
+
+        Counts nothing. May be ``x`` itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not mergeable")
+
+    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+        """What is answered, from the answer of the model behind: memory of its own."""
+        raise NotImplementedError(f"{type(self).__name__} is not mergeable")
+
+    def admit(
+        self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The images in the model's dtype and the keys on their device; counts them."""
+        """Check and count a question, as the start of ``forward`` does.
+
+        Parameters
+        ----------
+        x, rows, queries
+            As for ``forward``.
+
+        Returns
+        -------
+        x, rows, queries : Tensor
+            The images in the model's dtype, and the keys on their device.
+
+        Raises
+        ------
+        DomainError
+            For images that are not floating, or keys that do not fit them.
+        """
         if not isinstance(x, Tensor):
             raise DomainError(f"expected images to be a Tensor, got {type(x).__name__}")
         if not x.dtype.is_floating_point or not x.dim():

@@ -31,7 +31,9 @@ class OutputNoise(KeyedDefense):
         ``clip``: F + v clipped to [0, 1]. None is renormalised: that would tie the
         noise of one class to the noise of the others. On logits only ``raw``.
     rng : int, numpy.random.Generator, torch.Generator or None
-        A seed, a generator to draw one from, or None for fresh entropy.
+        None, for deployment, takes the seed from the operating system's entropy. A
+        whole number, or a generator to draw one from, is for experiments: whoever
+        knows it can predict the noise and subtract it.
 
     Raises
     ------
@@ -48,7 +50,7 @@ class OutputNoise(KeyedDefense):
         *,
         on: str = "probabilities",
         form: str = "raw",
-        rng: Any = 0,
+        rng: Any = None,
     ) -> None:
         super().__init__(model, rng=rng)
         self.sigma = standard_deviation(sigma=sigma)
@@ -68,13 +70,12 @@ class OutputNoise(KeyedDefense):
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"sigma={self.sigma:g}, on={self.on}, form={self.form}, seed={self.seed}"
+        return f"sigma={self.sigma:g}, on={self.on}, form={self.form}"
 
-    def forward(
-        self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
-    ) -> Tensor:
-        x, rows, queries = self._admit(x, rows, queries)
-        answer = self._ask(x, rows, queries)
+    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+        return x
+
+    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
         exact = answer.softmax(dim=1) if self._softmax else answer
         noisy = self._add_noise(exact, self.sigma, "output", rows, queries)
         if self.form == "reflect":
@@ -84,4 +85,5 @@ class OutputNoise(KeyedDefense):
         # The model may have handed out its input or a tensor that it keeps.
         return noisy.clone() if noisy is answer else noisy
 
-    forward.__doc__ = KeyedDefense.forward.__doc__
+    before.__doc__ = KeyedDefense.before.__doc__
+    after.__doc__ = KeyedDefense.after.__doc__

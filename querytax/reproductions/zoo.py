@@ -341,7 +341,7 @@ def _from_file(network: Network) -> nn.Module:
     gap = float((answer[check.get("top5_index", ...)] - wanted).abs().max())
     if not gap < _CHECK:
         raise DomainError(
-            f"expected {network.name} to answer as its file says, got {gap:g} away "
+            f"expected {network.name} to answer as its file says, got {gap:.3g} away "
             f"from its check values"
         )
     return model

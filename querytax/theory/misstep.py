@@ -105,7 +105,7 @@ def random_direction(snr: npt.ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> float(random_direction(1.0))
+    >>> round(float(random_direction(1.0)), 9)
     0.25
     """
     return np.arctan2(1.0, _root(snr)) / np.pi
@@ -161,7 +161,7 @@ def after_repeats(
 
     Examples
     --------
-    >>> float(after_repeats(0.25, 4))
+    >>> round(float(after_repeats(0.25, 4)), 9)
     0.25
     """
     expect.one_of(("random", "fixed"), direction=direction)
@@ -205,7 +205,7 @@ def after_unequal_repeats(
     --------
     >>> float(after_unequal_repeats(0.5, 1, 1))  # doctest: +ELLIPSIS
     0.30408...
-    >>> float(after_unequal_repeats(0.625, 1, 4))
+    >>> round(float(after_unequal_repeats(0.625, 1, 4)), 9)
     0.25
     """
     expect.one_of(("random", "fixed"), direction=direction)

@@ -69,5 +69,5 @@ def images() -> Tensor:
 
 @pytest.fixture(params=list(BUILDERS))
 def build(request):
-    """``build(model, rng=...)``: each defence in turn."""
-    return BUILDERS[request.param]
+    """``build(model, rng=0)``: each defence in turn."""
+    return lambda model, rng=0: BUILDERS[request.param](model, rng=rng)

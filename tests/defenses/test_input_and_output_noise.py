@@ -35,7 +35,7 @@ class Probabilities(Constant):
 
 def test_input_noise_has_the_stated_deviation_and_is_not_clipped():
     x = torch.zeros(4000, 6)
-    noise = InputNoise(lambda x: x, 0.25)(x)
+    noise = InputNoise(lambda x: x, 0.25, rng=0)(x)
     assert abs(float(noise.mean())) < 5.5 * 0.25 / math.sqrt(24_000)
     assert abs(float(noise.var()) / 0.0625 - 1) < 5.5 * math.sqrt(2 / 24_000)
     assert float(noise.min()) < 0
@@ -52,8 +52,8 @@ def test_input_noise_has_the_stated_deviation_and_is_not_clipped():
 def test_output_noise_on_probabilities_in_every_form(form, mend):
     x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
     exact = model(x).softmax(1)
-    raw = OutputNoise(model, 0.4)(x, ROWS, QUERIES)
-    got = OutputNoise(model, 0.4, form=form)(x, ROWS, QUERIES)
+    raw = OutputNoise(model, 0.4, rng=0)(x, ROWS, QUERIES)
+    got = OutputNoise(model, 0.4, form=form, rng=0)(x, ROWS, QUERIES)
     assert torch.equal(got, mend(raw))
     noise = raw - exact
     assert abs(float(noise.mean())) < 5.5 * 0.4 / math.sqrt(12_000)
@@ -65,8 +65,10 @@ def test_output_noise_on_probabilities_in_every_form(form, mend):
 
 def test_output_noise_on_logits_adds_to_the_logits():
     x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
-    on_logits = OutputNoise(model, 0.4, on="logits")(x, ROWS, QUERIES) - model(x)
-    on_probabilities = OutputNoise(model, 0.4)(x, ROWS, QUERIES) - model(x).softmax(1)
+    on_logits = OutputNoise(model, 0.4, on="logits", rng=0)(x, ROWS, QUERIES)
+    on_logits = on_logits - model(x)
+    on_probabilities = OutputNoise(model, 0.4, rng=0)(x, ROWS, QUERIES)
+    on_probabilities = on_probabilities - model(x).softmax(1)
     assert torch.allclose(on_logits, on_probabilities, atol=1e-6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -10,7 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from querytax.defenses import InputNoise, OutputNoise
+from querytax.defenses import (
+    FeatureNoise,
+    InputNoise,
+    KeyedDefense,
+    OutputNoise,
+    defend,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +68,48 @@ def test_a_state_dict_carries_weights_and_count(build, model, images):
 
 
 def test_settings_are_printed(model):
-    text = repr(OutputNoise(InputNoise(model, 0.25), 0.1, form="clip", rng=3))
-    assert "sigma=0.25, seed=0" in text
-    assert "sigma=0.1, on=probabilities, form=clip, seed=3" in text
+    text = repr(OutputNoise(InputNoise(model, 0.25), 0.1, form="clip"))
+    assert "sigma=0.25" in text
+    assert "sigma=0.1, on=probabilities, form=clip" in text
+
+
+def test_no_print_shows_a_seed(build, model):
+    """A log that held it would let its reader subtract the noise."""
+    defence = build(model, rng=8765432109876)
+    for text in (repr(defence), str(defence), f"{defence}"):
+        assert "8765432109876" not in text
+        assert "seed" not in text
+
+
+@pytest.mark.parametrize("site", ["input", "output", "output:logits", "stem"])
+def test_two_workers_answer_with_different_noise(model, images, site):
+    first, second = defend(model, site, 0.3), defend(model, site, 0.3)
+    assert first.seed != second.seed
+    keys = torch.zeros(7, dtype=torch.int64), torch.arange(7)
+    # Reflected and cut noise leaves some answers at exactly 1.
+    assert (first(images, *keys) != second(images, *keys)).double().mean() > 0.8
+
+
+def all_defences():
+    """Every class of the package's own, and the base."""
+    found = [KeyedDefense]
+    for kind in found:
+        found += [sub for sub in kind.__subclasses__() if sub not in found]
+    return [kind for kind in found if kind.__module__.startswith("querytax.")]
+
+
+@pytest.mark.parametrize("make", [defend, *all_defences()], ids=lambda m: m.__name__)
+def test_the_default_seed_is_fresh_entropy(make):
+    assert inspect.signature(make).parameters["rng"].default is None
+
+
+def test_every_defence_is_held_to_that():
+    assert {InputNoise, FeatureNoise, OutputNoise} <= set(all_defences())
 
 
 def test_replicas_share_the_count(model, images):
     # What nn.DataParallel does to a module: a shallow copy of its attributes.
-    defence = InputNoise(nn.Identity(), 1.0)
+    defence = InputNoise(nn.Identity(), 1.0, rng=0)
     replica = defence._replicate_for_data_parallel()
     replica._modules = dict(defence._modules)
     first, second = defence(images), replica(images)

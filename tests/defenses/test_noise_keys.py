@@ -103,7 +103,7 @@ def test_layers_of_one_kind_and_seed_draw_apart():
             return self.inner(x)
 
     for between in (lambda m: m, Wrapped):
-        twice = InputNoise(between(InputNoise(nn.Identity(), 1.0)), 1.0)
+        twice = InputNoise(between(InputNoise(nn.Identity(), 1.0, rng=0)), 1.0, rng=0)
         spread = float(twice(x).var())
         # Independent noises add to 2, equal ones to 4; 6000 draws, 5.5 standard errors.
         assert abs(spread - 2) < 5.5 * 2 * (2 / 6000) ** 0.5
@@ -120,7 +120,7 @@ def test_keys_pass_inwards_and_the_sum_of_noises_is_what_it_should_be():
 
 
 def test_threads_never_share_a_key():
-    defence = InputNoise(lambda x: x, 1.0)
+    defence = InputNoise(lambda x: x, 1.0, rng=0)
     answers: list[torch.Tensor] = []
 
     def work():

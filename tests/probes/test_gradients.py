@@ -93,7 +93,7 @@ def test_a_norm_is_what_noise_does_to_the_margin(data):
     model, (x, y) = Net(), data
     g = gradient_norms(model, x, y, ["first"])["first"]
     draws, sigma = 4000, 1e-3
-    noisy = FeatureNoise(model, sigma, ["first"])
+    noisy = FeatureNoise(model, sigma, ["first"], rng=0)
     big, goal = x.repeat_interleave(draws, 0), y.repeat_interleave(draws)
     with torch.no_grad():
         answers = noisy(big)

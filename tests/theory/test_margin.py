@@ -172,7 +172,7 @@ def test_shapes():
     m, g = np.array([[0.1, 0.2, -0.3], [1.0, 2.0, 3.0]]), np.array([1.0, 2.0, 1.0])
     table = margin.accuracy(m[:, None], g, np.array([0.1, 0.2]))
     assert table.shape == (2, 2)
-    assert table[1, 0] == margin.accuracy(m[1], g, 0.1)
+    assert table[1, 0] == pytest.approx(margin.accuracy(m[1], g, 0.1), rel=1e-13)
     assert np.isfinite(margin.accuracy(m, g, [0.1, 0.2])).all()
 
 

@@ -50,7 +50,7 @@ def _measure(job: Job, part: Part) -> list[Measured]:
         _median_pairs(job, part["network"], error),
     ]
     for noise, sigma in noises(job, level).items():
-        counts, right = _decisions(job, part, one, two, sigma)
+        counts, right = _decisions(job, part, one, two, noise, sigma)
         laws = {
             "outputs first": snr.output((one - two) ** 2, sigma),
             "logs first": log_ratio.effective_snr(one, two, sigma),
@@ -90,7 +90,7 @@ def _median_pairs(job: Job, network: str, error: float) -> Measured:
 
 
 def _decisions(
-    job: Job, part: Part, one: float, two: float, sigma: float
+    job: Job, part: Part, one: float, two: float, noise: float, sigma: float
 ) -> tuple[Counts, dict[str, Counts]]:
     """How many trials get the sign right, by the number of pairs and the method."""
     most = job["most_pairs"]
@@ -99,10 +99,11 @@ def _decisions(
     # The correction of (57), the square of (4), also where noise is not weak.
     bias = (sigma / one) ** 2 + (sigma / two) ** 2
     right = {name: np.zeros(counts.size, np.int64) for name in LAST}
-    stream = f"{KEY}/averaging/{part['network']}/{part['quantile']!r}/{sigma!r}"
+    # By the recipe's number: the last digits of σ, a network's, are the processor's.
+    stream = f"{KEY}/averaging/{part['network']}/{part['quantile']!r}/{noise!r}"
     # A few trials at a time: 2**20 pairs of draws.
     for rows in torch.arange(job["trials"]).split(max(1, (1 << 20) // most)):
-        noise = normals(
+        drawn = normals(
             job.seed,
             stream,
             rows,
@@ -110,7 +111,7 @@ def _decisions(
             (2, most),
             dtype=torch.float64,
         )
-        first, second = one + sigma * noise[:, 0], two + sigma * noise[:, 1]
+        first, second = one + sigma * drawn[:, 0], two + sigma * drawn[:, 1]
         logs = first.abs().clamp(max=1).log() - second.abs().clamp(max=1).log()
         sums = {
             "outputs first": (first - second).cumsum(1),
