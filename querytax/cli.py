@@ -6,16 +6,18 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from querytax import __version__
+from querytax.cli_attack import attack, attacks
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
+from querytax.cli_options import Number, Share, plan_changes, with_plan
 from querytax.cli_reproduce import reproduce
 from querytax.expect import DomainError
 
@@ -60,7 +62,8 @@ def main() -> None:
     querytax recommend --demo          the whole job on an embedded model
     querytax probe MODEL --data D      measure your own model
     querytax recommend STATS           sigma for a target query count
-    querytax attack MODEL --data D     count an attack's queries for real
+    querytax attack MODEL --data D     count the queries of attacks, for real
+    querytax attacks                   the attacks: access, norms, source
     querytax laws, show, eval          the formulas, from the shell
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
     querytax validate                  every statement of the papers, judged
@@ -72,79 +75,8 @@ def main() -> None:
     """
 
 
-for _command in (*commands, validate, figures, reproduce):
+for _command in (attack, attacks, *commands, validate, figures, reproduce):
     main.add_command(_command)
-
-
-class _Number(click.ParamType):
-    """A number, or a fraction such as 8/255."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if isinstance(value, float):
-            return value
-        over, slash, under = str(value).partition("/")
-        try:
-            return float(over) / float(under) if slash else float(over)
-        except (ValueError, ZeroDivisionError):
-            self.fail(
-                f"expected a number such as 0.03 or 8/255, got {value!r}", param, ctx
-            )
-
-
-class _Share(click.ParamType):
-    """A share: 0.01 or 1%."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        try:
-            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"expected a share such as 0.01 or 1%, got {value!r}", param, ctx)
-
-
-_plan_options = [
-    click.option("--eps", type=_Number(), help="Radius of the budget, [0, 1] pixels."),
-    click.option("--norm", type=click.Choice(["Linf", "L2"]), help="Its norm."),
-    click.option("--probe", "probe_size", type=float, help="Probe size (beta)."),
-    click.option("--pairs", type=int, help="Antithetic pairs a step."),
-    click.option("--step", type=float, help="Step length, in the units of eps."),
-    click.option(
-        "--step-rule", type=click.Choice(["sign", "unit", "plain"]), help="Step rule."
-    ),
-    click.option(
-        "--loss", type=click.Choice(["ce", "margin"]), help="Attacker's loss."
-    ),
-]
-
-
-def _with_plan(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_plan_options):
-        command = option(command)
-    return command
-
-
-def _changes(given: dict[str, Any]) -> dict[str, Any]:
-    """The plan's options that were given, under the plan's names."""
-    names = {
-        "eps": "eps",
-        "norm": "norm",
-        "probe_size": "probe",
-        "pairs": "pairs",
-        "step": "step",
-        "step_rule": "step_rule",
-        "loss": "loss",
-    }
-    return {
-        names[key]: value
-        for key, value in given.items()
-        if key in names and value is not None
-    }
 
 
 # -- the main job ----------------------------------------------------------------
@@ -157,7 +89,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("--base-queries", type=float, help="Median queries without noise.")
 @click.option(
     "--max-accuracy-loss",
-    type=_Share(),
+    type=Share(),
     default=0.01,
     show_default=True,
     help="Accuracy that may be lost: 0.01 or 1%.",
@@ -165,7 +97,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("--site", help="Where the noise is [default: output, or the only one].")
 @click.option(
     "--protect",
-    type=_Share(),
+    type=Share(),
     help="Share of images that must reach the target [default: 0.9; demo: 0.5].",
 )
 @click.option(
@@ -175,7 +107,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 )
 @click.option("-o", "--out", type=click.Path(), help="Frontier figure (.png, .svg).")
 @click.option("--seed", type=int, default=0, show_default=True)
-@_with_plan
+@with_plan
 @json_option
 def recommend(
     stats: str | None,
@@ -211,7 +143,7 @@ def recommend(
         job = demo_job(
             target_queries=3000.0 if target_queries is None else target_queries,
             protect=0.5 if protect is None else protect,
-            changes=_changes(plan),
+            changes=plan_changes(plan),
             rng=seed,
             out="frontier.png" if out is None else out,
             verbose=not as_json,
@@ -224,7 +156,7 @@ def recommend(
             str(stats),
             target_queries=target_queries,
             protect=0.9 if protect is None else protect,
-            changes=_changes(plan),
+            changes=plan_changes(plan),
             out=out,
             **common,
         )
@@ -244,7 +176,7 @@ def recommend(
 @click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Statistics file.")
 @click.option("--site", "sites", multiple=True, default=["output"], show_default=True)
-@click.option("--eps", type=_Number(), default=8 / 255, show_default="8/255")
+@click.option("--eps", type=Number(), default=8 / 255, show_default="8/255")
 @click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--images", "n_probe", type=int, default=64, show_default=True)
 @click.option("--directions", "n_directions", type=int, default=16, show_default=True)
@@ -306,74 +238,3 @@ def probe(
         f"{out}: {len(y)} images, accuracy {100 * stats.accuracy:.2f} %, "
         f"{len(stats.probed)} probed at {', '.join(stats.sites)}"
     )
-
-
-@main.command()
-@click.argument("model")
-@click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
-@click.option("--site", default="output", show_default=True, help="Where the noise is.")
-@click.option("--sigma", type=float, default=0.0, show_default=True)
-@click.option(
-    "--images",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="The first so many of the data.",
-)
-@click.option("--queries", "budget", type=int, default=10_000, show_default=True)
-@click.option("--batch-size", type=int, default=256, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--plan", "plan_file", type=click.Path(), help="Run the plan of recommend --json."
-)
-@_with_plan
-@json_option
-def attack(
-    model: str,
-    data: str,
-    site: str,
-    sigma: float,
-    images: int,
-    budget: int,
-    batch_size: int,
-    device: str,
-    seed: int,
-    plan_file: str | None,
-    as_json: bool,
-    **plan: Any,
-) -> None:
-    """Run NES on MODEL behind noise and count every query.
-
-    MODEL is written package.module:function, a function that returns the model.
-    """
-    from querytax.attacks import nes
-    from querytax.defenses import defend
-    from querytax.loading import load_data, load_model, load_plan
-    from querytax.plans import NESPlan
-    from querytax.report import print_attack
-
-    network = load_model(model, device)
-    x, y = load_data(data, device)
-    chosen = load_plan(plan_file) if plan_file else NESPlan(eps=8 / 255)
-    chosen = chosen.replace(**_changes(plan))
-    result = nes(
-        defend(network, site, sigma, rng=seed),
-        x[:images],
-        y[:images],
-        chosen,
-        budget=budget,
-        batch_size=batch_size,
-        rng=seed,
-        verbose=not as_json,
-    )
-    if not result.attacked.any():
-        raise DomainError(
-            f"expected labels that the model gets right, got none of "
-            f"{len(result.attacked)} right"
-        )
-    if as_json:
-        facts = {"site": site, "sigma": sigma, **result.to_json()}
-        click.echo(json.dumps(facts, indent=2))
-    else:
-        print_attack(result, site, sigma)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from querytax import expect
 
-__all__ = ["LOSSES", "NORMS", "NESPlan"]
+__all__ = ["INCUMBENTS", "LOSSES", "NORMS", "NESPlan", "Plan"]
 
 NORMS = ("Linf", "L2")
 LOSSES = ("ce", "margin")
+INCUMBENTS = ("stale", "requery", "mean")
 
 
 @dataclass(frozen=True)
-class NESPlan:
-    """Gradient estimation by antithetic pairs of queries, followed by projected steps.
-
-    A step asks ``2 * pairs`` questions at ``x ± probe * u`` with ``u ~ N(0, I)``,
-    averages ``(loss_plus - loss_minus) u / (2 probe)``, and moves by ``step``.
+class Plan:
+    """What every attack's plan has: its budget of perturbation, and how often it asks.
 
     Attributes
     ----------
@@ -27,6 +25,85 @@ class NESPlan:
         Radius of the perturbation budget, [0, 1] pixel units.
     norm : {"Linf", "L2"}
         Its norm.
+    loss : {"ce", "margin"}
+        What the attacker makes of an answer, see :mod:`querytax.losses`. Attacks that
+        see labels alone do not use it.
+    repeats : int
+        How often each question is asked. Scores are averaged before the loss, labels
+        go by majority.
+    sequential : bool
+        Whether asking a question again ends as soon as it is clear that the answer is
+        adversarial or is not, after ``repeats`` at the latest.
+    name : str
+        How results refer to it.
+
+    Raises
+    ------
+    DomainError
+        If a value is outside its range.
+    """
+
+    attack: ClassVar[str] = ""
+
+    eps: float
+    norm: str = "Linf"
+    loss: str = "margin"
+    repeats: int = 1
+    sequential: bool = False
+    name: str = "published"
+
+    def __post_init__(self) -> None:
+        expect.positive(eps=self.eps)
+        expect.one_of(NORMS, norm=self.norm)
+        expect.one_of(LOSSES, loss=self.loss)
+        object.__setattr__(self, "repeats", int(expect.integer(repeats=self.repeats)))
+
+    @property
+    def width(self) -> int:
+        """Most questions about one image in one turn; bounds memory."""
+        return 1
+
+    @property
+    def least(self) -> int:
+        """Questions about an image until the first that can succeed, that included."""
+        return 1
+
+    def replace(self, **changes: Any) -> Self:
+        """The same plan with some values changed.
+
+        Raises
+        ------
+        DomainError
+            For a name that this plan does not have, with those that it has.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            expect.one_of(known, setting=name)
+        return dataclasses.replace(self, **changes)
+
+    def describe(self) -> str:
+        """One line for a person: every setting that is not at its default."""
+        said = [f"{self.attack}, {self.norm} eps {self.eps:.4g}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("eps", "norm", "name") and value != field.default:
+                shown = f"{value:.3g}" if isinstance(value, float) else f"{value}"
+                said.append(f"{field.name} {shown}")
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class NESPlan(Plan):
+    """Gradient estimation by antithetic pairs of queries, followed by projected steps.
+
+    A step asks ``2 * pairs`` questions at ``x ± probe * u`` with ``u ~ N(0, I)``,
+    averages ``(loss_plus - loss_minus) u / (2 probe)``, and moves by ``step``. Then one
+    question is about the new iterate itself.
+
+    Attributes
+    ----------
+    eps, norm, loss, repeats, sequential, name
+        As in :class:`Plan`; the loss is ``ce`` unless told otherwise.
     probe : float
         Standard deviation of a probe per pixel (beta). Probes may leave the budget;
         only the final image is bound by it.
@@ -37,10 +114,11 @@ class NESPlan:
     step_rule : {"sign", "unit", "plain"}
         ``sign``: ``step * sign(g)``; ``unit``: ``step * g / |g|_2``; both of fixed
         length. ``plain``: ``step * g``, a learning rate.
-    loss : {"ce", "margin"}
-        What the attacker makes of an answer, see :mod:`querytax.losses`.
-    name : str
-        How results refer to it.
+    block : int
+        Side of the squares of pixels that a direction moves together; 1 is white
+        noise. Coarse directions have fewer dimensions to get lost in.
+    momentum : float
+        Share of the last step's estimate that is added to this one's, in [0, 1).
 
     Raises
     ------
@@ -58,37 +136,51 @@ class NESPlan:
     0.1
     """
 
-    eps: float
-    norm: str = "Linf"
+    attack: ClassVar[str] = "nes"
+
+    loss: str = "ce"
     probe: float = 0.01
     pairs: int = 10
     step: float = 0.01
     step_rule: str = "sign"
-    loss: str = "ce"
-    name: str = "published"
+    block: int = 1
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        expect.positive(eps=self.eps)
-        expect.one_of(NORMS, norm=self.norm)
+        super().__post_init__()
         expect.positive(probe=self.probe)
         object.__setattr__(self, "pairs", int(expect.integer(pairs=self.pairs)))
         expect.positive(step=self.step)
         expect.one_of(("sign", "unit", "plain"), step_rule=self.step_rule)
-        expect.one_of(LOSSES, loss=self.loss)
+        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        expect.fraction(momentum=self.momentum)
+
+    @property
+    def width(self) -> int:
+        """Most questions about one image in one turn."""
+        return self.queries_per_step
 
     @property
     def queries_per_step(self) -> int:
         """Questions that one gradient estimate costs."""
         return 2 * self.pairs
 
-    def replace(self, **changes: Any) -> NESPlan:
-        """The same plan with some values changed."""
-        return dataclasses.replace(self, **changes)
+    @property
+    def least(self) -> int:
+        """A gradient and the first new iterate."""
+        return self.queries_per_step + 1
 
     def describe(self) -> str:
         """One line for a person."""
+        more = ""
+        if self.block > 1:
+            more += f", blocks of {self.block}"
+        if self.momentum:
+            more += f", momentum {self.momentum:.3g}"
+        if self.repeats > 1:
+            more += f", each asked {self.repeats} times"
         return (
             f"NES, {self.norm} eps {self.eps:.4g}, probe {self.probe:.3g}, "
             f"{self.pairs} pair{'s' if self.pairs > 1 else ''} a step, "
-            f"{self.step_rule} step {self.step:.3g}, {self.loss} loss"
+            f"{self.step_rule} step {self.step:.3g}, {self.loss} loss{more}"
         )

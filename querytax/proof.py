@@ -140,13 +140,16 @@ def prove(
         )
         by_place = [predictor.queries(plan, sigma, place) for place in PLACES]
         trials.append(
-            _trial(result, site, sigma, name, 1.0 - protect, by_place, budget, rng)
+            _trial(
+                result, plan, site, sigma, name, 1.0 - protect, by_place, budget, rng
+            )
         )
     return trials
 
 
 def _trial(
     result: AttackResult,
+    plan: NESPlan,
     site: str,
     sigma: float,
     name: str,
@@ -162,7 +165,7 @@ def _trial(
         site=site,
         sigma=sigma,
         attacker=name,
-        plan=result.plan,
+        plan=plan,
         quantile=quantile,
         predicted=(low, estimate, high),
         measured=result.clean.quantile(quantile),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -18,11 +17,11 @@ from querytax.recommend.inverter import check_question
 from querytax.recommend.prediction import Predictor, published_plan
 from querytax.recommend.recommendation import count, percent
 from querytax.statistics import ModelStatistics
+from querytax.terminal import WIDTH, new_table, short, span, terminal
 
 __all__ = [
     "Job",
     "demo_job",
-    "print_attack",
     "print_derivation",
     "print_job",
     "print_law",
@@ -30,7 +29,6 @@ __all__ = [
     "statistics_job",
 ]
 
-_WIDTH = 79
 # Enough for the published attack to break nearly every digit without noise.
 _BASE_BUDGET = 6000
 
@@ -186,22 +184,9 @@ class _Steps:
             print(f"... {what}", file=sys.stderr)
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=min(_WIDTH, Console().width), highlight=False)
-
-
-def _table(**options: Any) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), **options)
-
-
 def print_job(job: Job) -> None:
     """Statements, then predictions beside measurements."""
-    console = _console()
+    console = terminal()
     if "test_accuracy" in job.facts:
         console.print(
             f"Demo: a small CNN on UCI digits, test accuracy "
@@ -218,7 +203,7 @@ def print_job(job: Job) -> None:
             f"measured: Kaplan-Meier; {count(first.budget)} queries an image;\n"
             "agrees: the measured 95 % interval meets the predicted range)"
         )
-        table = _table()
+        table = new_table()
         for name in ("sigma", "attacker", "probe", "predicted", "measured", "95 %"):
             table.add_column(name, justify="left" if name == "attacker" else "right")
         table.add_column("broken", justify="right")
@@ -228,9 +213,9 @@ def print_job(job: Job) -> None:
                 f"{t.sigma:.3g}",
                 t.attacker,
                 f"{t.plan.probe:g}",
-                _range(t.predicted[0], t.predicted[2]),
-                _short(t.measured, t.budget),
-                _range(t.interval[0], t.interval[1], t.budget),
+                span(t.predicted[0], t.predicted[2]),
+                short(t.measured, t.budget),
+                span(t.interval[0], t.interval[1], t.budget),
                 percent(t.success_rate),
                 "yes" if t.agrees else "NO",
             )
@@ -243,18 +228,6 @@ def print_job(job: Job) -> None:
             soft_wrap=True,
             markup=False,
         )
-
-
-def _interval(found: Any, budget: int) -> str:
-    low, high = found.interval()
-    return _range(low, high, budget)
-
-
-def _short(value: float, budget: float | None = None) -> str:
-    """A count in a table; beyond the budget it is only known to be more."""
-    if math.isinf(value):
-        return f">{budget:,.0f}" if budget else "inf"
-    return f"{value:,.0f}"
 
 
 def _short_answer(published: Recommendation, best: Recommendation) -> str:
@@ -276,49 +249,17 @@ def _short_answer(published: Recommendation, best: Recommendation) -> str:
     return f"no affordable noise is enough; {rest}"
 
 
-def _range(low: float, high: float, budget: float | None = None) -> str:
-    if math.isinf(low):
-        return _short(low, budget) if budget else "stalls"
-    return f"{_short(low)}-{_short(high)}"
-
-
-def print_attack(result: Any, site: str, sigma: float) -> None:
-    """One attack's counts."""
-    console = _console()
-    console.print(result.plan.describe(), soft_wrap=True)
-    console.print(
-        f"{int(result.attacked.sum())} images, noise {sigma:g} at {site}, "
-        f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
-    )
-    table = _table()
-    for name in ("success", "rate", "a tenth by", "half by", "95 %", "censored"):
-        table.add_column(name, justify="left" if name == "success" else "right")
-    for name, found in (
-        ("by 9 fresh noisy votes", result.confirmed),
-        ("without the noise", result.clean),
-    ):
-        table.add_row(
-            name,
-            percent(found.rate()),
-            _short(found.quantile(0.1), result.budget),
-            _short(found.quantile(), result.budget),
-            _interval(found, result.budget),
-            str(int((~found.success).sum())),
-        )
-    console.print(table)
-
-
 def print_law(entry: Any) -> None:
     """A law in plain text."""
     formula = textwrap.fill(
-        entry.formula, _WIDTH, initial_indent="  ", subsequent_indent="    "
+        entry.formula, WIDTH, initial_indent="  ", subsequent_indent="    "
     )
     print(f"{entry.name}\n\n{formula}\n")
     for name, meaning in entry.symbols.items():
         print(
             textwrap.fill(
                 f"{name}: {meaning}",
-                _WIDTH,
+                WIDTH,
                 initial_indent="  ",
                 subsequent_indent="      ",
             )
@@ -328,7 +269,7 @@ def print_law(entry: Any) -> None:
         ("Source", entry.source),
         ("LaTeX", entry.latex),
     ):
-        print("\n" + textwrap.fill(f"{title}: {text}", _WIDTH, break_long_words=False))
+        print("\n" + textwrap.fill(f"{title}: {text}", WIDTH, break_long_words=False))
 
 
 def print_derivation(steps: Sequence[Any]) -> None:
@@ -340,7 +281,7 @@ def print_derivation(steps: Sequence[Any]) -> None:
             print(
                 textwrap.fill(
                     f"{sign} {side}",
-                    _WIDTH,
+                    WIDTH,
                     initial_indent="    ",
                     subsequent_indent="        ",
                 )
@@ -352,7 +293,7 @@ def print_simulation(
 ) -> None:
     """A simulated value with its interval, and the law beside it."""
     given = " ".join(f"{k}={v}" for k, v in experiment.arguments.items())
-    print(textwrap.fill(f"{found.name} {given}", _WIDTH, subsequent_indent="    "))
+    print(textwrap.fill(f"{found.name} {given}", WIDTH, subsequent_indent="    "))
     kind = "central limit" if found.asymptotic else "at every look"
     print(
         f"  simulated  {found.value:.6g}  [{found.low:.6g}, {found.high:.6g}], {kind}, "

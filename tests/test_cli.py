@@ -332,12 +332,62 @@ def test_attack(project):
     text = call(*words, "--site", "input").stdout
     assert "NES, Linf eps 0.3, probe 0.01, 4 pairs a step" in text
     assert "5 images, noise 0.05 at input, 200 queries each" in text
-    assert "without the noise" in text
+    assert "the model without noise" in text
+    assert "most of 9 more answers" in text
     facts = told(*words, "--site", "input")
+    assert sum(facts["queries_by_purpose"].values()) == facts["total_queries"]
     assert facts["sigma"] == 0.05
     assert facts["n_attacked"] == 5
     assert facts["clean"]["success_rate"] <= 1
     assert facts["total_queries"] <= 5 * 200
+
+
+def test_any_attack_by_its_word(project):
+    words = ("attack", "tiny_model:load", "--data", "val.npz", "--eps", 0.3)
+    words = (*words, "--images", 5, "--queries", 60)
+    text = call(*words, "--attack", "patterns", "--access", "labels").stdout
+    assert text.startswith("patterns, Linf eps 0.3")
+    facts = told(*words, "--attack", "square", "--recipe", "adaptive", "--set", "p=0.5")
+    assert facts["attack"] == "square"
+    assert facts["recipe"] == "adaptive"
+    assert facts["settings"]["p"] == 0.5
+    says = refused(*words, "--attack", "squares")
+    assert "did you mean 'square'" in says
+    assert "access 'scores' or more for nes" in refused(*words, "--access", "labels")
+    assert "norm of patterns" not in refused(*words, "--set", "p")
+    says = refused(*words, "--attack", "square", "--set", "q=2")
+    assert "expected setting to be one of" in says
+    says = refused(*words, "--attack", "transfer")
+    assert "expected surrogate for transfer" in says
+
+
+def test_the_portfolio_is_one_table_best_first(project):
+    words = ("attack", "tiny_model:load", "--data", "val.npz", "--eps", 0.3)
+    words = (*words, "--images", 4, "--queries", 60, "--attack", "all")
+    text = call(*words, "--access", "labels").stdout
+    assert all(len(line) < 80 for line in text.splitlines())
+    assert "Not run: " in text
+    assert "nes needs scores" in text.replace("\n", " ")
+    facts = told(*words, "--access", "labels")
+    names = {fact["attack"] for fact in facts["results"]}
+    assert {"patterns", "rays", "hopskipjump"} <= names
+    assert "nes" in facts["left_out"]
+
+
+def test_the_table_of_attacks():
+    from querytax.attacks import ATTACKS
+
+    text = call("attacks").stdout
+    assert all(len(line) < 80 for line in text.splitlines())
+    facts = told("attacks")
+    assert [fact["name"] for fact in facts] == list(ATTACKS)
+    for fact in facts:
+        assert fact["name"] in text
+        assert set(fact["recipes"]) == {"published", "adaptive"}
+    assert {f["access"] for f in told("attacks", "--access", "labels")} == {"labels"}
+    one = call("attacks", "square").stdout
+    assert "Andriushchenko" in one
+    assert "adaptive: square, Linf" in one
 
 
 @pytest.mark.parametrize(
@@ -384,7 +434,7 @@ def test_an_unwritable_statistics_file_is_told_before_the_work(project):
 def test_numbers_of_the_attack_are_checked(project):
     words = ("attack", "tiny_model:load", "--data", "val.npz")
     assert "sigma >= 0 and finite, got -1" in refused(*words, "--sigma", -1)
-    assert "budget a whole number >= 30" in refused(*words, "--queries", 5)
+    assert "n_queries >= 30, the first step of nes" in refused(*words, "--queries", 5)
     assert "x>=1" in call(*words, "--images", 0, code=2).stderr
 
 

@@ -1,7 +1,22 @@
-"""Query attacks on torch models, one file each, through a metered oracle."""
+"""Query attacks on torch models, one file each, through one metered scheduler."""
 
 from querytax.attacks.nes import nes
 from querytax.attacks.oracle import MeteredOracle, clean_model
 from querytax.attacks.outcome import AttackResult, QueryCount
+from querytax.attacks.run import Run, attack, attack_all
+from querytax.attacks.table import ATTACKS, Attack, find, plan_of
 
-__all__ = ["AttackResult", "MeteredOracle", "QueryCount", "clean_model", "nes"]
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "AttackResult",
+    "MeteredOracle",
+    "QueryCount",
+    "Run",
+    "attack",
+    "attack_all",
+    "clean_model",
+    "find",
+    "nes",
+    "plan_of",
+]

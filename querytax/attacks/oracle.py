@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,15 @@ from querytax import expect
 from querytax.defenses import KeyedDefense
 from querytax.losses import check_finite
 
-__all__ = ["MeteredOracle", "answer_in_batches", "clean_model", "evaluating"]
+__all__ = [
+    "MeteredOracle",
+    "Request",
+    "Response",
+    "answer_all",
+    "answer_in_batches",
+    "clean_model",
+    "evaluating",
+]
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 
@@ -63,6 +72,105 @@ def answer_in_batches(
         )
         parts = [check_finite(model(xs, ks, qs)) for xs, ks, qs in batches]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class Request(NamedTuple):
+    """Rows for a model, with the keys of their noise.
+
+    Where ``judged`` is given, ``(Q,)`` bool, those rows are also for the model without
+    its noise.
+    """
+
+    model: Model
+    x: Tensor
+    rows: Tensor
+    queries: Tensor
+    judged: Tensor | None = None
+
+
+class Response(NamedTuple):
+    """Answers; the model's own to the judged rows, and how many it was asked."""
+
+    answers: Tensor
+    clean: Tensor | None = None
+    judged: int = 0
+
+
+def answer_all(requests: Sequence[Request], batch_size: int) -> list[Response]:
+    """Answer many requests, merged into common batches wherever the network is one.
+
+    Noise at the input or the output is added around the network, so that requests of
+    different levels share its forward passes. Where the noise is at the output alone,
+    the network's own answers come with it for nothing.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+    batch_size : int
+        Rows of one forward pass.
+
+    Raises
+    ------
+    DomainError
+        If an answer is no tensor, or holds NaN or infinity.
+    """
+    chains: list[list[KeyedDefense]] = []
+    parts: list[_Part] = []
+    apart: list[int] = []
+    for i, request in enumerate(requests):
+        model, x, rows, queries, judged = request
+        chain, touched = [], False
+        while isinstance(model, KeyedDefense) and model.mergeable:
+            x, rows, queries = model.admit(x, rows, queries)
+            x = model.before(x, rows, queries)
+            chain.append(model)
+            touched |= model.touches_input
+            model = model.model
+        chains.append(chain)
+        parts.append((model, x, rows, queries))
+        if judged is not None and (touched or isinstance(model, KeyedDefense)):
+            apart.append(i)
+    for i in apart:
+        model, *several, judged = requests[i]
+        x, rows, queries = (each[judged] for each in several)
+        parts.append((clean_model(model), x, rows, queries))
+    plain = _merged(parts, batch_size)
+    judgements = dict(zip(apart, plain[len(requests) :], strict=True))
+    responses = []
+    for i, (request, chain) in enumerate(zip(requests, chains, strict=True)):
+        answers = plain[i]
+        clean = judgements.get(i)
+        if clean is None and request.judged is not None:
+            clean = answers[request.judged]
+        for defence in reversed(chain):
+            answers = defence.after(answers, request.rows, request.queries)
+        extra = len(judgements[i]) if i in judgements else 0
+        responses.append(Response(answers, clean, extra))
+    return responses
+
+
+# A model, rows for it, and their keys.
+_Part = tuple[Model, Tensor, Tensor, Tensor]
+
+
+def _merged(parts: Sequence[_Part], batch_size: int) -> list[Tensor]:
+    """Answers to each part; parts for the same model are asked together."""
+    groups: dict[int, list[int]] = {}
+    for i, (model, x, *_) in enumerate(parts):
+        if len(x):
+            groups.setdefault(id(model), []).append(i)
+    answers: list[Tensor] = [x for _, x, *_ in parts]
+    for group in groups.values():
+        model = parts[group[0]][0]
+        _, *several = zip(*(parts[i] for i in group), strict=True)
+        x, rows, queries = (
+            each[0] if len(each) == 1 else torch.cat(each) for each in several
+        )
+        whole = answer_in_batches(model, x, batch_size, rows, queries)
+        split = whole.split([len(parts[i][1]) for i in group])
+        for i, part in zip(group, split, strict=True):
+            answers[i] = part
+    return answers
 
 
 class MeteredOracle:

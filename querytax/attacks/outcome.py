@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from querytax import expect
-from querytax.plans import NESPlan
+from querytax.intervals import share
+from querytax.plans import Plan
 
-__all__ = ["AttackResult", "QueryCount"]
+__all__ = ["CUT", "ENDED", "SUCCESSES", "AttackResult", "QueryCount"]
+
+# Four meanings of success, the most generous to the attacker first.
+SUCCESSES = ("noisy", "submitted", "confirmed", "clean")
+
+# The status of a run whose attack had nothing more to ask; and how those begin that
+# say nothing about what the rest of the budget would have brought.
+ENDED = "ended"
+CUT = ("crashed", "out of time")
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,8 @@ class QueryCount:
     Attributes
     ----------
     queries : ndarray
-        ``(N,)``, queries spent until success, or until the attack gave up.
+        ``(N,)``, queries until success; the budget where there was none within it; or
+        what a run had spent when it crashed.
     success : ndarray
         ``(N,)`` bool; where False the true count is larger than ``queries``.
     """
@@ -60,25 +72,69 @@ class QueryCount:
         expect.probability(confidence=confidence)
         if not self.success.any():
             return float(self.queries.min()) if self.queries.size else 0.0, math.inf
-        survival = self._fit().sf
-        # Log-log intervals are undefined where nobody or everybody has fallen, and
-        # scipy says so with a warning. Such a point bounds the quantile from below
+        # Where nobody or everybody has fallen the band bounds the quantile from below
         # by the estimate, and not at all from above.
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            band = survival.confidence_interval(confidence, method="log-log")
-        at, level = survival.quantiles, 1.0 - q
-        low = np.where(
-            np.isnan(band.low.probabilities),
-            survival.probabilities,
-            band.low.probabilities,
-        )
-        high = np.nan_to_num(band.high.probabilities, nan=1.0)
+        at, rate, low, high = self._band(confidence)
+        level = 1.0 - q
+        low = np.where(np.isnan(low), 1.0 - rate, low)
+        high = np.nan_to_num(high, nan=1.0)
         first = at[low <= level]
         last = at[high <= level]
         return (
             float(first[0]) if first.size else math.inf,
             float(last[0]) if last.size else math.inf,
+        )
+
+    def curve(self, confidence: float = 0.95) -> dict[str, np.ndarray]:
+        """Kaplan-Meier success rate against queries, with its pointwise band.
+
+        Returns
+        -------
+        dict
+            ``queries``, ``rate``, ``lower`` and ``upper``, ascending; steps to the
+            right. Where nobody or everybody has fallen the band is not defined by
+            Greenwood's formula, and Clopper and Pearson's stands in for it.
+        """
+        expect.probability(confidence=confidence)
+        n = self.success.size
+        if not self.success.any():
+            empty = np.zeros(0)
+            return dict.fromkeys(("queries", "rate", "lower", "upper"), empty)
+        at, rate, low, high = self._band(confidence)
+        # Log-log bands end where the estimate is 0 or 1: there the bound is exact.
+        edge = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / n)
+        low = np.where(np.isnan(low), 0.0, low)
+        high = np.where(np.isnan(high), 1.0, high)
+        lower = np.where(rate >= 1.0, 1.0 - edge, 1.0 - high)
+        upper = np.where(rate >= 1.0, 1.0, 1.0 - low)
+        return {"queries": at, "rate": rate, "lower": lower, "upper": upper}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the rate, the median and a tenth, with 95 % intervals."""
+        n = self.success.size
+        rate = share(int(self.success.sum()), n) if n else None
+        return {
+            "success_rate": rate.value if rate else None,
+            "success_interval_95": [rate.lower, rate.upper] if rate else [None, None],
+            "n_censored": int((~self.success).sum()),
+            "median_queries": _finite(self.quantile()),
+            "first_tenth_queries": _finite(self.quantile(0.1)),
+            "median_interval_95": [_finite(v) for v in self.interval()],
+        }
+
+    def _band(self, confidence: float) -> tuple[np.ndarray, ...]:
+        """Queries, success rate, and Greenwood's log-log band of survival."""
+        survival = self._fit().sf
+        # Log-log intervals are undefined where nobody or everybody has fallen, and
+        # scipy says so with a warning.
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            band = survival.confidence_interval(confidence, method="log-log")
+        return (
+            survival.quantiles,
+            1.0 - survival.probabilities,
+            band.low.probabilities,
+            band.high.probabilities,
         )
 
     def _fit(self) -> Any:
@@ -95,57 +151,90 @@ class AttackResult:
 
     Attributes
     ----------
-    plan : NESPlan
+    plan : Plan
     budget : int
         Queries an image.
     attacked : ndarray
         ``(N,)`` bool: images that the clean model got right (for a targeted attack:
         did not already give the target). The others are not attacked, and counts are
         over the attacked ones alone.
+    noisy : QueryCount
+        Until one noisy answer to an image inside the budget was adversarial. The most
+        generous meaning: noise alone brings it about.
+    submitted : QueryCount
+        Until the same image was sent ``votes`` times more, and one of these answers at
+        least was adversarial: an attacker who may submit so often has won.
     confirmed : QueryCount
-        Until the attacker may stop: one noisy answer says adversarial, and the majority
-        of ``votes`` fresh ones agrees. All of these queries are counted.
+        Until the majority of these answers was: the attacker may stop. All of these
+        queries are counted.
     clean : QueryCount
-        Until an iterate is adversarial for the model without noise. The run goes on
-        after the attacker could have stopped until this is known as well.
+        Until an image that was handed in is adversarial for the model without noise.
+        The run goes on after the attacker could have stopped until this is known.
     total_queries : int
-        Rows that the oracle answered. More than the sum of the confirmed counts: an
-        image whose attacker may stop goes on until ``clean`` is known.
+        Rows that the model with its noise answered.
     images : object
-        The final images, in the type that the attack was given; ``None`` unless asked.
+        The confirmed images, or the last that were handed in, in the type that the
+        attack was given; ``None`` unless asked.
     seed : int
+    votes : int
+    access : {"scores", "top1", "labels"}
+        What the API gave away.
+    spent : dict of str to ndarray
+        ``(n_attacked,)`` rows by purpose: ``start``, ``search``, ``line``, ``votes``.
+        They sum to all rows asked about an image.
+    status : tuple of str
+        ``(N,)``: ``broken`` (confirmed, and the clean model fooled), ``open`` (the
+        budget ended), ``ended`` (the attack had nothing more to ask), ``misclassified``
+        or ``target already`` (not attacked), ``crashed: ...``, or why the attack gave
+        the image up.
+    judged : int
+        Rows that the model without its noise answered, to tell who is attacked and
+        what fools it; charged to nobody.
     """
 
-    plan: NESPlan
+    plan: Plan
     budget: int
     attacked: np.ndarray
+    noisy: QueryCount
+    submitted: QueryCount
     confirmed: QueryCount
     clean: QueryCount
     total_queries: int
     seed: int
+    votes: int
+    access: str
+    spent: dict[str, np.ndarray]
+    status: tuple[str, ...]
+    judged: int = 0
     images: Any = None
 
+    @property
+    def broken(self) -> QueryCount:
+        """Until confirmed by votes and adversarial without the noise, both."""
+        both = self.confirmed.success & self.clean.success
+        most = np.maximum(self.confirmed.queries, self.clean.queries)
+        return QueryCount(most, both)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data: rates, medians with intervals, censored counts."""
+        """Plain data: rates, medians with intervals, censored counts, the charges."""
         return {
+            "attack": self.plan.attack,
+            "recipe": self.plan.name,
             "plan": self.plan.describe(),
+            "settings": dataclasses.asdict(self.plan),
+            "access": self.access,
+            "votes": self.votes,
             "budget": self.budget,
             "seed": self.seed,
             "n_attacked": int(self.attacked.sum()),
             "total_queries": self.total_queries,
-            **{
-                name: {
-                    "success_rate": _finite(count.rate()),
-                    "n_censored": int((~count.success).sum()),
-                    "median_queries": _finite(count.quantile()),
-                    "first_tenth_queries": _finite(count.quantile(0.1)),
-                    "median_interval_95": [_finite(v) for v in count.interval()],
-                }
-                for name, count in (
-                    ("confirmed", self.confirmed),
-                    ("clean", self.clean),
-                )
+            "judged_free_of_charge": self.judged,
+            "queries_by_purpose": {
+                purpose: int(rows.sum()) for purpose, rows in self.spent.items()
             },
+            "status": dict(Counter(word.partition(":")[0] for word in self.status)),
+            "crashes": [w for w in self.status if w.startswith("crashed")],
+            **{name: getattr(self, name).to_json() for name in (*SUCCESSES, "broken")},
         }
 
 

@@ -42,3 +42,31 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+class Recorder:
+    """A model that keeps every row that it was asked, in order."""
+
+    def __init__(self, model) -> None:
+        self.model, self.rows = model, []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.rows.extend(x.clone().unbind())
+        return self.model(x)
+
+
+@pytest.fixture
+def asked():
+    """``asked(model, image, label, plan, n, **options)``: the first ``n`` questions.
+
+    One image, ``(1, ...)``; without its own first look at who is misclassified.
+    """
+    from querytax.attacks import attack
+
+    def run(model, image, label, plan, n, **options) -> Tensor:
+        recorder = Recorder(model)
+        # Room for the votes that end a run; those begin with a success.
+        attack(recorder, image, label, plan, n_queries=n + 9, **options)
+        return torch.stack(recorder.rows[1:])[:n]
+
+    return run

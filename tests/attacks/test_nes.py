@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from querytax.attacks import MeteredOracle, clean_model, nes
+from querytax.attacks import MeteredOracle, attack, clean_model, nes
 from querytax.defenses import InputNoise, OutputNoise
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
@@ -47,7 +47,7 @@ def test_the_oracle_counts_every_row(halfspace):
 
 def test_each_question_has_a_key_of_its_own():
     """Answers of pure noise: no two equal, whatever the order of the asking."""
-    noise = OutputNoise(lambda x: torch.zeros(len(x), 2), 1.0, on="logits")
+    noise = OutputNoise(lambda x: torch.zeros(len(x), 2), 1.0, on="logits", rng=0)
     first = MeteredOracle(noise, 2, batch_size=1)
     one = [first.ask(torch.zeros(4, 1), torch.tensor([0, 1]), 2) for _ in range(2)]
     second = MeteredOracle(noise, 2, batch_size=100)
@@ -67,17 +67,20 @@ def test_the_clean_model_is_behind_all_defences():
 @pytest.mark.parametrize("sigma", [0.0, 0.02])
 def test_total_queries_are_the_rows_that_the_defence_answered(halfspace, margin, sigma):
     model = halfspace(20, margin=margin)
-    guarded = InputNoise(model, sigma)
+    guarded = InputNoise(model, sigma, rng=0)
     images, labels = start(5)
     result = nes(guarded, images, labels, PLAN, budget=300)
     assert result.total_queries == guarded.n_queries
+    # Without noise, an answer is its own judgement.
     judged = model.rows - guarded.n_queries
+    assert judged == result.judged
     if margin == 10.0:  # Hopeless: every image spends what it can, 7 queries a step.
         steps = (300 - 7 - 9) // 7 + 1
         assert not result.confirmed.success.any()
-        assert result.confirmed.queries.tolist() == [7 * steps] * 5
+        # None within the budget, although a last step could not be paid.
+        assert result.confirmed.queries.tolist() == [300] * 5
         assert result.total_queries == 35 * steps
-        assert judged == 5 + 5 * steps
+        assert judged == (5 + 5 * steps if sigma else 5)
     else:
         assert result.confirmed.success.all()
         assert result.clean.success.all()
@@ -92,15 +95,17 @@ def test_total_queries_are_the_rows_that_the_defence_answered(halfspace, margin,
 
 @pytest.mark.parametrize("budget", [16, 17, 100, 101, 333])
 def test_no_image_passes_its_budget(halfspace, budget):
-    guarded = OutputNoise(halfspace(20, margin=0.06), 0.05, on="logits")
+    guarded = OutputNoise(halfspace(20, margin=0.06), 0.05, on="logits", rng=0)
     images, labels = start(9)
     result = nes(guarded, images, labels, PLAN, budget=budget)
     for found in (result.confirmed, result.clean):
         assert (found.queries <= budget).all()
         assert (found.queries > 0).all()
     # Who was censored could not afford another step.
-    spent = result.confirmed.queries[~result.confirmed.success]
-    assert (spent + 7 + 9 > budget).all()
+    open_ = ~(result.confirmed.success & result.clean.success)
+    spent = sum(result.spent.values())
+    assert (spent[open_] + 7 + 9 > budget).all()
+    assert (spent <= budget).all()
     assert result.total_queries <= 9 * budget
 
 
@@ -120,7 +125,7 @@ def test_images_that_are_wrong_already_are_not_attacked(halfspace):
 
 @pytest.mark.parametrize("rule", ["sign", "unit", "plain"])
 def test_batch_size_does_not_change_the_result(halfspace, rule):
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
     plan, (images, labels) = PLAN.replace(step_rule=rule), start(6)
 
     def run(batch_size):
@@ -140,7 +145,7 @@ def test_batch_size_does_not_change_the_result(halfspace, rule):
 
 def test_images_that_come_after_do_not_change_the_result(halfspace, monkeypatch):
     """Keyed by place: a prefix of the batch runs as in the batch, in blocks or not."""
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
     images, labels = start(6)
     whole = nes(guarded, images, labels, PLAN, budget=150, keep_images=True)
     part = nes(guarded, images[:2], labels[:2], PLAN, budget=150, keep_images=True)
@@ -148,12 +153,12 @@ def test_images_that_come_after_do_not_change_the_result(halfspace, monkeypatch)
     assert torch.equal(whole.images[:2], part.images)
     # At another place, another draw.
     assert whole.images.unique(dim=0).shape[0] == 6
-    monkeypatch.setattr(sys.modules[nes.__module__], "_BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(sys.modules[attack.__module__], "_BLOCK_ELEMENTS", 1)
     same(whole, nes(guarded, images, labels, PLAN, budget=150, keep_images=True))
 
 
 def test_the_global_generator_is_neither_moved_nor_heard(halfspace):
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
     images, labels = start(3)
     runs = []
     for seed in (0, 1):
@@ -246,8 +251,9 @@ def three_corners(x):
 @pytest.mark.parametrize("loss", ["ce", "margin"])
 def test_a_target_is_reached(norm, rule, loss):
     images = torch.full((4, 3), 0.45)
+    images[3, 0] = 0.55
     labels = torch.zeros(4, dtype=torch.int64)
-    targets = torch.tensor([1, 2, 1, 0])
+    targets = torch.tensor([1, 2, 1, 1])
     step = 0.002 if rule == "plain" else 0.02
     plan = PLAN.replace(
         norm=norm, step_rule=rule, loss=loss, eps=0.3, step=step, pairs=8
@@ -261,7 +267,9 @@ def test_a_target_is_reached(norm, rule, loss):
         budget=3000,
         keep_images=True,
     )
+    # The last gives the target already: there is nothing to attack.
     assert found.attacked.tolist() == [True, True, True, False]
+    assert found.status == ("broken", "broken", "broken", "target already")
     assert found.confirmed.success.all()
     said = three_corners(found.images).argmax(1)
     assert (said[:3] == targets[:3]).all()
@@ -281,7 +289,7 @@ def test_one_lucky_answer_is_no_success(halfspace):
     are expected, and 8 or more have a probability below 1e-5.
     """
     flat = halfspace(20, margin=0.97)  # Noise of sigma 1 on w·x: Phi(-0.97) = 1/6.
-    guarded = InputNoise(flat, 1.0)
+    guarded = InputNoise(flat, 1.0, rng=0)
     images, labels = start(40)
     plan = PLAN.replace(eps=1e-6, step=1e-6)
     result = nes(guarded, images, labels, plan, budget=120)
@@ -293,7 +301,7 @@ def test_one_lucky_answer_is_no_success(halfspace):
 
 def test_success_with_noise_and_without_are_reported_apart(halfspace):
     """Noise flips half of the answers at the boundary; the iterate crosses it once."""
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
     images, labels = start(20)
     result = nes(guarded, images, labels, PLAN, budget=2000)
     assert result.clean.success.all()
@@ -393,6 +401,11 @@ BAD = {
         r"labels to be 2 .*torch.int64.*\(4,\)",
     ),
     "target": (None, {"targets": LABELS + 20}, r"targets in 0\.\.19, .*got 20"),
+    "target as label": (
+        None,
+        {"targets": LABELS},
+        "targets other than the labels, got 0 for image 0",
+    ),
     "too bright": (None, {"images": IMAGES * 4}, r"images in \[0, 1\].*\[2, 2\]"),
     "NaN image": (None, {"images": IMAGES * float("nan")}, r"images in \[0, 1\]"),
     "bytes": (None, {"images": IMAGES.byte()}, "images to be a float .*uint8"),
@@ -404,7 +417,7 @@ BAD = {
     ),
     "votes": (None, {"votes": 4}, "votes odd, got 4"),
     "no votes": (None, {"votes": 0}, "votes a whole number >= 1, got 0"),
-    "budget": (None, {"budget": 15}, "budget a whole number >= 16, got 15"),
+    "budget": (None, {"budget": 15}, "n_queries >= 16, the first step of nes .*got 15"),
     "batch": (None, {"batch_size": 0}, "batch_size a whole number >= 1, got 0"),
     "rng": (None, {"rng": "x"}, "rng to be a whole number"),
 }

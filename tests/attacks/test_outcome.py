@@ -98,24 +98,85 @@ def test_domains(bad):
         found.interval(0.5, bad)
 
 
-def test_json_has_no_infinity():
-    result = AttackResult(
+def result_of(attacked, spent, **counts):
+    return AttackResult(
         plan=NESPlan(eps=0.1),
         budget=100,
-        attacked=np.array([True, True, False]),
-        confirmed=count([40, 100], [1, 0]),
-        clean=count([100, 100], [0, 0]),
-        total_queries=200,
+        attacked=np.array(attacked),
+        total_queries=int(sum(spent)),
         seed=3,
+        votes=9,
+        access="scores",
+        spent={"search": np.array(spent, dtype=int)},
+        status=("open",) * len(attacked),
+        **counts,
+    )
+
+
+def test_json_has_no_infinity():
+    some, none = count([40, 100], [1, 0]), count([100, 100], [0, 0])
+    result = result_of(
+        [True, True, False],
+        [100, 100],
+        noisy=some,
+        submitted=some,
+        confirmed=some,
+        clean=none,
     )
     data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert data["attack"] == "nes"
     assert data["n_attacked"] == 2
     assert data["confirmed"]["success_rate"] == 0.5
+    low, high = data["confirmed"]["success_interval_95"]
+    assert 0.0 < low < 0.5 < high < 1.0
     assert data["confirmed"]["n_censored"] == 1
     assert data["confirmed"]["median_queries"] == 40
     assert data["confirmed"]["median_interval_95"] == [40, None]
     assert data["clean"]["median_queries"] is None
-    nobody = AttackResult(
-        NESPlan(eps=0.1), 9, np.array([False]), count([], []), count([], []), 0, 0
+    assert data["queries_by_purpose"] == {"search": 200}
+    empty = count([], [])
+    nobody = result_of(
+        [False], [], noisy=empty, submitted=empty, confirmed=empty, clean=empty
     )
     json.dumps(nobody.to_json(), allow_nan=False)
+
+
+def test_broken_is_confirmed_and_clean():
+    result = result_of(
+        [True] * 3,
+        [90, 80, 100],
+        noisy=count([5, 5, 5], [1, 1, 1]),
+        submitted=count([15, 15, 15], [1, 1, 1]),
+        confirmed=count([60, 80, 30], [1, 1, 1]),
+        clean=count([90, 10, 100], [1, 1, 0]),
+    )
+    assert result.broken.queries.tolist() == [90, 80, 100]
+    assert result.broken.success.tolist() == [True, True, False]
+
+
+def test_the_curve_is_the_empirical_one_without_censoring():
+    curve = count([10, 20, 20, 50], [1, 1, 1, 1]).curve()
+    assert curve["queries"].tolist() == [10, 20, 50]
+    np.testing.assert_allclose(curve["rate"], [0.25, 0.75, 1.0])
+    assert (curve["lower"] <= curve["rate"]).all()
+    assert (curve["upper"] >= curve["rate"]).all()
+    # All have fallen: the exact bound for 4 of 4, (alpha/2)^(1/4).
+    assert curve["lower"][-1] == pytest.approx(0.025**0.25)
+    assert curve["upper"][-1] == 1.0
+    assert count([9, 9], [0, 0]).curve()["queries"].size == 0
+
+
+def test_the_curve_s_band_holds_the_truth():
+    """Geometric counts cut at 40: the band covers the true rate at 15 in 95 % of 300.
+
+    Between 273 and 297 with probability 1 - 1e-3 of the binomial's normal law.
+    """
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(300):
+        drawn = rng.geometric(0.05, 60)
+        found = count(np.minimum(drawn, 40), drawn <= 40)
+        curve = found.curve()
+        at = np.searchsorted(curve["queries"], 15, side="right") - 1
+        truth = 1.0 - 0.95**15
+        inside += curve["lower"][at] <= truth <= curve["upper"][at]
+    assert 270 <= inside <= 299

@@ -1,0 +1,480 @@
+"""Run attacks: check what was given, drive the courses, put the counts together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from querytax import expect
+from querytax.attacks.block import ACCESS, PURPOSES, Block
+from querytax.attacks.oracle import (
+    Model,
+    answer_in_batches,
+    clean_model,
+    evaluating,
+)
+from querytax.attacks.outcome import (
+    CUT,
+    ENDED,
+    SUCCESSES,
+    AttackResult,
+    QueryCount,
+)
+from querytax.attacks.scheduler import Course, drive
+from querytax.attacks.table import Attack, find
+from querytax.losses import check_images, check_labels, check_logits
+from querytax.plans import Plan
+from querytax.progress import progress
+from querytax.seeds import seed_of
+
+__all__ = ["Run", "Work", "attack", "attack_all"]
+
+# Elements of one block's questions: bounds memory, and keeps them in cache.
+_BLOCK_ELEMENTS = 1 << 22
+_BLOCK_IMAGES = 1024
+_IN_FLIGHT = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One attack on one model: what :func:`attack_all` runs beside others.
+
+    Attributes
+    ----------
+    model : nn.Module or callable
+        As in :func:`attack`, with its noise.
+    images, labels, targets, starts, keys, surrogate
+        As in :func:`attack`.
+    plan : Plan
+    rng : int or Generator
+    """
+
+    model: Model
+    images: Tensor
+    labels: Tensor
+    plan: Plan
+    targets: Tensor | None = None
+    starts: Tensor | None = None
+    keys: Tensor | None = None
+    surrogate: Model | None = None
+    rng: Any = 0
+
+
+def attack(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    plan: Plan | str,
+    *,
+    n_queries: int = 10_000,
+    eps: float | None = None,
+    norm: str = "Linf",
+    recipe: str = "published",
+    targets: Tensor | None = None,
+    starts: Tensor | None = None,
+    surrogate: Model | None = None,
+    access: str = "scores",
+    votes: int = 9,
+    keys: Tensor | None = None,
+    batch_size: int = 256,
+    in_flight: int = _IN_FLIGHT,
+    rng: Any = 0,
+    keep_images: bool = False,
+    verbose: bool = False,
+    **settings: Any,
+) -> AttackResult:
+    """Attack a model by queries alone, and count every one of them.
+
+    Where an answer to an image inside the budget is adversarial, ``votes`` fresh ones
+    decide by majority, and the attack is *confirmed* when they agree: one noisy answer
+    alone overstates success. When such an image first fools the model without its
+    noise is found out on the side, free of charge. A run ends when both are known, at
+    the budget, or when the attack has nothing more to ask.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        Answers ``(N, C)`` for images ``(N, ...)``; a defence of ours, or any other.
+        A module is asked in evaluation mode, and left as it was. The noise of a
+        defence that is not ours cannot be taken off: ``clean`` then means its own
+        answer.
+    images : Tensor
+        ``(N, ...)`` float in [0, 1].
+    labels : Tensor
+        ``(N,)`` true labels. Images that the model without noise gets wrong are not
+        attacked.
+    plan : Plan or str
+        What the attacker does, or an attack's word (``querytax attacks`` lists them),
+        with ``eps``, ``norm``, ``recipe`` and any of its settings.
+    n_queries : int
+        Budget of queries an image; none is exceeded by one row. An image that cannot
+        afford its next questions with their verification is censored.
+    eps : float, optional
+        Radius of the perturbation budget; for an attack named by its word.
+    norm : {"Linf", "L2"}
+    recipe : {"published", "adaptive"}
+        The settings in circulation, or those that answer a randomised defence.
+    targets : Tensor, optional
+        ``(N,)`` classes to reach; untargeted without.
+    starts : Tensor, optional
+        ``(N, ...)`` adversarial images to begin from, for attacks that want some.
+    surrogate : nn.Module or callable, optional
+        A network of the attacker's own.
+    access : {"scores", "top1", "labels"}
+        What the API gives away; an attack that needs more is refused, one that needs
+        less is told less.
+    votes : int
+        Fresh queries that confirm a success, odd.
+    keys : Tensor, optional
+        ``(N,)`` whole numbers in [0, 2**32) that name the images; their places by
+        default. Draws and noise belong to them, so an image's run is the same in any
+        order and company.
+    batch_size : int
+        Rows of one forward pass; it does not change the result.
+    in_flight : int
+        Images under attack at the same time; it does not change the result.
+    rng : int or Generator
+        Seed of the attacker's draws.
+    keep_images : bool
+        Return the final images.
+    verbose : bool
+        Show a progress bar.
+    **settings
+        Settings of the attack's plan, such as ``repeats=4``.
+
+    Returns
+    -------
+    AttackResult
+
+    Notes
+    -----
+    Draws are keyed by (rng, the image's key, step), the noise of our defences by
+    (its seed, the image's key, query). What is left is the model's own arithmetic:
+    matrix products may round differently in another batch.
+
+    Raises
+    ------
+    DomainError
+        If an argument is not as expected, the attack cannot do what is asked, or the
+        model returns NaN.
+
+    Examples
+    --------
+    >>> w = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    >>> result = attack(lambda x: x @ w, torch.tensor([[0.6, 0.4]]), torch.tensor([0]),
+    ...                 "nes", eps=0.3, n_queries=400)
+    >>> bool(result.confirmed.success[0])
+    True
+    """
+    images = check_images(images)
+    if isinstance(plan, str):
+        entry = find(plan)
+        if eps is None:
+            raise expect.DomainError(f"expected eps with the attack {plan!r}, got None")
+        plan = entry.recipe(recipe, eps, norm, tuple(images.shape[1:]), **settings)
+    elif settings or eps is not None:
+        changes = {**settings, **({} if eps is None else {"eps": eps})}
+        plan = plan.replace(**changes)
+    run = Run(model, images, labels, plan, targets, starts, keys, surrogate, rng)
+    (result,) = attack_all(
+        [run],
+        n_queries=n_queries,
+        access=access,
+        votes=votes,
+        batch_size=batch_size,
+        in_flight=in_flight,
+        keep_images=keep_images,
+        verbose=verbose,
+    )
+    return result
+
+
+def attack_all(
+    runs: Sequence[Run],
+    *,
+    n_queries: int = 10_000,
+    access: str = "scores",
+    votes: int = 9,
+    batch_size: int = 256,
+    in_flight: int = _IN_FLIGHT,
+    keep_images: bool = False,
+    verbose: bool = False,
+) -> list[AttackResult]:
+    """Run several attacks, seeds and noise levels beside each other.
+
+    Their questions share forward passes wherever the network behind the noise is one.
+    Each result is what :func:`attack` alone would give.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    n_queries, access, votes, batch_size, in_flight, keep_images, verbose
+        As in :func:`attack`.
+
+    Returns
+    -------
+    list of AttackResult
+        One a run, in order.
+
+    Raises
+    ------
+    DomainError
+        As :func:`attack`.
+    """
+    n_queries = int(expect.integer(n_queries=n_queries))
+    votes = int(expect.integer(votes=votes))
+    if votes % 2 == 0:
+        raise expect.DomainError(f"expected votes odd, got {votes}")
+    batch_size = int(expect.integer(batch_size=batch_size))
+    in_flight = int(expect.integer(in_flight=in_flight))
+    expect.one_of(ACCESS, access=access)
+    # Every run is checked before the first is begun.
+    entries = [_entry(run.plan, access) for run in runs]
+    with torch.no_grad(), progress(verbose) as bar, contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(evaluating(run.model))
+            if run.surrogate is not None:
+                stack.enter_context(evaluating(run.surrogate))
+        works = [
+            Work(run, entry, n_queries, votes, access, batch_size, keep_images)
+            for run, entry in zip(runs, entries, strict=True)
+        ]
+        # In queries, which come steadily: what is left of them tells the time left.
+        task = bar.add("queries", n_queries * sum(len(w.places) for w in works))
+
+        def watch(done: int) -> None:
+            bar.update(task, done + n_queries * sum(work.ended for work in works))
+
+        courses = (c for i, work in enumerate(works) for c in work.courses(i))
+        for course in drive(
+            courses,
+            in_flight=in_flight,
+            batch_size=batch_size,
+            watch=watch if verbose else None,
+        ):
+            works[course.tag].take(course)
+    return [work.result() for work in works]
+
+
+def _entry(plan: Plan, access: str) -> Attack:
+    """The plan's attack, if such access is enough for it."""
+    entry = find(plan.attack)
+    if ACCESS.index(access) > ACCESS.index(entry.access):
+        raise expect.DomainError(
+            f"expected access {entry.access!r} or more for {entry.name}, got {access!r}"
+        )
+    if plan.norm not in entry.norms:
+        raise expect.DomainError(
+            f"expected norm of {entry.name} to be {' or '.join(entry.norms)}, "
+            f"got {plan.norm!r}"
+        )
+    return entry
+
+
+class Work:
+    """One run: its images, its courses, and what came of them."""
+
+    def __init__(
+        self,
+        run: Run,
+        entry: Attack,
+        n_queries: int,
+        votes: int,
+        access: str,
+        batch_size: int,
+        keep: bool,
+    ) -> None:
+        self.run, self.entry, self.seed = run, entry, seed_of(run.rng)
+        self.n_queries, self.votes, self.access = n_queries, votes, access
+        plan = run.plan
+        least = plan.least * plan.repeats + votes
+        if n_queries < least:
+            raise expect.DomainError(
+                f"expected n_queries >= {least}, the first step of {entry.name} and "
+                f"its votes, got {n_queries}"
+            )
+        self.images = images = check_images(run.images)
+        n, device = len(images), images.device
+        self.labels = check_labels(run.labels, n).to(device)
+        self.targets = self._targets()
+        self.keys = self._keys()
+        clean = clean_model(run.model)
+        answered = getattr(clean, "answers", "logits")
+        answers = answer_in_batches(clean, images, batch_size)
+        check_logits(answers, self.labels, answered)
+        if self.targets is not None:
+            check_logits(answers, self.targets, answered, "targets")
+        self.n_classes = answers.shape[1]
+        self.starts = self._starts()
+        self._check_surrogate()
+        said = answers.argmax(1)
+        if self.targets is None:
+            attacked = said == self.labels
+        else:
+            attacked = said != self.targets
+        self.places = attacked.nonzero()[:, 0]
+        zeros = torch.zeros(n, dtype=torch.int64, device=device)
+        self.events = {name: zeros.clone() for name in SUCCESSES}
+        self.asked = zeros.clone()
+        self.spent = zeros.repeat(len(PURPOSES), 1)
+        self.held = images.clone() if keep else None
+        before = "misclassified" if self.targets is None else "target already"
+        self.status = np.where(attacked.cpu().numpy(), "open", before).astype(object)
+        self.judged, self.repeated, self.ended = n, 0, 0
+
+    def courses(self, tag: int) -> Iterator[Course]:
+        """The run's blocks of images, one after another."""
+        plan, images = self.run.plan, self.images
+        each = max(1, images[0].numel() * plan.width * plan.repeats)
+        size = max(1, min(_BLOCK_IMAGES, _BLOCK_ELEMENTS // each))
+        for places in self.places.split(size):
+            block = Block(
+                plan,
+                images[places],
+                self.labels[places],
+                self.keys[places],
+                seed=self.seed,
+                targets=None if self.targets is None else self.targets[places],
+                starts=None if self.starts is None else self.starts[places],
+                n_classes=self.n_classes,
+                answered=getattr(self.run.model, "answers", "logits"),
+                access=self.entry.access,
+                surrogate=self.run.surrogate,
+            )
+            yield Course(
+                block=block,
+                places=places,
+                model=self.run.model,
+                engine=self.entry.engine,
+                budget=self.n_queries,
+                votes=self.votes,
+                keep=self.held is not None,
+                tag=tag,
+            )
+
+    def take(self, course: Course) -> None:
+        """Write down what a course that ended has counted."""
+        places, block = course.places, course.block
+        again = course.crash is not None and len(block) > 1
+        for name, event in self.events.items():
+            event[places] = getattr(course, name)
+        self.asked[places] = course.asked
+        self.spent[:, places] = course.spent
+        self.judged += course.judged
+        if self.held is not None and course.held is not None:
+            self.held[places] = course.held
+        for i, place in enumerate(places.tolist()):
+            if course.confirmed[i] and course.clean[i]:
+                self.status[place] = "broken"
+            elif i in block.dropped:
+                self.status[place] = block.dropped[i]
+            elif course.crash is not None and block.running[i]:
+                self.status[place] = f"crashed: {_said(course.crash)}"
+                # These images run again, and what they asked was asked all the same.
+                self.repeated += int(course.asked[i]) if again else 0
+                self.ended -= again
+            elif block.running[i]:
+                self.status[place] = ENDED
+        self.ended += len(places)
+
+    def result(self) -> AttackResult:
+        """The counts of the attacked images."""
+        attacked = np.zeros(len(self.images), dtype=bool)
+        attacked[self.places.cpu().numpy()] = True
+        asked = self.asked.cpu().numpy()[attacked]
+        # A run that could not pay for its next questions and their votes, or had none,
+        # has no success within the budget: that is known to its end. Of one that
+        # crashed or was cut off, no more is known than it spent.
+        cut = [word.startswith(CUT) for word in self.status[attacked]]
+        known = np.where(cut, asked, self.n_queries)
+
+        def count(event: Tensor) -> QueryCount:
+            at = event.cpu().numpy()[attacked]
+            return QueryCount(np.where(at > 0, at, known), at > 0)
+
+        return AttackResult(
+            plan=self.run.plan,
+            budget=self.n_queries,
+            attacked=attacked,
+            **{name: count(event) for name, event in self.events.items()},
+            total_queries=int(asked.sum()) + self.repeated,
+            seed=self.seed,
+            images=self.held,
+            votes=self.votes,
+            access=self.access,
+            spent={
+                purpose: column.cpu().numpy()[attacked]
+                for purpose, column in zip(PURPOSES, self.spent, strict=True)
+            },
+            status=tuple(self.status),
+            judged=self.judged,
+        )
+
+    # -- checks ---------------------------------------------------------------------
+
+    def _targets(self) -> Tensor | None:
+        if self.run.targets is None:
+            return None
+        if not self.entry.targeted:
+            raise expect.DomainError(
+                f"expected no targets, {self.entry.name} is untargeted alone"
+            )
+        targets = check_labels(self.run.targets, len(self.images), "targets")
+        targets = targets.to(self.images.device)
+        same = (targets == self.labels).nonzero()[:, 0]
+        if len(same):
+            i = int(same[0])
+            raise expect.DomainError(
+                f"expected targets other than the labels, got {int(targets[i])} for "
+                f"image {i}, which is its label"
+            )
+        return targets
+
+    def _keys(self) -> Tensor:
+        n, device = len(self.images), self.images.device
+        if self.run.keys is None:
+            return torch.arange(n, device=device)
+        return check_labels(self.run.keys, n, "keys").to(device)
+
+    def _starts(self) -> Tensor | None:
+        if self.run.starts is None:
+            return None
+        starts = check_images(self.run.starts).to(self.images)
+        if starts.shape != self.images.shape:
+            raise expect.DomainError(
+                f"expected starts of the images' shape {tuple(self.images.shape)}, "
+                f"got {tuple(starts.shape)}"
+            )
+        return starts
+
+    def _check_surrogate(self) -> None:
+        surrogate = self.run.surrogate
+        if surrogate is None:
+            if self.entry.surrogate:
+                raise expect.DomainError(
+                    f"expected surrogate for {self.entry.name}, a network of the "
+                    "attacker's own, got None"
+                )
+            return
+        try:
+            shape = tuple(surrogate(self.images[:1]).shape)
+        except Exception as error:
+            shape = (f"{type(error).__name__}: {str(error).splitlines()[0]}",)
+        if shape != (1, self.n_classes):
+            raise expect.DomainError(
+                f"expected surrogate to answer images of shape "
+                f"{tuple(self.images.shape[1:])} with {self.n_classes} classes, "
+                f"got {shape[0] if len(shape) == 1 else shape}"
+            )
+
+
+def _said(error: Exception) -> str:
+    """An error in one line."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,298 @@
+"""Attacks in words: the table of them, one run, and the portfolio's."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from querytax import expect
+from querytax.attacks import ATTACKS, AttackResult, Run, find
+from querytax.attacks.block import ACCESS
+from querytax.attacks.foreign import FOREIGN
+from querytax.attacks.foreign.table import find as find_foreign
+from querytax.attacks.table import RECIPES
+from querytax.loading import load_plan
+from querytax.plans import Plan
+from querytax.recommend.recommendation import count, percent
+from querytax.terminal import WIDTH, new_table, short, span, terminal
+
+__all__ = [
+    "facts_of_attacks",
+    "print_attack",
+    "print_attacks",
+    "print_portfolio",
+    "runs_of",
+    "strongest_first",
+]
+
+_EPS = 8 / 255
+_MEANINGS = {
+    "noisy": "one noisy answer",
+    "submitted": "one of {} more answers",
+    "confirmed": "most of {} more answers",
+    "clean": "the model without noise",
+    "broken": "the last two, both",
+}
+
+
+def facts_of_attacks(names: Sequence[str], access: str | None) -> list[dict[str, Any]]:
+    """The table of attacks as plain data.
+
+    Raises
+    ------
+    DomainError
+        For an unknown attack or access.
+    """
+    facts = [_facts(name) for name in names or (*ATTACKS, *FOREIGN)]
+    if access:
+        most = ACCESS.index(expect.one_of(ACCESS, access=access))
+        facts = [fact for fact in facts if ACCESS.index(fact["access"]) >= most]
+    return facts
+
+
+def _facts(name: str) -> dict[str, Any]:
+    if ":" in name:
+        other = find_foreign(name)
+        return {
+            "name": name,
+            "about": other.about,
+            "access": other.access,
+            "norms": list(other.norms),
+            "targeted": other.targeted != "no",
+            "surrogate": False,
+            "source": other.package,
+            "recipes": {},
+        }
+    entry = find(name)
+    return {
+        "name": entry.name,
+        "about": entry.about,
+        "access": entry.access,
+        "norms": list(entry.norms),
+        "targeted": entry.targeted,
+        "surrogate": entry.surrogate,
+        "source": entry.source,
+        "recipes": {
+            recipe: {
+                norm: entry.recipe(recipe, eps, norm, (3, 32, 32)).describe()
+                for norm, eps in (("Linf", _EPS), ("L2", 1.0))
+                if norm in entry.norms
+            }
+            for recipe in RECIPES
+        },
+    }
+
+
+def print_attacks(facts: Sequence[dict[str, Any]], whole: bool) -> None:
+    """A line an attack; with ``whole`` also its source and its recipes."""
+    native = [fact for fact in facts if fact["recipes"]]
+    others = [fact for fact in facts if not fact["recipes"]]
+    if native:
+        _print_table(native)
+    if others:
+        terminal().print(
+            "By libraries, on the same meter; each is an extra to install:"
+        )
+        _print_table(others)
+    for fact in facts if whole else ():
+        print(textwrap.fill(f"{fact['name']}: {fact['source']}.", WIDTH))
+        for recipe, plans in fact["recipes"].items():
+            for said in plans.values():
+                print(
+                    textwrap.fill(
+                        f"{recipe}: {said}",
+                        WIDTH,
+                        initial_indent="  ",
+                        subsequent_indent="    ",
+                    )
+                )
+
+
+def _print_table(facts: Sequence[dict[str, Any]]) -> None:
+    table = new_table()
+    for name in ("attack", "access", "norms", "target", "what it does"):
+        table.add_column(name, no_wrap=name != "what it does")
+    for fact in facts:
+        table.add_row(
+            fact["name"],
+            fact["access"],
+            " ".join(fact["norms"]),
+            "yes" if fact["targeted"] else "no",
+            fact["about"] + (" (surrogate)" if fact["surrogate"] else ""),
+        )
+    terminal().print(table)
+
+
+def runs_of(
+    model: Any,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    *,
+    recipe: str | None,
+    access: str,
+    changes: dict[str, Any],
+    plan_file: str | None = None,
+    surrogate: Any = None,
+    rng: int = 0,
+) -> tuple[list[Run], dict[str, str]]:
+    """The runs that a name stands for, and why the others of ``all`` do not run.
+
+    Parameters
+    ----------
+    model, images, labels, surrogate, rng
+        As in :func:`querytax.attack`.
+    name : str
+        An attack, or ``all``.
+    recipe : str or None
+        For ``all`` both recipes without.
+    access : str
+    changes : dict
+        Settings; for ``all`` only ``eps``, ``norm`` and what every plan has.
+    plan_file : str or None
+        A file of ``querytax recommend --json``; its plan is NES's.
+
+    Raises
+    ------
+    DomainError
+        As :func:`querytax.attack`.
+    """
+    shape = tuple(images.shape[1:])
+    rest = dict(changes)
+    eps, norm = rest.pop("eps"), rest.pop("norm", "Linf")
+    expect.positive(eps=eps)
+
+    def runs(plans: Sequence[Plan]) -> list[Run]:
+        return [
+            Run(model, images, labels, plan, surrogate=surrogate, rng=rng)
+            for plan in plans
+        ]
+
+    if plan_file:
+        if name != "nes":
+            raise expect.DomainError(
+                f"expected attack 'nes' with a plan of recommend, got {name!r}"
+            )
+        return runs([load_plan(plan_file).replace(**changes)]), {}
+    if name != "all":
+        plan = find(name).recipe(recipe or "published", eps, norm, shape, **rest)
+        return runs([plan]), {}
+    left_out, plans = {}, []
+    for word in ATTACKS:
+        entry = find(word)
+        if ACCESS.index(access) > ACCESS.index(entry.access):
+            left_out[word] = f"needs {entry.access}"
+        elif norm not in entry.norms:
+            left_out[word] = f"is for {' and '.join(entry.norms)}"
+        elif entry.surrogate and surrogate is None:
+            left_out[word] = "needs a surrogate"
+        else:
+            both = [
+                entry.recipe(r, eps, norm, shape, **rest)
+                for r in ([recipe] if recipe else RECIPES)
+            ]
+            # Where the recipes agree, one run tells for both.
+            same = len(both) == 2 and both[0] == both[1].replace(name=both[0].name)
+            plans += both[:1] if same else both
+    return runs(plans), left_out
+
+
+def print_attack(result: AttackResult, site: str, sigma: float) -> None:
+    """One attack's counts, by every meaning of success."""
+    screen = terminal()
+    screen.print(result.plan.describe(), soft_wrap=True)
+    screen.print(
+        f"{int(result.attacked.sum())} images, noise {sigma:g} at {site}, "
+        f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
+    )
+    table = new_table()
+    for name in ("adversarial by", "share", "a tenth by", "half by", "95 %", "open"):
+        table.add_column(name, justify="left" if name == "adversarial by" else "right")
+    for name, words in _MEANINGS.items():
+        found = getattr(result, name)
+        low, high = found.interval()
+        table.add_row(
+            words.format(result.votes),
+            percent(found.rate()),
+            short(found.quantile(0.1), result.budget),
+            short(found.quantile(), result.budget),
+            span(low, high, result.budget),
+            str(int((~found.success).sum())),
+        )
+    screen.print(table)
+    parts = [f"{count(rows.sum())} {word}" for word, rows in result.spent.items()]
+    screen.print(f"Charged: {', '.join(parts)}.", soft_wrap=True)
+    _print_endings([result])
+
+
+def strongest_first(results: Sequence[AttackResult]) -> list[AttackResult]:
+    """By the queries that break half of the images, then by the share broken."""
+
+    def key(result: AttackResult) -> tuple[float, float, float]:
+        found = result.broken
+        return found.quantile(), -found.rate(), found.quantile(0.1)
+
+    return sorted(results, key=key)
+
+
+def print_portfolio(
+    results: Sequence[AttackResult],
+    site: str,
+    sigma: float,
+    left_out: dict[str, str],
+) -> None:
+    """One table of many attacks, the strongest first."""
+    screen, first = terminal(), results[0]
+    screen.print(
+        f"{int(first.attacked.sum())} images, noise {sigma:g} at {site}, "
+        f"{first.plan.norm} eps {first.plan.eps:.4g}, {count(first.budget)} queries "
+        f"each.\nBroken: {first.votes // 2 + 1} of {first.votes} fresh answers "
+        "adversarial, and the model without noise fooled.",
+        soft_wrap=True,
+    )
+    table = new_table()
+    for name in ("attack", "recipe", "told"):
+        table.add_column(name)
+    for name in ("broken", "95 %", "a tenth by", "half by", "95 % "):
+        table.add_column(name, justify="right")
+    for result in strongest_first(results):
+        found = result.broken
+        facts, (low, high) = found.to_json(), found.interval()
+        rate = [100 * v if v is not None else math.nan for v in _rate(facts)]
+        table.add_row(
+            result.plan.attack,
+            result.plan.name,
+            find(result.plan.attack).access,
+            f"{rate[0]:.0f} %",
+            f"{rate[1]:.0f}-{rate[2]:.0f}",
+            short(found.quantile(0.1), result.budget),
+            short(found.quantile(), result.budget),
+            span(low, high, result.budget),
+        )
+    screen.print(table)
+    if left_out:
+        words = "; ".join(f"{name} {why}" for name, why in left_out.items())
+        print(textwrap.fill(f"Not run: {words}.", WIDTH))
+    _print_endings(results)
+
+
+def _rate(facts: dict[str, Any]) -> tuple[Any, Any, Any]:
+    low, high = facts["success_interval_95"]
+    return facts["success_rate"], low, high
+
+
+def _print_endings(results: Sequence[AttackResult]) -> None:
+    """What ended runs besides success and the budget."""
+    for result in results:
+        usual = ("broken", "open", "misclassified", "target already")
+        odd: dict[str, int] = {}
+        for word in result.status:
+            if word not in usual:
+                odd[word] = odd.get(word, 0) + 1
+        for word, n in odd.items():
+            said = f"{result.plan.attack}, {result.plan.name}: {n} of them {word}"
+            print(textwrap.fill(said, WIDTH))
