@@ -84,6 +84,8 @@ class Course:
         self.held = origin.clone() if self.keep else None
         # A model that we cannot take the noise off is its own judge.
         self._judges = clean_model(self.model) is not self.model
+        # Whether an image may have ended since this was last looked at.
+        self._news = False
 
     def run(self) -> Generator[Request, Response, None]:
         """Requests of the model until every image's run has ended."""
@@ -123,10 +125,10 @@ class Course:
         price = each * block.plan.repeats + ask.then
         if ask.submit is not False or ask.then:
             price = price + self.votes
-        block.running[rows[self.asked[rows] + price > self.budget]] = False
-        pays = block.running[rows]
+        pays = (self.asked[rows] + price <= self.budget) & block.running[rows]
         if bool(pays.all()):
             return (yield from self._asked(ask))
+        block.running[rows[~pays]] = False
         kept = spread(pays, each)
         part = Ask(
             ask.x[kept],
@@ -140,25 +142,28 @@ class Course:
         return _widened((yield from self._asked(part)), kept, block)
 
     def _asked(self, ask: Ask) -> Generator[Request, Response, Answers]:
-        answers = yield from self._told(ask)
-        if ask.submit is False:
-            return answers
-        suspects = self.block.fooled(answers, ask.rows, ask.each)
-        if isinstance(ask.submit, Tensor):
-            suspects = suspects & ask.submit
-        if self.held is not None:
+        answers, suspects = yield from self._told(ask)
+        if self.held is not None and ask.submit is not False:
             self._hold(ask)
-        if bool(suspects.any()):
+        if suspects is not None and bool(suspects.any()):
             yield from self._verify(ask, suspects)
-        block, rows = self.block, ask.rows
-        block.running[rows] = (self.confirmed[rows] == 0) | (self.clean[rows] == 0)
+        if self._news:
+            ended = (self.confirmed > 0) & (self.clean > 0)
+            self.block.running &= ~ended
+            self._news = False
         return answers
 
-    def _told(self, ask: Ask) -> Generator[Request, Response, Answers]:
-        """What the attack hears: one answer a question, or what repeats make of it."""
+    def _told(
+        self, ask: Ask
+    ) -> Generator[Request, Response, tuple[Answers, Tensor | None]]:
+        """What the attack hears, and which questions it then takes for adversarial.
+
+        One answer a question, or what repeats make of it.
+        """
         block, plan = self.block, self.block.plan
         if plan.repeats == 1:
-            return seen((yield from self._put(ask)), block)
+            raw, fooled = yield from self._put(ask)
+            return seen(raw, block), fooled
         owner = spread(torch.arange(len(ask.rows), device=ask.x.device), ask.each)
         rows = ask.rows[owner]
         heard = _Heard(block, len(ask.x), ask.x)
@@ -178,10 +183,14 @@ class Course:
                 submit if isinstance(submit, bool) else submit[index],
                 ask.purpose,
             )
-            heard.add(index, (yield from self._put(again)), rows[index])
+            raw, _ = yield from self._put(again)
+            heard.add(index, raw, rows[index])
             asked += times
             left = left[~heard.sure(left)]
-        return heard.told()
+        answers = heard.told()
+        if ask.submit is False:
+            return answers, None
+        return answers, block.fooled(answers, rows) & ask.submit
 
     def _verify(self, ask: Ask, suspects: Tensor) -> Generator[Request, Response, None]:
         """Fresh votes on the first suspect of each image that has no success yet."""
@@ -197,17 +206,23 @@ class Course:
         x = ask.x[at]
         again = x.repeat_interleave(self.votes, 0)
         votes = Ask(again, rows, self.votes, purpose="votes")
-        said = seen((yield from self._put(votes)), self.block)
-        fooled = self.block.fooled(said, rows, self.votes).view(-1, self.votes).sum(1)
+        raw, _ = yield from self._put(votes)
+        fooled = self.block.fooled(raw, rows, self.votes).view(-1, self.votes).sum(1)
         some, sure = rows[fooled > 0], fooled * 2 > self.votes
         some = some[self.submitted[some] == 0]
         self.submitted[some] = self.asked[some]
         self.confirmed[rows[sure]] = self.asked[rows[sure]]
+        self._news = True
         if self.held is not None:
             self.held[rows[sure]] = x[sure]
 
-    def _put(self, ask: Ask) -> Generator[Request, Response, Tensor]:
-        """Ask the model, charge its rows, and note what fools it on the way."""
+    def _put(
+        self, ask: Ask
+    ) -> Generator[Request, Response, tuple[Tensor, Tensor | None]]:
+        """Ask the model, charge its rows, and note what fools it on the way.
+
+        The answers; and where something is handed in, which of them are adversarial.
+        """
         block, rows, each = self.block, ask.rows, ask.each
         before = self.asked[rows]
         self.asked[rows] = before + each
@@ -230,7 +245,7 @@ class Course:
         heard = yield Request(self.model, ask.x, block.keys[owner], queries, judged)
         self.judged += heard.judged
         if ask.submit is False:
-            return heard.answers
+            return heard.answers, None
         fooled = block.fooled(heard.answers, rows, each)
         if isinstance(ask.submit, Tensor):
             fooled &= ask.submit
@@ -241,7 +256,7 @@ class Course:
             found = torch.zeros_like(judged)
             found[judged] = block.fooled(heard.clean, owner[judged])
             self._note(self.clean, found, owner, queries)
-        return heard.answers
+        return heard.answers, fooled
 
     def _note(
         self, event: Tensor, fooled: Tensor, owner: Tensor, queries: Tensor
@@ -252,6 +267,7 @@ class Course:
         first = torch.full_like(event, _NEVER)
         first.scatter_reduce_(0, owner[fooled], queries[fooled] + 1, "amin")
         event[:] = torch.where((event == 0) & (first < _NEVER), first, event)
+        self._news = True
 
     def _hold(self, ask: Ask) -> None:
         """Keep the last image that was handed in, until one is confirmed."""

@@ -12,7 +12,7 @@ from querytax.defenses import InputNoise, OutputNoise
 
 # Queries an image within which an undefended digits network is broken, and the share
 # of images for which this holds (Linf 0.3, L2 2).
-BUDGETS = {**dict.fromkeys(ATTACKS, 2000), "spsa": 4000, "nattack": 12_000}
+BUDGETS = {**dict.fromkeys(ATTACKS, 2000), "spsa": 4000, "zoo": 3000, "nattack": 12_000}
 SHARES = {
     # The image itself: no noise, no success.
     ("resubmit", "published"): 0.0,
