@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from querytax.cli_options import plan_changes, with_plan
 from querytax.expect import DomainError
 
 __all__ = ["attack", "attacks"]
+
+_UNRESOLVED = 4
 
 
 @click.command()
@@ -127,12 +130,18 @@ def attack(
     from querytax.attacks.foreign import foreign_attack
     from querytax.defenses import defend
     from querytax.loading import load_data, load_model
-    from querytax.report_attacks import print_attack, print_portfolio, runs_of
+    from querytax.report_attacks import (
+        EPS,
+        print_attack,
+        print_portfolio,
+        runs_of,
+        unresolved,
+    )
 
     network = load_model(model, device)
     x, y = load_data(data, device)
     own = load_model(surrogate, device) if surrogate else None
-    changes = {"eps": 8 / 255, **plan_changes(plan), **_settings(settings)}
+    changes = {**plan_changes(plan), **_settings(settings)}
     guarded = defend(network, site, sigma, rng=seed)
     x, y = x[:images], y[:images]
     how: dict[str, Any] = {
@@ -144,6 +153,7 @@ def attack(
     }
     left_out: dict[str, str] = {}
     if ":" in name:
+        changes = {"eps": EPS, **changes}
         results = [foreign_attack(guarded, x, y, name, rng=seed, **how, **changes)]
     else:
         runs, left_out = runs_of(
@@ -154,11 +164,15 @@ def attack(
             recipe=recipe,
             access=access,
             changes=changes,
+            least=(n_queries, votes),
             plan_file=plan_file,
             surrogate=own,
             rng=seed,
         )
         results = attack_all(runs, **how)
+    if not results:
+        said = "; ".join(f"{word} {why}" for word, why in left_out.items())
+        raise DomainError(f"expected an attack that can run, got none: {said}")
     if not results[0].attacked.any():
         raise DomainError(
             f"expected labels that the model gets right, got none of "
@@ -176,6 +190,8 @@ def attack(
         click.echo(json.dumps({**place, **results[0].to_json()}, indent=2))
     else:
         print_attack(results[0], site, sigma)
+    if unresolved(results):
+        sys.exit(_UNRESOLVED)
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:
@@ -183,7 +199,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     found = {}
     for word in given:
         name, equals, value = word.partition("=")
-        if not (name and equals and value):
+        if not (name and equals and value) or name == "name":
             raise DomainError(f"expected a setting as NAME=VALUE, got {word!r}")
         try:
             found[name] = json.loads(value)

@@ -132,7 +132,8 @@ def check_logits(
     if answered == "logits" and looks:
         raise DomainError(
             "expected model to return logits, got probabilities: every row is "
-            "non-negative and sums to 1"
+            "non-negative and sums to 1 (where it should, set model.answers = "
+            "'probabilities')"
         )
     n_classes = answers.shape[1]
     low, high = int(labels.min()), int(labels.max())

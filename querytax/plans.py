@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -44,6 +45,8 @@ class Plan:
     """
 
     attack: ClassVar[str] = ""
+    # Whether the attack wants images (C, H, W), not just any shape.
+    planar: ClassVar[bool] = False
 
     eps: float
     norm: str = "Linf"
@@ -53,6 +56,8 @@ class Plan:
     name: str = "published"
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _single(field.name, getattr(self, field.name), field.default)
         expect.positive(eps=self.eps)
         expect.one_of(NORMS, norm=self.norm)
         expect.one_of(LOSSES, loss=self.loss)
@@ -67,6 +72,21 @@ class Plan:
     def least(self) -> int:
         """Questions about an image until the first that can succeed, that included."""
         return 1
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Whether images of this shape can be attacked so.
+
+        Raises
+        ------
+        DomainError
+            If they cannot.
+        """
+        coarse = getattr(self, "block", 1) > 1 or getattr(self, "side", 0) > 0
+        if len(shape) != 3 and (self.planar or coarse):
+            raise expect.DomainError(
+                f"expected images (C, H, W) for {self.attack}"
+                f"{'' if self.planar else ' on a coarse grid'}, got shape {shape}"
+            )
 
     def replace(self, **changes: Any) -> Self:
         """The same plan with some values changed.
@@ -90,6 +110,16 @@ class Plan:
                 shown = f"{value:.3g}" if isinstance(value, float) else f"{value}"
                 said.append(f"{field.name} {shown}")
         return ", ".join(said)
+
+
+def _single(name: str, value: Any, default: Any) -> None:
+    """A setting is one number or word; a switch is true or false, nothing else."""
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise expect.DomainError(f"expected {name} to be true or false, got {value!r}")
+    if not isinstance(value, (numbers.Number, str, tuple, type(None))):
+        raise expect.DomainError(
+            f"expected {name} to be one number or word, got {value!r}"
+        )
 
 
 @dataclass(frozen=True)

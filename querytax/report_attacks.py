@@ -21,15 +21,17 @@ from querytax.recommend.recommendation import count, percent
 from querytax.terminal import WIDTH, new_table, short, span, terminal
 
 __all__ = [
+    "EPS",
     "facts_of_attacks",
     "print_attack",
     "print_attacks",
     "print_portfolio",
     "runs_of",
     "strongest_first",
+    "unresolved",
 ]
 
-_EPS = 8 / 255
+EPS = 8 / 255
 _MEANINGS = {
     "noisy": "one noisy answer",
     "submitted": "one of {} more answers",
@@ -79,7 +81,7 @@ def _facts(name: str) -> dict[str, Any]:
         "recipes": {
             recipe: {
                 norm: entry.recipe(recipe, eps, norm, (3, 32, 32)).describe()
-                for norm, eps in (("Linf", _EPS), ("L2", 1.0))
+                for norm, eps in (("Linf", EPS), ("L2", 1.0))
                 if norm in entry.norms
             }
             for recipe in RECIPES
@@ -136,6 +138,7 @@ def runs_of(
     recipe: str | None,
     access: str,
     changes: dict[str, Any],
+    least: tuple[int, int] = (10_000, 9),
     plan_file: str | None = None,
     surrogate: Any = None,
     rng: int = 0,
@@ -153,6 +156,8 @@ def runs_of(
     access : str
     changes : dict
         Settings; for ``all`` only ``eps``, ``norm`` and what every plan has.
+    least : (int, int)
+        Budget and votes: attacks of ``all`` whose first step costs more are left out.
     plan_file : str or None
         A file of ``querytax recommend --json``; its plan is NES's.
 
@@ -163,7 +168,7 @@ def runs_of(
     """
     shape = tuple(images.shape[1:])
     rest = dict(changes)
-    eps, norm = rest.pop("eps"), rest.pop("norm", "Linf")
+    eps, norm = rest.pop("eps", EPS), rest.pop("norm", "Linf")
     expect.positive(eps=eps)
 
     def runs(plans: Sequence[Plan]) -> list[Run]:
@@ -173,15 +178,17 @@ def runs_of(
         ]
 
     if plan_file:
-        if name != "nes":
+        if name != "nes" or recipe:
             raise expect.DomainError(
-                f"expected attack 'nes' with a plan of recommend, got {name!r}"
+                "expected attack 'nes' and no recipe with a plan of recommend, "
+                f"got {name!r}{f' and {recipe!r}' if recipe else ''}"
             )
         return runs([load_plan(plan_file).replace(**changes)]), {}
     if name != "all":
         plan = find(name).recipe(recipe or "published", eps, norm, shape, **rest)
         return runs([plan]), {}
-    left_out, plans = {}, []
+    left_out: dict[str, str] = {}
+    plans: list[Plan] = []
     for word in ATTACKS:
         entry = find(word)
         if ACCESS.index(access) > ACCESS.index(entry.access):
@@ -191,20 +198,41 @@ def runs_of(
         elif entry.surrogate and surrogate is None:
             left_out[word] = "needs a surrogate"
         else:
-            both = [
-                entry.recipe(r, eps, norm, shape, **rest)
-                for r in ([recipe] if recipe else RECIPES)
-            ]
-            # Where the recipes agree, one run tells for both.
-            same = len(both) == 2 and both[0] == both[1].replace(name=both[0].name)
-            plans += both[:1] if same else both
+            some: list[Plan] = []
+            for each in [recipe] if recipe else RECIPES:
+                plan = entry.recipe(each, eps, norm, shape, **rest)
+                why = _hindrance(plan, shape, *least)
+                # Where the recipes agree, one run tells for both.
+                same = some and some[0] == plan.replace(name=some[0].name)
+                if why:
+                    left_out[f"{word} ({each})"] = why
+                elif not same:
+                    some.append(plan)
+            plans += some
     return runs(plans), left_out
+
+
+def _hindrance(plan: Plan, shape: tuple[int, ...], n_queries: int, votes: int) -> str:
+    """Why a plan cannot run, or nothing."""
+    try:
+        plan.check_shape(shape)
+    except expect.DomainError:
+        return f"cannot take images of shape {shape}"
+    needs = plan.least * plan.repeats + votes
+    return f"needs {needs} queries" if needs > n_queries else ""
+
+
+def unresolved(results: Sequence[AttackResult]) -> bool:
+    """Whether every run of every attack crashed: nothing was found out."""
+    ends = [word for result in results for word in result.status]
+    tried = [word for word in ends if word not in ("misclassified", "target already")]
+    return bool(tried) and all(word.startswith("crashed") for word in tried)
 
 
 def print_attack(result: AttackResult, site: str, sigma: float) -> None:
     """One attack's counts, by every meaning of success."""
     screen = terminal()
-    screen.print(result.plan.describe(), soft_wrap=True)
+    print(textwrap.fill(result.plan.describe(), WIDTH, subsequent_indent="  "))
     screen.print(
         f"{int(result.attacked.sum())} images, noise {sigma:g} at {site}, "
         f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
@@ -255,8 +283,8 @@ def print_portfolio(
         soft_wrap=True,
     )
     table = new_table()
-    for name in ("attack", "recipe", "told"):
-        table.add_column(name)
+    for name in ("attack", "recipe"):
+        table.add_column(name, no_wrap=True)
     for name in ("broken", "95 %", "a tenth by", "half by", "95 % "):
         table.add_column(name, justify="right")
     for result in strongest_first(results):
@@ -266,9 +294,8 @@ def print_portfolio(
         table.add_row(
             result.plan.attack,
             result.plan.name,
-            find(result.plan.attack).access,
-            f"{rate[0]:.0f} %",
-            f"{rate[1]:.0f}-{rate[2]:.0f}",
+            "n/a" if math.isnan(rate[0]) else f"{rate[0]:.0f} %",
+            "" if math.isnan(rate[0]) else f"{rate[1]:.0f}-{rate[2]:.0f}",
             short(found.quantile(0.1), result.budget),
             short(found.quantile(), result.budget),
             span(low, high, result.budget),

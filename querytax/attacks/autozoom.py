@@ -71,6 +71,15 @@ class AutoZOOMPlan(Plan):
             value = int(expect.integer(**{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Whether images of this shape can be attacked so."""
+        super().check_shape(shape)
+        if self.decoder == "autoencoder" and shape != _TRAINED:
+            raise expect.DomainError(
+                f"expected decoder to be 'bilinear' for images of shape {shape}, a "
+                f"decoder is trained for {_TRAINED} alone, got 'autoencoder'"
+            )
+
     @property
     def width(self) -> int:
         """Most questions about one image in one turn."""
@@ -140,20 +149,11 @@ def _decoder(
     """Shape of the small space, and what makes a change of the image of its points."""
     shape = tuple(block.shape)
     if plan.decoder == "autoencoder":
-        if shape != _TRAINED:
-            raise expect.DomainError(
-                f"expected decoder to be 'bilinear' for images of shape {shape}, a "
-                f"decoder is trained for {_TRAINED} alone, got 'autoencoder'"
-            )
         decoder = autoencoder().decoder.double().to(block.origin.device)
         # In double precision no batch changes what comes out.
         return (1, 4, 4), lambda z: decoder(z.double()).to(z.dtype)
     if not plan.side or plan.side >= min(shape[-2:]):
         return shape, lambda z: z
-    if len(shape) != 3:
-        raise expect.DomainError(
-            f"expected side to be 0 for images that are not (C, H, W), got {plan.side}"
-        )
     return (shape[0], plan.side, plan.side), lambda z: enlarged(z, block.shape)
 
 

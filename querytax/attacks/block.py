@@ -185,7 +185,10 @@ class Block:
         said = _label(answers)
         goal = self.labels if self.targets is None else self.targets
         wanted = spread(goal[rows], each)
-        return said != wanted if self.targets is None else said == wanted
+        if self.targets is not None:
+            return said == wanted
+        # No answer, -1, is not another class.
+        return (said != wanted) & (said >= 0)
 
     def loss(self, answers: Answers, rows: Tensor, each: int | Tensor = 1) -> Tensor:
         """``(Q,)`` float64: what the attacker makes of each answer; larger is better.

@@ -37,6 +37,7 @@ class ECOPlan(Plan):
     """
 
     attack: ClassVar[str] = "eco"
+    planar: ClassVar[bool] = True
 
     block: int = 4
     finest: int = 1
@@ -96,10 +97,6 @@ class _Search:
     """
 
     def __init__(self, plan: ECOPlan, block: Block) -> None:
-        if len(block.shape) != 3:
-            raise expect.DomainError(
-                f"expected images of shape (C, H, W) for eco, got {tuple(block.shape)}"
-            )
         self.plan, self.block = plan, block
         n, device = len(block), block.origin.device
         maps = [_grid(block.shape, side) for side in plan.sides]

@@ -168,10 +168,6 @@ def _wide(values: Tensor, space: torch.Size) -> Tensor:
 def _space(plan: GenAttackPlan, block: Block) -> torch.Size:
     if not plan.side or plan.side >= min(block.shape[-2:]):
         return block.shape
-    if len(block.shape) != 3:
-        raise expect.DomainError(
-            f"expected side to be 0 for images that are not (C, H, W), got {plan.side}"
-        )
     return torch.Size((block.shape[0], plan.side, plan.side))
 
 

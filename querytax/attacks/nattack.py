@@ -78,6 +78,11 @@ class NAttackPlan(Plan):
         """Samples about one image that are held at a time."""
         return self.population
 
+    @property
+    def least(self) -> int:
+        """The samples of the first turn."""
+        return min(_TURN, self.population)
+
 
 def engine(plan: NAttackPlan, block: Block) -> Questions:
     """Samples of the distribution; then its mean moves."""

@@ -105,6 +105,11 @@ class OPTPlan(Plan):
         """Most questions about one image in one turn."""
         return max(self.directions, self.tries)
 
+    @property
+    def least(self) -> int:
+        """The first directions, all at once."""
+        return self.tries
+
 
 def engine(plan: OPTPlan, block: Block) -> Questions:
     """A first direction, then searched differences and a line search in turn."""

@@ -1,10 +1,10 @@
-"""The metered oracle: the only way an attack reaches a model."""
+"""Models under attack: merged batches of questions, and a meter that counts rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -155,10 +155,11 @@ _Part = tuple[Model, Tensor, Tensor, Tensor]
 
 def _merged(parts: Sequence[_Part], batch_size: int) -> list[Tensor]:
     """Answers to each part; parts for the same model are asked together."""
-    groups: dict[int, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for i, (model, x, *_) in enumerate(parts):
         if len(x):
-            groups.setdefault(id(model), []).append(i)
+            kind = id(model), x.shape[1:], x.dtype, x.device
+            groups.setdefault(kind, []).append(i)
     answers: list[Tensor] = [x for _, x, *_ in parts]
     for group in groups.values():
         model = parts[group[0]][0]

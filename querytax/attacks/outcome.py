@@ -37,16 +37,37 @@ class QueryCount:
         what a run had spent when it crashed.
     success : ndarray
         ``(N,)`` bool; where False the true count is larger than ``queries``.
+    cut : ndarray, optional
+        ``(N,)`` bool: runs that crashed. Kaplan-Meier's quantiles count them up to
+        there; success rates leave those without success out, which are no success of
+        a defence.
     """
 
     queries: np.ndarray
     success: np.ndarray
+    cut: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.cut is None:
+            object.__setattr__(self, "cut", np.zeros(self.success.shape, dtype=bool))
 
     def rate(self, within: float = math.inf) -> float:
-        """Attack success rate within a number of queries; NaN where N is 0."""
-        if not self.success.size:
+        """Attack success rate within a number of queries, over the runs not cut.
+
+        NaN where there is none.
+        """
+        fell = self._uncut()
+        if not fell.size:
             return math.nan
-        return float(np.mean(self.success & (self.queries <= within)))
+        return float(np.mean(fell & (self.queries[~self._lost()] <= within)))
+
+    def _lost(self) -> np.ndarray:
+        """Runs of which nothing is known: cut off before any success."""
+        return np.asarray(self.cut) & ~self.success
+
+    def _uncut(self) -> np.ndarray:
+        fell: np.ndarray = self.success[~self._lost()]
+        return fell
 
     def quantile(self, q: float = 0.5) -> float:
         """Kaplan-Meier quantile of the count; infinite if never reached.
@@ -66,22 +87,24 @@ class QueryCount:
     def interval(self, q: float = 0.5, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the quantile, from Greenwood's band inverted.
 
-        The upper end is infinite where the runs are too few to bound the quantile.
+        The ends are 0 and infinite where the runs are too few to bound the quantile.
         """
         expect.probability(q=q)
         expect.probability(confidence=confidence)
-        if not self.success.any():
-            return float(self.queries.min()) if self.queries.size else 0.0, math.inf
-        # Where nobody or everybody has fallen the band bounds the quantile from below
-        # by the estimate, and not at all from above.
-        at, rate, low, high = self._band(confidence)
         level = 1.0 - q
-        low = np.where(np.isnan(low), 1.0 - rate, low)
-        high = np.nan_to_num(high, nan=1.0)
+        # Before the first success: so few runs may all have been lucky.
+        if not self.success.size or self._edge(confidence) <= level:
+            begin = 0.0
+        else:
+            begin = float(self.queries.min())
+        if not self.success.any():
+            return begin, math.inf
+        at, _, low, high = self._band(confidence)
         first = at[low <= level]
         last = at[high <= level]
+        start = float(first[0]) if first.size else math.inf
         return (
-            float(first[0]) if first.size else math.inf,
+            start if begin else 0.0,
             float(last[0]) if last.size else math.inf,
         )
 
@@ -93,26 +116,24 @@ class QueryCount:
         dict
             ``queries``, ``rate``, ``lower`` and ``upper``, ascending; steps to the
             right. Where nobody or everybody has fallen the band is not defined by
-            Greenwood's formula, and Clopper and Pearson's stands in for it.
+            Greenwood's formula, and Clopper and Pearson's stands in for it. Without
+            any run, all empty.
         """
         expect.probability(confidence=confidence)
-        n = self.success.size
+        if not self.success.size:
+            return dict.fromkeys(("queries", "rate", "lower", "upper"), np.zeros(0))
         if not self.success.any():
-            empty = np.zeros(0)
-            return dict.fromkeys(("queries", "rate", "lower", "upper"), empty)
-        at, rate, low, high = self._band(confidence)
-        # Log-log bands end where the estimate is 0 or 1: there the bound is exact.
-        edge = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / n)
-        low = np.where(np.isnan(low), 0.0, low)
-        high = np.where(np.isnan(high), 1.0, high)
-        lower = np.where(rate >= 1.0, 1.0 - edge, 1.0 - high)
-        upper = np.where(rate >= 1.0, 1.0, 1.0 - low)
-        return {"queries": at, "rate": rate, "lower": lower, "upper": upper}
+            edge = self._edge(confidence)
+            at, rate = np.array([float(self.queries.max())]), np.zeros(1)
+            low, high = np.array([edge]), np.ones(1)
+        else:
+            at, rate, low, high = self._band(confidence)
+        return {"queries": at, "rate": rate, "lower": 1.0 - high, "upper": 1.0 - low}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the rate, the median and a tenth, with 95 % intervals."""
-        n = self.success.size
-        rate = share(int(self.success.sum()), n) if n else None
+        fell = self._uncut()
+        rate = share(int(fell.sum()), fell.size) if fell.size else None
         return {
             "success_rate": rate.value if rate else None,
             "success_interval_95": [rate.lower, rate.upper] if rate else [None, None],
@@ -122,19 +143,26 @@ class QueryCount:
             "median_interval_95": [_finite(v) for v in self.interval()],
         }
 
+    def _edge(self, confidence: float) -> float:
+        """Clopper and Pearson's lower bound of survival where all runs survive."""
+        return float(((1.0 - confidence) / 2.0) ** (1.0 / self.success.size))
+
     def _band(self, confidence: float) -> tuple[np.ndarray, ...]:
-        """Queries, success rate, and Greenwood's log-log band of survival."""
+        """Queries, success rate, and the band of survival: Greenwood's, log-log."""
         survival = self._fit().sf
         # Log-log intervals are undefined where nobody or everybody has fallen, and
-        # scipy says so with a warning.
+        # scipy says so with a warning. The bounds there are exact.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             band = survival.confidence_interval(confidence, method="log-log")
+        left, edge = survival.probabilities, self._edge(confidence)
+        low = np.where(left >= 1.0, edge, band.low.probabilities)
+        high = np.where(left <= 0.0, 1.0 - edge, band.high.probabilities)
         return (
             survival.quantiles,
-            1.0 - survival.probabilities,
-            band.low.probabilities,
-            band.high.probabilities,
+            1.0 - left,
+            np.nan_to_num(low, nan=0.0),
+            np.nan_to_num(high, nan=1.0),
         )
 
     def _fit(self) -> Any:
@@ -213,7 +241,7 @@ class AttackResult:
         """Until confirmed by votes and adversarial without the noise, both."""
         both = self.confirmed.success & self.clean.success
         most = np.maximum(self.confirmed.queries, self.clean.queries)
-        return QueryCount(most, both)
+        return QueryCount(most, both, self.confirmed.cut)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: rates, medians with intervals, censored counts, the charges."""

@@ -77,8 +77,8 @@ def attack(
     *,
     n_queries: int = 10_000,
     eps: float | None = None,
-    norm: str = "Linf",
-    recipe: str = "published",
+    norm: str | None = None,
+    recipe: str | None = None,
     targets: Tensor | None = None,
     starts: Tensor | None = None,
     surrogate: Model | None = None,
@@ -120,9 +120,11 @@ def attack(
         afford its next questions with their verification is censored.
     eps : float, optional
         Radius of the perturbation budget; for an attack named by its word.
-    norm : {"Linf", "L2"}
-    recipe : {"published", "adaptive"}
-        The settings in circulation, or those that answer a randomised defence.
+    norm : {"Linf", "L2"}, optional
+        Its norm; Linf for an attack named by its word.
+    recipe : {"published", "adaptive"}, optional
+        The settings in circulation, the default, or those that answer a randomised
+        defence; for an attack named by its word.
     targets : Tensor, optional
         ``(N,)`` classes to reach; untargeted without.
     starts : Tensor, optional
@@ -180,10 +182,20 @@ def attack(
         entry = find(plan)
         if eps is None:
             raise expect.DomainError(f"expected eps with the attack {plan!r}, got None")
-        plan = entry.recipe(recipe, eps, norm, tuple(images.shape[1:]), **settings)
-    elif settings or eps is not None:
-        changes = {**settings, **({} if eps is None else {"eps": eps})}
-        plan = plan.replace(**changes)
+        shape = tuple(images.shape[1:])
+        plan = entry.recipe(
+            recipe or "published", eps, norm or "Linf", shape, **settings
+        )
+    else:
+        if recipe is not None:
+            raise expect.DomainError(
+                f"expected no recipe with a plan, which is one, got {recipe!r}"
+            )
+        if eps is not None:
+            settings["eps"] = eps
+        if norm is not None:
+            settings["norm"] = norm
+        plan = plan.replace(**settings)
     run = Run(model, images, labels, plan, targets, starts, keys, surrogate, rng)
     (result,) = attack_all(
         [run],
@@ -245,8 +257,9 @@ def attack_all(
             stack.enter_context(evaluating(run.model))
             if run.surrogate is not None:
                 stack.enter_context(evaluating(run.surrogate))
+        first: dict[Any, Tensor] = {}
         works = [
-            Work(run, entry, n_queries, votes, access, batch_size, keep_images)
+            Work(run, entry, n_queries, votes, access, batch_size, keep_images, first)
             for run, entry in zip(runs, entries, strict=True)
         ]
         # In queries, which come steadily: what is left of them tells the time left.
@@ -293,6 +306,7 @@ class Work:
         access: str,
         batch_size: int,
         keep: bool,
+        first: dict[Any, Tensor] | None = None,
     ) -> None:
         self.run, self.entry, self.seed = run, entry, seed_of(run.rng)
         self.n_queries, self.votes, self.access = n_queries, votes, access
@@ -304,13 +318,24 @@ class Work:
                 f"its votes, got {n_queries}"
             )
         self.images = images = check_images(run.images)
+        if images.dtype not in (torch.float32, torch.float64):
+            raise expect.DomainError(
+                "expected images in float32 or float64, where a perturbation is not "
+                f"rounded away, got {images.dtype}"
+            )
+        plan.check_shape(tuple(images.shape[1:]))
         n, device = len(images), images.device
         self.labels = check_labels(run.labels, n).to(device)
         self.targets = self._targets()
         self.keys = self._keys()
         clean = clean_model(run.model)
         answered = getattr(clean, "answers", "logits")
-        answers = answer_in_batches(clean, images, batch_size)
+        # Many runs look at the same images: the model is asked once.
+        first, look = {} if first is None else first, (id(clean), id(images))
+        self.judged = 0 if look in first else n
+        if look not in first:
+            first[look] = answer_in_batches(clean, images, batch_size)
+        answers = first[look]
         check_logits(answers, self.labels, answered)
         if self.targets is not None:
             check_logits(answers, self.targets, answered, "targets")
@@ -330,14 +355,14 @@ class Work:
         self.held = images.clone() if keep else None
         before = "misclassified" if self.targets is None else "target already"
         self.status = np.where(attacked.cpu().numpy(), "open", before).astype(object)
-        self.judged, self.repeated, self.ended = n, 0, 0
+        self.repeated = self.ended = 0
 
     def courses(self, tag: int) -> Iterator[Course]:
         """The run's blocks of images, one after another."""
         plan, images = self.run.plan, self.images
         each = max(1, images[0].numel() * plan.width * plan.repeats)
         size = max(1, min(_BLOCK_IMAGES, _BLOCK_ELEMENTS // each))
-        for places in self.places.split(size):
+        for places in self.places.split(size) if len(self.places) else ():
             block = Block(
                 plan,
                 images[places],
@@ -374,6 +399,8 @@ class Work:
         if self.held is not None and course.held is not None:
             self.held[places] = course.held
         for i, place in enumerate(places.tolist()):
+            # Unless it is said below: the budget ended it.
+            self.status[place] = "open"
             if course.confirmed[i] and course.clean[i]:
                 self.status[place] = "broken"
             elif i in block.dropped:
@@ -400,7 +427,7 @@ class Work:
 
         def count(event: Tensor) -> QueryCount:
             at = event.cpu().numpy()[attacked]
-            return QueryCount(np.where(at > 0, at, known), at > 0)
+            return QueryCount(np.where(at > 0, at, known), at > 0, np.array(cut, bool))
 
         return AttackResult(
             plan=self.run.plan,
@@ -444,7 +471,12 @@ class Work:
         n, device = len(self.images), self.images.device
         if self.run.keys is None:
             return torch.arange(n, device=device)
-        return check_labels(self.run.keys, n, "keys").to(device)
+        keys = check_labels(self.run.keys, n, "keys").to(device)
+        if int(keys.min()) < 0 or int(keys.max()) >> 32 or len(keys.unique()) < n:
+            raise expect.DomainError(
+                "expected keys to be different whole numbers in [0, 2**32)"
+            )
+        return keys
 
     def _starts(self) -> Tensor | None:
         if self.run.starts is None:
@@ -467,14 +499,20 @@ class Work:
                 )
             return
         try:
-            shape = tuple(surrogate(self.images[:1]).shape)
+            with torch.enable_grad():
+                answers = surrogate(self.images[:1].clone().requires_grad_())
+            shape = tuple(answers.shape)
         except Exception as error:
-            shape = (f"{type(error).__name__}: {str(error).splitlines()[0]}",)
+            shape = (_said(error),)
         if shape != (1, self.n_classes):
             raise expect.DomainError(
                 f"expected surrogate to answer images of shape "
                 f"{tuple(self.images.shape[1:])} with {self.n_classes} classes, "
                 f"got {shape[0] if len(shape) == 1 else shape}"
+            )
+        if self.entry.surrogate and not answers.requires_grad:
+            raise expect.DomainError(
+                "expected surrogate to be differentiable, got answers without a graph"
             )
 
 

@@ -26,11 +26,12 @@ from querytax.attacks.block import (
     spread,
 )
 from querytax.attacks.oracle import Model, Request, Response, answer_all, clean_model
-from querytax.expect import DomainError
 
 __all__ = ["Course", "drive"]
 
 _NEVER = 1 << 62
+# Elements of the questions in flight: 512 MiB in float32.
+_MOST = 1 << 27
 # A repeated question is settled when its answers' mean margin is this many standard
 # errors from zero, or its labels lead by so many; from so many answers on.
 _ERRORS, _LEAD, _LEAST = 3.0, 3, 3
@@ -97,8 +98,6 @@ class Course:
                 ask = questions.send(answers)  # type: ignore[arg-type]
             except StopIteration:
                 return
-            except DomainError:
-                raise
             except Exception as error:
                 self.crash = error
                 return
@@ -106,6 +105,12 @@ class Course:
             if not block.running.any():
                 questions.close()
                 return
+
+    @property
+    def weight(self) -> int:
+        """Elements of one turn's questions, about."""
+        plan = self.block.plan
+        return self.block.origin.numel() * plan.width * plan.repeats
 
     def done(self) -> int:
         """Queries asked, or saved by a run that ended before its budget."""
@@ -122,9 +127,12 @@ class Course:
     def _answer(self, ask: Ask) -> Generator[Request, Response, Answers]:
         """Answer an ask, for those of its images that can pay for it."""
         block, rows, each = self.block, ask.rows, ask.each
-        price = each * block.plan.repeats + ask.then
+        if not len(rows):
+            return _widened(None, ask.x.new_zeros(0, dtype=torch.bool), block)
+        price = (each + ask.then) * block.plan.repeats
         if ask.submit is not False or ask.then:
-            price = price + self.votes
+            # Who is confirmed needs no more votes.
+            price = price + self.votes * (self.confirmed[rows] == 0)
         pays = (self.asked[rows] + price <= self.budget) & block.running[rows]
         if bool(pays.all()):
             return (yield from self._asked(ask))
@@ -190,7 +198,10 @@ class Course:
         answers = heard.told()
         if ask.submit is False:
             return answers, None
-        return answers, block.fooled(answers, rows) & ask.submit
+        suspects = block.fooled(answers, rows) & ask.submit
+        # The mean of answers may say what none of them said.
+        self._note(self.noisy, suspects, rows, self.asked[rows] - 1)
+        return answers, suspects
 
     def _verify(self, ask: Ask, suspects: Tensor) -> Generator[Request, Response, None]:
         """Fresh votes on the first suspect of each image that has no success yet."""
@@ -214,7 +225,7 @@ class Course:
         self.confirmed[rows[sure]] = self.asked[rows[sure]]
         self._news = True
         if self.held is not None:
-            self.held[rows[sure]] = x[sure]
+            self.held[rows[sure]] = x[sure].to(self.held.dtype)
 
     def _put(
         self, ask: Ask
@@ -276,7 +287,10 @@ class Course:
         keep = self.confirmed[owner] == 0
         if isinstance(ask.submit, Tensor):
             keep &= ask.submit
-        self.held[owner[keep]] = ask.x[keep]
+        at = keep.nonzero()[:, 0]
+        last = torch.ones_like(at, dtype=torch.bool)
+        last[:-1] = owner[at[1:]] != owner[at[:-1]]
+        self.held[owner[at[last]]] = ask.x[at[last]].to(self.held.dtype)
 
 
 class _Heard:
@@ -294,6 +308,10 @@ class _Heard:
         block = self.block
         label = answers.argmax(1)
         one = torch.ones(len(index), 1, dtype=torch.float64, device=index.device)
+        # Where labels tie, the first of them decides, not the smaller number.
+        first = self.moments[0, index] == 0
+        first[1:] &= index[1:] != index[:-1]
+        one[first] += 0.5
         hot = torch.zeros_like(answers, dtype=torch.float64)
         hot.scatter_(1, label[:, None], one)
         self.counts.index_add_(0, index, hot)
@@ -304,7 +322,7 @@ class _Heard:
             margin = block.margin(answers, rows)
         elif block.access == "top1":
             score = seen(answers, block).score  # type: ignore[union-attr]
-            self.sums.index_add_(0, index, hot * score[:, None])
+            self.sums.index_add_(0, index, (hot > 0) * score[:, None])
         parts = torch.stack((torch.ones_like(margin), margin, margin.square()))
         self.moments.index_add_(1, index, parts)
 
@@ -323,7 +341,7 @@ class _Heard:
         label = self.counts.argmax(1)
         if self.block.access == "labels":
             return label
-        mean = self.sums / self.counts.clamp_min(1.0)
+        mean = self.sums / self.counts.floor().clamp_min(1.0)
         return Top1(label, mean.gather(1, label[:, None])[:, 0])
 
 
@@ -362,7 +380,8 @@ def drive(
     courses : iterable of Course
         Begun one after another, as images before them fall.
     in_flight : int
-        Images under attack at the same time, or as many as one block has.
+        Images under attack at the same time, or as many as one block has; fewer where
+        their questions take too much memory.
     batch_size : int
         Rows of one forward pass.
     watch : callable, optional
@@ -389,11 +408,14 @@ def drive(
                 for alone in course.alone():
                     yield from step(alone, alone.run(), None)
 
+    def room() -> bool:
+        """Whether another course may begin."""
+        images = sum(int(course.block.running.sum()) for course, *_ in going)
+        return images < in_flight and sum(c.weight for c, *_ in going) < _MOST
+
     while True:
-        flying = sum(int(course.block.running.sum()) for course, *_ in going)
-        while flying < in_flight and (course := next(waiting, None)) is not None:
+        while room() and (course := next(waiting, None)) is not None:
             yield from step(course, course.run(), None)
-            flying += len(course.block)
         if not going:
             return
         if watch is not None:

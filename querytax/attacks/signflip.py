@@ -51,6 +51,7 @@ class SignFlipPlan(Plan):
     """
 
     attack: ClassVar[str] = "signflip"
+    planar: ClassVar[bool] = True
 
     step: float = 0.004
     keep: float = 0.999

@@ -110,6 +110,11 @@ class SignOPTPlan(Plan):
         """Most questions about one image in one turn."""
         return max(self.directions, self.tries)
 
+    @property
+    def least(self) -> int:
+        """The first directions, all at once."""
+        return self.tries
+
 
 def engine(plan: SignOPTPlan, block: Block) -> Questions:
     """A first direction, then a gradient estimate and a line search in turn."""

@@ -78,6 +78,7 @@ class SimBADCTPlan(Plan):
     """
 
     attack: ClassVar[str] = "simbadct"
+    planar: ClassVar[bool] = True
 
     loss: str = "ce"
     step: float = 0.2
@@ -192,11 +193,6 @@ def cosines(n: int) -> Tensor:
 
 
 def _image(block: Block) -> tuple[int, int, int]:
-    if len(block.shape) != 3:
-        raise expect.DomainError(
-            f"expected images of shape (C, H, W) for squares or cosines, "
-            f"got {tuple(block.shape)}"
-        )
     channels, height, width = block.shape
     return channels, height, width
 

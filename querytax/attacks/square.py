@@ -49,6 +49,7 @@ class SquarePlan(Plan):
     """
 
     attack: ClassVar[str] = "square"
+    planar: ClassVar[bool] = True
 
     p: float = 0.05
     horizon: int = 10_000

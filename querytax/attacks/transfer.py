@@ -83,22 +83,12 @@ def _climbed(plan: TransferPlan, block: Block, x: Tensor, rows: Tensor) -> Tenso
 def surrogate_gradient(
     block: Block, x: Tensor, rows: Tensor, each: int | Tensor = 1
 ) -> Tensor:
-    """Gradient of the plan's loss of the block's surrogate, at images ``x``.
-
-    Raises
-    ------
-    DomainError
-        If the surrogate's answers do not depend on the image by a graph.
-    """
+    """Gradient of the plan's loss of the block's surrogate, at images ``x``."""
     goal = block.labels if block.targets is None else block.targets
     # The attack runs without gradients, and a surrogate may be in training mode.
     with torch.enable_grad(), evaluating(block.surrogate):
         at = x.detach().requires_grad_()
         answers = block.surrogate(at)
-        if not answers.requires_grad:
-            raise expect.DomainError(
-                "expected surrogate to be differentiable, got answers without a graph"
-            )
         loss = attacker_loss(
             answers,
             spread(goal[rows], each),

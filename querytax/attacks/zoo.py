@@ -139,10 +139,6 @@ def _space(plan: ZOOPlan, block: Block, side: int) -> torch.Size:
     """Shape of what coordinates are of."""
     if not side or side >= min(block.shape[-2:]):
         return block.shape
-    if len(block.shape) != 3:
-        raise expect.DomainError(
-            f"expected side to be 0 for images that are not (C, H, W), got {plan.side}"
-        )
     return torch.Size((block.shape[0], side, side))
 
 

@@ -182,7 +182,7 @@ def test_the_nearest_point_of_a_halfspace_is_found(asked, halfspace, plan):
 def test_a_known_start_is_the_first_direction(asked, halfspace):
     model, x = halfspace(D, margin=0.2), torch.full((1, D), 0.5)
     start = (x + 0.4 * model.weight.sign()).clamp(0, 1)
-    plan = SignOPTPlan(eps=0.01, norm="L2", coarse=0.01)
+    plan = SignOPTPlan(eps=0.01, norm="L2", coarse=0.01, tries=1)
     got = asked(model, x, torch.tensor([0]), plan, 8, starts=start)
     torch.testing.assert_close(got[0], x[0] + 0.5 * (start[0] - x[0]))
 

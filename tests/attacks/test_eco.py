@@ -141,5 +141,5 @@ def test_a_plan_is_checked(changes, match):
 
 def test_it_wants_images(halfspace):
     x, y = torch.full((1, 12), 0.5), torch.tensor([0])
-    with pytest.raises(DomainError, match="shape \\(C, H, W\\)"):
+    with pytest.raises(DomainError, match=r"images \(C, H, W\) for eco"):
         attack(halfspace(12), x, y, ECOPlan(eps=0.1), n_queries=50)

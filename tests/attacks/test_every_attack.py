@@ -9,6 +9,7 @@ import torch
 from querytax import demo
 from querytax.attacks import ATTACKS, attack, find
 from querytax.defenses import InputNoise, OutputNoise
+from querytax.expect import DomainError
 
 # Queries an image within which an undefended digits network is broken, and the share
 # of images for which this holds (Linf 0.3, L2 2).
@@ -116,6 +117,19 @@ def test_its_counts_are_the_rows_that_were_answered(name):
 
 @pytest.mark.parametrize("recipe", ["published", "adaptive"])
 @pytest.mark.parametrize("name", ATTACKS)
+def test_the_least_budget_is_enough_to_begin(name, recipe):
+    model, x, y = digits(2)
+    entry = find(name)
+    plan = entry.recipe(recipe, 0.3, entry.norms[0], (1, 8, 8))
+    least = plan.least * plan.repeats + 9
+    result = attack(model, x, y, plan, n_queries=least, **options(name))
+    assert result.total_queries > 0
+    with pytest.raises(DomainError, match=f"n_queries >= {least}, the first step of"):
+        attack(model, x, y, plan, n_queries=least - 1, **options(name))
+
+
+@pytest.mark.parametrize("recipe", ["published", "adaptive"])
+@pytest.mark.parametrize("name", ATTACKS)
 def test_a_run_does_not_depend_on_batches_order_or_company(name, recipe):
     model, x, y = Exact(), *digits(6)[1:]
     guarded = OutputNoise(InputNoise(model, 0.02, rng=3), 0.05, rng=3)
@@ -135,8 +149,6 @@ def test_a_run_does_not_depend_on_batches_order_or_company(name, recipe):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_target_is_reached_or_refused(name):
-    from querytax.expect import DomainError
-
     model, x, y = digits(8)
     targets = (y + 1) % 10
     # A start of each target's class, from other images that the model gets right.

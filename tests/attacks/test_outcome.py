@@ -45,7 +45,10 @@ def test_few_successes_are_never_a_cheap_median():
 def test_nobody_broken_and_nobody_attacked():
     none = count([100, 90], [0, 0])
     assert none.quantile() == math.inf
-    assert none.interval() == (90.0, math.inf)
+    assert none.interval() == (0.0, math.inf)
+    # Five lucky survivors of a half are no rarity, six are.
+    assert count([90] * 5, [0] * 5).interval() == (0.0, math.inf)
+    assert count([90] * 6, [0] * 6).interval() == (90.0, math.inf)
     empty = count([], [])
     assert math.isnan(empty.rate())
     assert empty.quantile() == math.inf
@@ -55,7 +58,7 @@ def test_nobody_broken_and_nobody_attacked():
 def test_few_runs_do_not_bound_the_median_from_above():
     """Of three runs, all below the median with probability 1/8: no 95 % bound."""
     assert count([7], [1]).interval()[1] == math.inf
-    assert count([7, 8, 9], [1, 1, 1]).interval() == (7.0, math.inf)
+    assert count([7, 8, 9], [1, 1, 1]).interval() == (0.0, math.inf)
 
 
 @given(
@@ -131,7 +134,7 @@ def test_json_has_no_infinity():
     assert 0.0 < low < 0.5 < high < 1.0
     assert data["confirmed"]["n_censored"] == 1
     assert data["confirmed"]["median_queries"] == 40
-    assert data["confirmed"]["median_interval_95"] == [40, None]
+    assert data["confirmed"]["median_interval_95"] == [0, None]
     assert data["clean"]["median_queries"] is None
     assert data["queries_by_purpose"] == {"search": 200}
     empty = count([], [])
@@ -163,7 +166,25 @@ def test_the_curve_is_the_empirical_one_without_censoring():
     # All have fallen: the exact bound for 4 of 4, (alpha/2)^(1/4).
     assert curve["lower"][-1] == pytest.approx(0.025**0.25)
     assert curve["upper"][-1] == 1.0
-    assert count([9, 9], [0, 0]).curve()["queries"].size == 0
+    nobody = count([9, 9], [0, 0]).curve()
+    assert [nobody[k][0] for k in ("queries", "rate", "lower")] == [9, 0, 0]
+    assert nobody["upper"][0] == pytest.approx(1 - 0.025**0.5)
+    assert count([], []).curve()["queries"].size == 0
+
+
+def test_crashed_runs_are_neither_success_nor_defence():
+    some = QueryCount(
+        np.array([10, 30, 100, 100]),
+        np.array([True, False, False, True]),
+        np.array([False, True, False, True]),
+    )
+    # The second knows nothing beyond 30; the last had succeeded before it crashed.
+    assert some.rate() == 2 / 3
+    assert some.to_json()["success_rate"] == 2 / 3
+    assert some.quantile(0.25) == 10
+    nothing = QueryCount(np.array([3]), np.array([False]), np.array([True]))
+    assert math.isnan(nothing.rate())
+    assert nothing.to_json()["success_rate"] is None
 
 
 def test_the_curve_s_band_holds_the_truth():

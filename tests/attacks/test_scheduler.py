@@ -203,6 +203,97 @@ def test_one_crash_ends_one_run(script):
     assert result.to_json()["crashes"] == [result.status[2]]
 
 
+def test_after_a_crash_the_others_runs_end_as_they_would(script):
+    """Image 2 fails; the others never succeed, and that is known to the budget."""
+
+    def engine(plan, block):
+        turn = 0
+        while len(rows := block.rows()):
+            if turn == 2 and 2 in block.keys[rows]:
+                raise ZeroDivisionError
+            yield Ask(block.origin[rows], rows, submit=True)
+            turn += 1
+
+    images, labels = start(4)
+    result = attack(line, images, labels, script(engine), n_queries=30)
+    assert result.status == ("open", "open", "crashed: ZeroDivisionError", "open")
+    assert result.confirmed.queries.tolist() == [30, 30, 2, 30]
+    assert result.confirmed.cut.tolist() == [False, False, True, False]
+    assert result.to_json()["crashes"] == ["crashed: ZeroDivisionError"]
+
+
+def test_attacks_that_ask_nothing_do_not_end_those_that_wait(script):
+    def engine(plan, block):
+        block.drop(block.rows(), "no idea")
+        return
+        yield
+
+    images, labels = start(5)
+    mixed = [Run(line, images, labels, NESPlan(eps=EPS, loss="margin", pairs=2))]
+    plan = script(engine)
+    none, nes = attack_all(
+        [Run(line, images, labels, plan), *mixed], n_queries=300, in_flight=5
+    )
+    assert none.status == ("no idea",) * 5
+    assert nes.status == ("broken",) * 5
+
+
+def test_nothing_asked_about_nobody(script):
+    def engine(plan, block):
+        rows = block.rows()
+        answers = yield Ask(block.origin[:0], rows[:0], submit=True)
+        assert answers.shape == (0, 2)
+        yield from walk(plan, block)
+
+    images, labels = start(2)
+    assert attack(line, images, labels, script(engine)).status == ("broken",) * 2
+    wrong = attack(line, images, 1 - labels, "patterns", eps=0.1)
+    assert wrong.status == ("misclassified",) * 2
+    assert wrong.total_queries == 0
+
+
+def test_who_is_confirmed_needs_no_more_votes(script):
+    """Confirmed by noise at once; all of the budget then goes to the clean success."""
+
+    def always(x):
+        return torch.stack((x.new_zeros(len(x)), x.new_ones(len(x))), 1)
+
+    class Lying(OutputNoise):
+        def after(self, answer, rows, queries):
+            return always(answer)
+
+    def engine(plan, block):
+        while len(rows := block.rows()):
+            yield Ask(block.origin[rows], rows, submit=True)
+
+    images, labels = start(1)
+    lying = Lying(line, 0.1, on="logits")
+    result = attack(lying, images, labels, script(engine), n_queries=30)
+    assert result.confirmed.queries.tolist() == [10]
+    assert sum(result.spent.values()).tolist() == [30]
+    assert not result.clean.success.any()
+
+
+def test_a_tie_of_labels_goes_to_the_first_answer(script):
+    told = []
+
+    class Turns(OutputNoise):
+        """Label 1, then 0, then 1 and so on."""
+
+        def after(self, answer, rows, queries):
+            even = (queries % 2 == 0).double()
+            return torch.stack((1 - even, even), 1)
+
+    def engine(plan, block):
+        rows = block.rows()
+        told.append((yield Ask(block.origin[rows], rows)))
+
+    plan = script(engine, "labels").replace(repeats=4)
+    images, labels = start(3)
+    attack(Turns(line, 0.1, on="logits"), images, labels, plan, n_queries=20)
+    assert told[-1].tolist() == [1, 1, 1]
+
+
 def test_a_model_s_failure_is_no_crash_of_the_attack(script):
     def broken(x):
         if len(x) == 2:
@@ -370,6 +461,14 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
         ({"access": "label"}, "access to be one of"),
         ({"access": "labels"}, "access 'scores' or more for nes"),
         ({"keys": torch.zeros(2)}, "keys to be 3 whole numbers"),
+        ({"keys": torch.tensor([0, 1, 1])}, "keys to be different whole numbers"),
+        ({"keys": torch.tensor([0, 1, -1])}, "keys to be different whole numbers"),
+        ({"recipe": "adaptive"}, "no recipe with a plan, which is one"),
+        ({"sequential": "no"}, "sequential to be true or false, got 'no'"),
+        ({"repeats": [2, 3]}, r"repeats to be one number or word, got \[2, 3\]"),
+        ({"plan": "square", "eps": 0.1}, r"images \(C, H, W\) for square, got"),
+        ({"block": 2}, r"images \(C, H, W\) for nes on a coarse grid"),
+        ({"images": torch.full((3, 4), 0.5).half()}, "float32 or float64"),
         ({"starts": torch.zeros(3, 5)}, r"starts of the images' shape \(3, 4\)"),
         ({"n_queries": 0}, "n_queries a whole number >= 1"),
         ({"in_flight": 0}, "in_flight a whole number >= 1"),
@@ -386,7 +485,7 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
 )
 def test_bad_input_is_one_line(change, says):
     images, labels = start(3)
-    given = {"plan": NESPlan(eps=0.1), **change}
+    given = {"images": images, "plan": NESPlan(eps=0.1), **change}
     with pytest.raises(DomainError, match=f"expected .*{says}|{says}") as caught:
-        attack(line, images, labels, **given)
+        attack(line, labels=labels, **given)
     assert "\n" not in str(caught.value)

@@ -136,7 +136,7 @@ def test_a_plan_is_checked(kind, changes, match):
 
 def test_cosines_want_images(halfspace):
     x, y = torch.full((1, 12), 0.5), torch.tensor([0])
-    with pytest.raises(DomainError, match="shape \\(C, H, W\\)"):
+    with pytest.raises(DomainError, match=r"images \(C, H, W\) for simbadct"):
         attack(halfspace(12), x, y, SimBADCTPlan(eps=0.1), n_queries=50)
 
 
