@@ -310,7 +310,7 @@ def _adaptive(eps: float, norm: str, shape: tuple[int, ...]) -> dict[str, Any]:
     # are flipped far from the boundary is learnt on the way.
     side = max(2, min(shape[-2:]) // 14) if len(shape) == 3 else 1
     return {
-        "initial": 100,
+        "initial": 50,
         "most": 200,
         "grid": 50,
         "questions": 4,
