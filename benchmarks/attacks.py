@@ -3,7 +3,7 @@
 ``python benchmarks/attacks.py speed``
     Rows a second of every attack, as a share of the bare model's. The goal is 0.90 on
     the small CNN and 0.30 on a tiny MLP.
-``python benchmarks/attacks.py noise [--json FILE]``
+``python benchmarks/attacks.py noise [--csv FILE]``
     Every attack with both recipes, without noise and with: the share of the images
     that it breaks, and the queries that break half of them. The adaptive recipe should
     be no weaker than the published one under noise.
@@ -17,8 +17,8 @@ Ratios are of one run and medians; absolute times drift with the machine.
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
-import json
 import math
 import statistics
 import time
@@ -202,8 +202,29 @@ def noise(names: Iterable[str], file: str | None) -> None:
     for row in weaker:
         print(f"  {row['attack']} at {row['sigma']:g} {row['site']}, {row['network']}")
     if file:
-        with open(file, "w", encoding="utf-8") as stream:
-            json.dump(rows, stream, indent=1)
+        with open(file, "w", encoding="utf-8", newline="") as stream:
+            _write(rows, stream)
+
+
+def _write(rows: list[dict[str, Any]], stream: Any) -> None:
+    """A line an attack, recipe and place."""
+    place = ("network", "site", "sigma", "norm", "eps", "images", "queries", "seed")
+    found = ("success_rate", "success_interval_95", "median_queries")
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow([*place, "attack", "recipe", *found, "median_interval_95"])
+    for row in rows:
+        for recipe in RECIPES:
+            said = [row[recipe][name] for name in (*found, "median_interval_95")]
+            words = [
+                " ".join(f"{v:.4g}" for v in value)
+                if isinstance(value, list) and None not in value
+                else (
+                    "" if value is None or isinstance(value, list) else f"{value:.4g}"
+                )
+                for value in said
+            ]
+            facts = [row[name] for name in place]
+            table.writerow([*facts, row["attack"], recipe, *words])
 
 
 def _no_weaker(row: dict[str, Any]) -> bool:
@@ -274,7 +295,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", dest="file")
+    parser.add_argument("--csv", dest="file")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     names = given.names or list(ATTACKS)
