@@ -82,7 +82,13 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
     help="Budget an image.",
 )
-@click.option("--votes", type=int, default=9, show_default=True, help="They confirm.")
+@click.option(
+    "--votes",
+    type=int,
+    default=9,
+    show_default=True,
+    help="Fresh answers whose majority confirms a success.",
+)
 @click.option("--surrogate", help="A network of the attacker's own, like MODEL.")
 @click.option(
     "--set",
@@ -132,6 +138,7 @@ def attack(
     from querytax.loading import load_data, load_model
     from querytax.report_attacks import (
         EPS,
+        grouped,
         print_attack,
         print_portfolio,
         runs_of,
@@ -141,7 +148,14 @@ def attack(
     network = load_model(model, device)
     x, y = load_data(data, device)
     own = load_model(surrogate, device) if surrogate else None
-    changes = {**plan_changes(plan), **_settings(settings)}
+    changes = plan_changes(plan)
+    for key, value in _settings(settings).items():
+        if key in changes:
+            raise DomainError(f"expected {key} once, got it twice")
+        changes[key] = value
+    eps = changes.get("eps", 0.0)
+    if changes.get("norm", "Linf") == "Linf" and isinstance(eps, float) and eps >= 1.0:
+        raise DomainError(f"expected eps < 1, of pixels in [0, 1], got {eps:g}")
     guarded = defend(network, site, sigma, rng=seed)
     x, y = x[:images], y[:images]
     how: dict[str, Any] = {
@@ -153,7 +167,11 @@ def attack(
     }
     left_out: dict[str, str] = {}
     if ":" in name:
-        changes = {"eps": EPS, **changes}
+        if recipe or own or plan_file:
+            raise DomainError(
+                f"expected no recipe, surrogate or plan with {name}, which has its own"
+            )
+        changes = {"eps": EPS[changes.get("norm", "Linf")], **changes}
         results = [foreign_attack(guarded, x, y, name, rng=seed, **how, **changes)]
     else:
         runs, left_out = runs_of(
@@ -171,8 +189,7 @@ def attack(
         )
         results = attack_all(runs, **how)
     if not results:
-        said = "; ".join(f"{word} {why}" for word, why in left_out.items())
-        raise DomainError(f"expected an attack that can run, got none: {said}")
+        raise DomainError(f"expected an attack that can run: {grouped(left_out)}")
     if not results[0].attacked.any():
         raise DomainError(
             f"expected labels that the model gets right, got none of "

@@ -89,6 +89,10 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
         raise DomainError(f"expected x in {path!r} to be numbers, got {x.dtype}")
     if y.dtype.kind not in "iu":
         raise DomainError(f"expected y in {path!r} to be whole numbers, got {y.dtype}")
+    if y.ndim and len(x) != len(y):
+        raise DomainError(
+            f"expected as many labels as images in {path!r}, got {len(y)} for {len(x)}"
+        )
     images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     where = _device(device)
     return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)

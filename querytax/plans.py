@@ -114,12 +114,17 @@ class Plan:
 
 def _single(name: str, value: Any, default: Any) -> None:
     """A setting is one number or word; a switch is true or false, nothing else."""
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise expect.DomainError(f"expected {name} to be true or false, got {value!r}")
-    if not isinstance(value, (numbers.Number, str, tuple, type(None))):
-        raise expect.DomainError(
-            f"expected {name} to be one number or word, got {value!r}"
-        )
+    if isinstance(default, bool):
+        right, words = isinstance(value, bool), "true or false"
+    elif isinstance(default, str):
+        right, words = isinstance(value, str), "a word"
+    elif isinstance(default, numbers.Real):
+        right = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        words = "one number"
+    else:
+        return
+    if not right:
+        raise expect.DomainError(f"expected {name} to be {words}, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
 import textwrap
 from collections.abc import Sequence
@@ -10,19 +12,20 @@ from typing import Any
 from torch import Tensor
 
 from querytax import expect
-from querytax.attacks import ATTACKS, AttackResult, Run, find
+from querytax.attacks import ATTACKS, AttackResult, QueryCount, Run, find
 from querytax.attacks.block import ACCESS
 from querytax.attacks.foreign import FOREIGN
 from querytax.attacks.foreign.table import find as find_foreign
 from querytax.attacks.table import RECIPES
 from querytax.loading import load_plan
-from querytax.plans import Plan
+from querytax.plans import NORMS, Plan
 from querytax.recommend.recommendation import count, percent
 from querytax.terminal import WIDTH, new_table, short, span, terminal
 
 __all__ = [
     "EPS",
     "facts_of_attacks",
+    "grouped",
     "print_attack",
     "print_attacks",
     "print_portfolio",
@@ -31,7 +34,9 @@ __all__ = [
     "unresolved",
 ]
 
-EPS = 8 / 255
+# Where none is named.
+EPS = {"Linf": 8 / 255, "L2": 1.0}
+_BEFORE = ("misclassified", "target already")
 _MEANINGS = {
     "noisy": "one noisy answer",
     "submitted": "one of {} more answers",
@@ -52,7 +57,14 @@ def facts_of_attacks(names: Sequence[str], access: str | None) -> list[dict[str,
     facts = [_facts(name) for name in names or (*ATTACKS, *FOREIGN)]
     if access:
         most = ACCESS.index(expect.one_of(ACCESS, access=access))
-        facts = [fact for fact in facts if ACCESS.index(fact["access"]) >= most]
+        enough = [fact for fact in facts if ACCESS.index(fact["access"]) >= most]
+        for fact in facts if names else ():
+            if fact not in enough:
+                raise expect.DomainError(
+                    f"expected access {fact['access']!r} or more for {fact['name']}, "
+                    f"got {access!r}"
+                )
+        return enough
     return facts
 
 
@@ -80,11 +92,15 @@ def _facts(name: str) -> dict[str, Any]:
         "source": entry.source,
         "recipes": {
             recipe: {
-                norm: entry.recipe(recipe, eps, norm, (3, 32, 32)).describe()
-                for norm, eps in (("Linf", EPS), ("L2", 1.0))
-                if norm in entry.norms
+                norm: entry.recipe(recipe, EPS[norm], norm, (3, 32, 32)).describe()
+                for norm in entry.norms
             }
             for recipe in RECIPES
+        },
+        "settings": {
+            field.name: field.default
+            for field in dataclasses.fields(entry.plan)
+            if field.name not in ("eps", "name")
         },
     }
 
@@ -102,6 +118,8 @@ def print_attacks(facts: Sequence[dict[str, Any]], whole: bool) -> None:
         _print_table(others)
     for fact in facts if whole else ():
         print(textwrap.fill(f"{fact['name']}: {fact['source']}.", WIDTH))
+        if fact["recipes"]:
+            print("\n" + (inspect.getdoc(find(fact["name"]).plan) or "") + "\n")
         for recipe, plans in fact["recipes"].items():
             for said in plans.values():
                 print(
@@ -168,7 +186,8 @@ def runs_of(
     """
     shape = tuple(images.shape[1:])
     rest = dict(changes)
-    eps, norm = rest.pop("eps", EPS), rest.pop("norm", "Linf")
+    norm = rest.pop("norm", "Linf" if name == "all" or plan_file else find(name).norm)
+    eps = rest.pop("eps", EPS[expect.one_of(NORMS, norm=norm)])
     expect.positive(eps=eps)
 
     def runs(plans: Sequence[Plan]) -> list[Run]:
@@ -187,16 +206,19 @@ def runs_of(
     if name != "all":
         plan = find(name).recipe(recipe or "published", eps, norm, shape, **rest)
         return runs([plan]), {}
+    for key in rest:
+        common = [field.name for field in dataclasses.fields(Plan)]
+        expect.one_of(common, **{"a setting that all attacks have": key})
     left_out: dict[str, str] = {}
     plans: list[Plan] = []
     for word in ATTACKS:
         entry = find(word)
         if ACCESS.index(access) > ACCESS.index(entry.access):
-            left_out[word] = f"needs {entry.access}"
+            left_out[word] = f"need {entry.access}"
         elif norm not in entry.norms:
-            left_out[word] = f"is for {' and '.join(entry.norms)}"
+            left_out[word] = f"only {' and '.join(entry.norms)}"
         elif entry.surrogate and surrogate is None:
-            left_out[word] = "needs a surrogate"
+            left_out[word] = "need a surrogate"
         else:
             some: list[Plan] = []
             for each in [recipe] if recipe else RECIPES:
@@ -219,13 +241,21 @@ def _hindrance(plan: Plan, shape: tuple[int, ...], n_queries: int, votes: int) -
     except expect.DomainError:
         return f"cannot take images of shape {shape}"
     needs = plan.least * plan.repeats + votes
-    return f"needs {needs} queries" if needs > n_queries else ""
+    return f"need {needs} queries" if needs > n_queries else ""
+
+
+def grouped(left_out: dict[str, str]) -> str:
+    """Who does not run, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for word, why in left_out.items():
+        reasons.setdefault(why, []).append(word)
+    return "; ".join(f"{', '.join(words)}: {why}" for why, words in reasons.items())
 
 
 def unresolved(results: Sequence[AttackResult]) -> bool:
     """Whether every run of every attack crashed: nothing was found out."""
     ends = [word for result in results for word in result.status]
-    tried = [word for word in ends if word not in ("misclassified", "target already")]
+    tried = [word for word in ends if word not in _BEFORE]
     return bool(tried) and all(word.startswith("crashed") for word in tried)
 
 
@@ -234,21 +264,21 @@ def print_attack(result: AttackResult, site: str, sigma: float) -> None:
     screen = terminal()
     print(textwrap.fill(result.plan.describe(), WIDTH, subsequent_indent="  "))
     screen.print(
-        f"{int(result.attacked.sum())} images, noise {sigma:g} at {site}, "
-        f"{count(result.budget)} queries each, {count(result.total_queries)} in all"
+        f"{_images(result)}, noise {sigma:g} at {site}, "
+        f"{count(result.budget)} queries each, {count(result.total_queries)} in all",
+        soft_wrap=True,
     )
     table = new_table()
     for name in ("adversarial by", "share", "a tenth by", "half by", "95 %", "open"):
         table.add_column(name, justify="left" if name == "adversarial by" else "right")
     for name, words in _MEANINGS.items():
         found = getattr(result, name)
-        low, high = found.interval()
         table.add_row(
             words.format(result.votes),
             percent(found.rate()),
             short(found.quantile(0.1), result.budget),
             short(found.quantile(), result.budget),
-            span(low, high, result.budget),
+            _bounds(found, result.budget),
             str(int((~found.success).sum())),
         )
     screen.print(table)
@@ -276,7 +306,7 @@ def print_portfolio(
     """One table of many attacks, the strongest first."""
     screen, first = terminal(), results[0]
     screen.print(
-        f"{int(first.attacked.sum())} images, noise {sigma:g} at {site}, "
+        f"{_images(first)}, noise {sigma:g} at {site}, "
         f"{first.plan.norm} eps {first.plan.eps:.4g}, {count(first.budget)} queries "
         f"each.\nBroken: {first.votes // 2 + 1} of {first.votes} fresh answers "
         "adversarial, and the model without noise fooled.",
@@ -285,11 +315,11 @@ def print_portfolio(
     table = new_table()
     for name in ("attack", "recipe"):
         table.add_column(name, no_wrap=True)
-    for name in ("broken", "95 %", "a tenth by", "half by", "95 % "):
+    for name in ("broken", "share 95 %", "a tenth by", "half by", "half 95 %"):
         table.add_column(name, justify="right")
     for result in strongest_first(results):
         found = result.broken
-        facts, (low, high) = found.to_json(), found.interval()
+        facts = found.to_json()
         rate = [100 * v if v is not None else math.nan for v in _rate(facts)]
         table.add_row(
             result.plan.attack,
@@ -298,13 +328,27 @@ def print_portfolio(
             "" if math.isnan(rate[0]) else f"{rate[1]:.0f}-{rate[2]:.0f}",
             short(found.quantile(0.1), result.budget),
             short(found.quantile(), result.budget),
-            span(low, high, result.budget),
+            _bounds(found, result.budget),
         )
     screen.print(table)
     if left_out:
-        words = "; ".join(f"{name} {why}" for name, why in left_out.items())
-        print(textwrap.fill(f"Not run: {words}.", WIDTH))
+        print(textwrap.fill(f"Not run: {grouped(left_out)}.", WIDTH))
     _print_endings(results)
+
+
+def _images(result: AttackResult) -> str:
+    """How many were attacked, and what of the others."""
+    n, all_ = int(result.attacked.sum()), len(result.attacked)
+    if n == all_:
+        return f"{n} images"
+    why = next(word for word in result.status if word in _BEFORE)
+    return f"{n} of {all_} images ({all_ - n} {why})"
+
+
+def _bounds(found: QueryCount, budget: int) -> str:
+    """The interval of the median; what begins at the budget is beyond it."""
+    low, high = found.interval()
+    return short(math.inf, budget) if low >= budget else span(low, high, budget)
 
 
 def _rate(facts: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -315,11 +359,13 @@ def _rate(facts: dict[str, Any]) -> tuple[Any, Any, Any]:
 def _print_endings(results: Sequence[AttackResult]) -> None:
     """What ended runs besides success and the budget."""
     for result in results:
-        usual = ("broken", "open", "misclassified", "target already")
+        usual = ("broken", "open", *_BEFORE)
         odd: dict[str, int] = {}
         for word in result.status:
             if word not in usual:
                 odd[word] = odd.get(word, 0) + 1
         for word, n in odd.items():
-            said = f"{result.plan.attack}, {result.plan.name}: {n} of them {word}"
+            word = "ended, with nothing more to ask" if word == "ended" else word
+            many = f"{n} image{'s' if n > 1 else ''}"
+            said = f"{result.plan.attack}, {result.plan.name}: {many} {word}"
             print(textwrap.fill(said, WIDTH))

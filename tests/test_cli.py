@@ -357,6 +357,11 @@ def test_any_attack_by_its_word(project):
     assert "norm of patterns" not in refused(*words, "--set", "p")
     says = refused(*words, "--attack", "square", "--set", "q=2")
     assert "expected setting to be one of" in says
+    assert "expected eps once" in refused(*words, "--set", "eps=0.1")
+    assert "expected eps < 1" in refused(*words[:4], "--eps", 8)
+    bare = [w for w in words if w not in ("--eps", 0.3)]
+    assert told(*bare, "--norm", "L2")["settings"]["eps"] == 1.0
+    assert told(*bare, "--attack", "boundary")["settings"]["norm"] == "L2"
     says = refused(*words, "--attack", "transfer")
     assert "expected surrogate for transfer" in says
 
@@ -367,7 +372,12 @@ def test_the_portfolio_is_one_table_best_first(project):
     text = call(*words, "--access", "labels").stdout
     assert all(len(line) < 80 for line in text.splitlines())
     assert "Not run: " in text
-    assert "nes needs scores" in text.replace("\n", " ")
+    assert "need scores" in text
+    assert "setting that all attacks have" in refused(*words, "--set", "p=0.1")
+    says = refused(*words[:-2], "--queries", 5, "--attack", "all")
+    assert "expected an attack that can run" in says
+    text = call(*words, "--access", "labels", "--norm", "L2").stdout
+    assert "L2 eps 0.3," in text
     facts = told(*words, "--access", "labels")
     names = {fact["attack"] for fact in facts["results"]}
     assert {"patterns", "rays", "hopskipjump"} <= names
@@ -390,6 +400,10 @@ def test_the_table_of_attacks():
     one = call("attacks", "square").stdout
     assert "Andriushchenko" in one
     assert "adaptive: square, Linf" in one
+    # Every setting, with its meaning.
+    assert "incumbent : " in one
+    assert told("attacks", "square")[0]["settings"]["p"] == 0.05
+    assert "expected access 'scores'" in refused("attacks", "nes", "--access", "labels")
 
 
 @pytest.mark.parametrize(

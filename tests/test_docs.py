@@ -19,6 +19,27 @@ def test_examples_run(page):
     assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
+def test_the_page_of_attacks_runs_on_the_demo():
+    import querytax as qt
+    from querytax import demo
+
+    text = (DOCS / "attacks.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    images, labels = (part[:6] for part in demo.digits().held_out)
+    names = {"qt": qt, "model": demo.load_model(), "images": images, "labels": labels}
+    for block in blocks:
+        exec(block, names)
+    assert len(names["results"]) == 2
+
+
+def test_every_attack_is_in_the_measured_table():
+    from querytax.attacks import ATTACKS
+
+    text = (DOCS / "attacks.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) >= set(ATTACKS)
+
+
 def test_every_law_that_a_page_names_exists():
     names = {entry.name for entry in laws()}
     topics = {name.partition(".")[0] for name in names}

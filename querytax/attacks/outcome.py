@@ -218,6 +218,9 @@ class AttackResult:
     judged : int
         Rows that the model without its noise answered, to tell who is attacked and
         what fools it; charged to nobody.
+    own_noise : bool
+        Whether the model, without a defence of ours, answered the same image in two
+        ways: ``clean`` is then one more of its noisy answers.
     """
 
     plan: Plan
@@ -234,6 +237,7 @@ class AttackResult:
     spent: dict[str, np.ndarray]
     status: tuple[str, ...]
     judged: int = 0
+    own_noise: bool = False
     images: Any = None
 
     @property
@@ -257,6 +261,7 @@ class AttackResult:
             "n_attacked": int(self.attacked.sum()),
             "total_queries": self.total_queries,
             "judged_free_of_charge": self.judged,
+            "own_noise": self.own_noise,
             "queries_by_purpose": {
                 purpose: int(rows.sum()) for purpose, rows in self.spent.items()
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ _IN_FLIGHT = 1024
 # Freed once, a block just below glibc's largest threshold keeps later tensors of this
 # size off mmap, whose page faults slow a small model by half.
 _HEAP = 31 << 20
+# Images that are looked at twice before the attack.
+_TWICE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,7 @@ def attack(
     eps : float, optional
         Radius of the perturbation budget; for an attack named by its word.
     norm : {"Linf", "L2"}, optional
-        Its norm; Linf for an attack named by its word.
+        Its norm; Linf for an attack named by its word, where it knows it.
     recipe : {"published", "adaptive"}, optional
         The settings in circulation, the default, or those that answer a randomised
         defence; for an attack named by its word.
@@ -184,7 +187,7 @@ def attack(
             raise expect.DomainError(f"expected eps with the attack {plan!r}, got None")
         shape = tuple(images.shape[1:])
         plan = entry.recipe(
-            recipe or "published", eps, norm or "Linf", shape, **settings
+            recipe or "published", eps, norm or entry.norm, shape, **settings
         )
     else:
         if recipe is not None:
@@ -281,6 +284,10 @@ def attack_all(
 
 def _entry(plan: Plan, access: str) -> Attack:
     """The plan's attack, if such access is enough for it."""
+    if not isinstance(plan, Plan):
+        raise expect.DomainError(
+            f"expected plan to be a Plan, as plan_of makes one, got {plan!r}"
+        )
     entry = find(plan.attack)
     if ACCESS.index(access) > ACCESS.index(entry.access):
         raise expect.DomainError(
@@ -333,21 +340,22 @@ class Work:
         # Many runs look at the same images: the model is asked once.
         first, look = {} if first is None else first, (id(clean), id(images))
         self.judged = 0 if look in first else n
+        self.own_noise = False
         if look not in first:
-            first[look] = answer_in_batches(clean, images, batch_size)
+            first[look] = self._looked(clean, batch_size)
         answers = first[look]
         check_logits(answers, self.labels, answered)
         if self.targets is not None:
             check_logits(answers, self.targets, answered, "targets")
         self.n_classes = answers.shape[1]
-        self.starts = self._starts()
-        self._check_surrogate()
         said = answers.argmax(1)
+        self._check_surrogate()
         if self.targets is None:
             attacked = said == self.labels
         else:
             attacked = said != self.targets
         self.places = attacked.nonzero()[:, 0]
+        self.starts = self._starts(clean, batch_size)
         zeros = torch.zeros(n, dtype=torch.int64, device=device)
         self.events = {name: zeros.clone() for name in SUCCESSES}
         self.asked = zeros.clone()
@@ -445,6 +453,7 @@ class Work:
             },
             status=tuple(self.status),
             judged=self.judged,
+            own_noise=self.own_noise,
         )
 
     # -- checks ---------------------------------------------------------------------
@@ -478,7 +487,33 @@ class Work:
             )
         return keys
 
-    def _starts(self) -> Tensor | None:
+    def _looked(self, clean: Model, batch_size: int) -> Tensor:
+        """The first answers; some of them twice, to see if the model has own noise."""
+        images = self.images
+        try:
+            answers = answer_in_batches(clean, images, batch_size)
+            if clean is self.run.model:
+                again = answer_in_batches(clean, images[:_TWICE], batch_size)
+                self.judged += len(again)
+                gap = (again - answers[:_TWICE]).abs().max()
+                self.own_noise = bool(gap > 1e-3 * answers.abs().max())
+        except expect.DomainError:
+            raise
+        except Exception as error:
+            raise expect.DomainError(
+                f"expected model to answer images of shape {tuple(images.shape[1:])} "
+                f"in {str(images.dtype).removeprefix('torch.')}, got {_said(error)}"
+            ) from error
+        if self.own_noise:
+            warnings.warn(
+                "the model answers the same image differently: its noise cannot be "
+                "taken off, 'clean' means one more of its answers, and runs do not "
+                "repeat themselves",
+                stacklevel=5,
+            )
+        return answers
+
+    def _starts(self, clean: Model, batch_size: int) -> Tensor | None:
         if self.run.starts is None:
             return None
         starts = check_images(self.run.starts).to(self.images)
@@ -486,6 +521,18 @@ class Work:
             raise expect.DomainError(
                 f"expected starts of the images' shape {tuple(self.images.shape)}, "
                 f"got {tuple(starts.shape)}"
+            )
+        said = answer_in_batches(clean, starts[self.places], batch_size).argmax(1)
+        self.judged += len(said)
+        if self.targets is None:
+            wrong = said == self.labels[self.places]
+        else:
+            wrong = said != self.targets[self.places]
+        if bool(wrong.any()):
+            i = int(self.places[wrong][0])
+            raise expect.DomainError(
+                "expected starts that fool the model without its noise, "
+                f"got one for image {i} that does not"
             )
         return starts
 

@@ -99,6 +99,11 @@ class Attack:
         for norm in self.norms:
             expect.one_of(NORMS, norm=norm)
 
+    @property
+    def norm(self) -> str:
+        """The norm that it runs in unless told otherwise."""
+        return "Linf" if "Linf" in self.norms else self.norms[0]
+
     def recipe(
         self, recipe: str, eps: float, norm: str, shape: tuple[int, ...], **changes: Any
     ) -> Plan:
@@ -130,6 +135,11 @@ def find(name: str) -> Attack:
     DomainError
         For an unknown one, with the nearest names.
     """
+    if ":" in name:
+        raise expect.DomainError(
+            f"expected an attack of this house, got {name!r}; foreign_attack runs "
+            "those of libraries"
+        )
     expect.one_of(ATTACKS, attack=name)
     entry = importlib.import_module(ATTACKS[name]).ATTACK
     # A module may hold several attacks, by name.
@@ -140,7 +150,7 @@ def find(name: str) -> Attack:
 def plan_of(
     name: str,
     eps: float,
-    norm: str = "Linf",
+    norm: str | None = None,
     *,
     recipe: str = "published",
     shape: tuple[int, ...],
@@ -154,7 +164,8 @@ def plan_of(
         One of ``ATTACKS``.
     eps : float
         Radius of the perturbation budget, [0, 1] pixel units.
-    norm : {"Linf", "L2"}
+    norm : {"Linf", "L2"}, optional
+        Linf where the attack knows it.
     recipe : {"published", "adaptive"}
     shape : tuple of int
         Of one image, ``(C, H, W)``.
@@ -175,4 +186,5 @@ def plan_of(
     >>> plan_of("square", 0.1, shape=(1, 28, 28), p=0.3).p
     0.3
     """
-    return find(name).recipe(recipe, eps, norm, shape, **changes)
+    entry = find(name)
+    return entry.recipe(recipe, eps, norm or entry.norm, shape, **changes)

@@ -59,14 +59,14 @@ class Recorder:
 def asked():
     """``asked(model, image, label, plan, n, **options)``: the first ``n`` questions.
 
-    One image, ``(1, ...)``; without its own first look at who is misclassified.
+    One image, ``(1, ...)``; without the first looks, at who is misclassified.
     """
     from querytax.attacks import attack
 
     def run(model, image, label, plan, n, **options) -> Tensor:
         recorder = Recorder(model)
         # Room for the votes that end a run; those begin with a success.
-        attack(recorder, image, label, plan, n_queries=n + 9, **options)
-        return torch.stack(recorder.rows[1:])[:n]
+        found = attack(recorder, image, label, plan, n_queries=n + 9, **options)
+        return torch.stack(recorder.rows[found.judged :])[:n]
 
     return run

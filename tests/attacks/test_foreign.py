@@ -78,7 +78,7 @@ def test_one_that_swallows_everything_still_asks_no_more(halfspace):
     model = halfspace(20, margin=10.0)
     result = run(model, library)
     assert spent(result) == [91]
-    assert model.rows == 91 + 1  # Whether it is misclassified.
+    assert model.rows == 91 + 2  # Whether it is misclassified, twice.
     assert result.status == ("open",)
 
 

@@ -199,7 +199,7 @@ def test_one_crash_ends_one_run(script):
     assert result.confirmed.queries.tolist() == [13, 13, 2, 13, 13]
     assert result.confirmed.success.tolist() == [True, True, False, True, True]
     # What was asked before the crash and asked again is counted as well.
-    assert result.total_queries == sum(rows) - 5
+    assert result.total_queries == sum(rows) - result.judged
     assert result.to_json()["crashes"] == [result.status[2]]
 
 
@@ -400,6 +400,20 @@ def test_output_noise_is_judged_for_nothing(script, sigma):
     assert (result.judged > 4) == (sigma > 0)
 
 
+def test_a_model_s_own_noise_is_found_out(script):
+    drawn = torch.Generator().manual_seed(0)
+
+    def noisy(x):
+        return line(x) + 0.1 * torch.randn(len(x), 2, generator=drawn)
+
+    images, labels = start(3)
+    with pytest.warns(UserWarning, match="its noise cannot be taken off"):
+        result = attack(noisy, images - 0.2, labels, script(walk), n_queries=30)
+    assert result.own_noise
+    assert result.to_json()["own_noise"]
+    assert not attack(line, images, labels, script(walk), n_queries=30).own_noise
+
+
 # Many runs at once
 
 
@@ -465,10 +479,13 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
         ({"keys": torch.tensor([0, 1, -1])}, "keys to be different whole numbers"),
         ({"recipe": "adaptive"}, "no recipe with a plan, which is one"),
         ({"sequential": "no"}, "sequential to be true or false, got 'no'"),
-        ({"repeats": [2, 3]}, r"repeats to be one number or word, got \[2, 3\]"),
+        ({"repeats": [2, 3]}, r"repeats to be one number, got \[2, 3\]"),
         ({"plan": "square", "eps": 0.1}, r"images \(C, H, W\) for square, got"),
         ({"block": 2}, r"images \(C, H, W\) for nes on a coarse grid"),
         ({"images": torch.full((3, 4), 0.5).half()}, "float32 or float64"),
+        ({"starts": torch.full((3, 4), 0.5)}, "starts that fool the model .* image 0"),
+        ({"plan": "art:square", "eps": 0.1}, "foreign_attack runs those of libraries"),
+        ({"plan": "square", "eps": 0.1, "p": "x"}, "p to be one number, got 'x'"),
         ({"starts": torch.zeros(3, 5)}, r"starts of the images' shape \(3, 4\)"),
         ({"n_queries": 0}, "n_queries a whole number >= 1"),
         ({"in_flight": 0}, "in_flight a whole number >= 1"),
