@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -119,7 +120,10 @@ def print_attacks(facts: Sequence[dict[str, Any]], whole: bool) -> None:
     for fact in facts if whole else ():
         print(textwrap.fill(f"{fact['name']}: {fact['source']}.", WIDTH))
         if fact["recipes"]:
-            print("\n" + (inspect.getdoc(find(fact["name"]).plan) or "") + "\n")
+            for kind in reversed(find(fact["name"]).plan.__mro__):
+                if issubclass(kind, Plan):
+                    print("\n" + _reflowed(inspect.cleandoc(kind.__doc__ or "")))
+            print()
         for recipe, plans in fact["recipes"].items():
             for said in plans.values():
                 print(
@@ -130,6 +134,31 @@ def print_attacks(facts: Sequence[dict[str, Any]], whole: bool) -> None:
                         subsequent_indent="    ",
                     )
                 )
+
+
+def _reflowed(doc: str) -> str:
+    """A docstring down to its errors, in lines that fit."""
+    out: list[str] = []
+    lines = doc.partition("\nRaises\n")[0].splitlines()
+    for indent, group in itertools.groupby(lines, _indent):
+        text = list(group)
+        if any(set(line) == {"-"} for line in text):
+            out += text
+        else:
+            space = " " * max(indent, 0)
+            out.append(
+                textwrap.fill(
+                    " ".join(line.strip() for line in text),
+                    WIDTH,
+                    initial_indent=space,
+                    subsequent_indent=space,
+                )
+            )
+    return "\n".join(out)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip()) if line.strip() else -1
 
 
 def _print_table(facts: Sequence[dict[str, Any]]) -> None:

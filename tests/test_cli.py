@@ -402,6 +402,10 @@ def test_the_table_of_attacks():
     assert "adaptive: square, Linf" in one
     # Every setting, with its meaning.
     assert "incumbent : " in one
+    for name in ("nes", "opt", "nestop1", "popskipjump"):
+        lines = call("attacks", name).stdout.splitlines()
+        assert max(map(len, lines)) < 80
+        assert "repeats : int" in lines
     assert told("attacks", "square")[0]["settings"]["p"] == 0.05
     assert "expected access 'scores'" in refused("attacks", "nes", "--access", "labels")
 

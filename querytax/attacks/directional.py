@@ -3,17 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from querytax import expect
 from querytax.attacks import ball
 from querytax.attacks.block import Answers, Ask, Block
+from querytax.plans import Plan
 
-__all__ = ["along", "ask_again", "begin_anew", "descend", "distances", "first", "unit"]
+__all__ = [
+    "DirectionalPlan",
+    "along",
+    "ask_again",
+    "begin_anew",
+    "descend",
+    "distances",
+    "first",
+    "unit",
+]
 
 # Most questions of one line search.
 _MOST = 400
+
+
+@dataclass(frozen=True)
+class DirectionalPlan(Plan):
+    """A gradient of the distance along a direction, then a searched step of it.
+
+    Attributes
+    ----------
+    eps, norm, repeats, sequential, name
+        As in :class:`querytax.plans.Plan`; the loss is not used. Directions have
+        length 1 in the norm.
+    directions : int
+        Probes of one gradient estimate: line searches or questions.
+    alpha : float
+        First length of a step of the direction.
+    beta : float
+        First length of a probe of the direction.
+    finer : float
+        Factor of ``beta`` where no step helps, in (0, 1].
+    tries : int
+        Random directions to begin with.
+    coarse : float
+        Length at which the bisection of a first direction ends.
+    tolerance : float
+        Where a line search ends, as a share of ``beta``.
+    stride : float
+        Share of the length by which a line search goes out or in, in (0, 1).
+    hopeless : bool
+        Whether the search along a step's direction ends at once where it is not
+        adversarial at the length that it would have to be shorter than.
+    trials : int
+        Most lengths of a step that are tried, growing and shrinking each.
+    clip : bool
+        Whether a step's entries are cut to [-1, 1]: the corners of Linf are then
+        within reach.
+    signs : bool
+        Whether the first directions are of signs rather than normal.
+    restart : bool
+        Whether a random corner is tried where no step helps.
+    block : int
+        Side of the squares of pixels that a probe moves together.
+    floor : bool
+        Whether lengths below the budget are left alone: there is nothing to win there,
+        but under noise a lucky answer to be fooled by.
+    retreat : float
+        Share by which the length grows whenever its image, asked about again before
+        each step, is not adversarial; 0 never asks again.
+    """
+
+    directions: int = 10
+    alpha: float = 0.2
+    beta: float = 0.001
+    finer: float = 0.1
+    tries: int = 100
+    coarse: float = 1e-3
+    tolerance: float = 0.002
+    stride: float = 0.01
+    hopeless: bool = False
+    trials: int = 15
+    clip: bool = False
+    signs: bool = False
+    restart: bool = False
+    block: int = 1
+    floor: bool = False
+    retreat: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect.positive(alpha=self.alpha)
+        expect.positive(beta=self.beta)
+        expect.that(0.0 < self.finer <= 1.0, "in (0, 1]", finer=self.finer)
+        expect.positive(coarse=self.coarse)
+        expect.positive(tolerance=self.tolerance)
+        expect.probability(stride=self.stride)
+        expect.nonnegative(retreat=self.retreat)
+        for name in ("directions", "tries", "trials", "block"):
+            whole = int(expect.integer(**{name: getattr(self, name)}))
+            object.__setattr__(self, name, whole)
+
+    @property
+    def width(self) -> int:
+        """Most questions about one image in one turn."""
+        return max(self.directions, self.tries)
+
+    @property
+    def least(self) -> int:
+        """The first directions, all at once."""
+        return self.tries
 
 
 def unit(theta: Tensor, norm: str) -> Tensor:

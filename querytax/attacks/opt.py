@@ -12,103 +12,29 @@ from querytax.attacks import directional
 from querytax.attacks.block import Block, Questions
 from querytax.attacks.nes import directions
 from querytax.attacks.table import Attack
-from querytax.plans import Plan
 
 __all__ = ["ATTACK", "OPTPlan", "engine"]
 
 
 @dataclass(frozen=True)
-class OPTPlan(Plan):
+class OPTPlan(directional.DirectionalPlan):
     """Differences of searched distances along random directions, then a line search.
 
     Attributes
     ----------
-    eps, norm, repeats, sequential, name
-        As in :class:`querytax.plans.Plan`; the loss is not used. Directions have
-        length 1 in the norm.
-    directions : int
-        Line searches of one gradient estimate (q).
-    alpha : float
-        First length of a step of the direction.
-    beta : float
-        First length of a probe of the direction.
-    finer : float
-        Factor of ``beta`` where no step helps, in (0, 1].
-    tries : int
-        Random directions to begin with.
-    coarse : float
-        Length at which the bisection of a first direction ends.
-    tolerance : float
-        Where a line search ends, as a share of ``beta``.
-    stride : float
-        Share of the length by which a line search goes out or in, in (0, 1).
+    directions, alpha, beta, finer, tries, coarse, tolerance, stride, ...
+        As in :class:`querytax.attacks.directional.DirectionalPlan`.
     reach : float
         Length beyond which a line search does not go.
-    hopeless : bool
-        Whether the search along a step's direction ends at once where it is not
-        adversarial at the length that it would have to be shorter than.
-    trials : int
-        Most lengths of a step that are tried, growing and shrinking each.
-    clip : bool
-        Whether a step's entries are cut to [-1, 1]: the corners of Linf are then
-        within reach.
-    signs : bool
-        Whether the first directions are of signs rather than normal.
-    restart : bool
-        Whether a random corner is tried where no step helps.
-    block : int
-        Side of the squares of pixels that a probe moves together.
-    floor : bool
-        Whether lengths below the budget are left alone: there is nothing to win there,
-        but under noise a lucky answer to be fooled by.
-    retreat : float
-        Share by which the length grows whenever its image, asked about again before
-        each step, is not adversarial; 0 never asks again.
     """
 
     attack: ClassVar[str] = "opt"
 
-    directions: int = 10
-    alpha: float = 0.2
-    beta: float = 0.001
-    finer: float = 0.1
-    tries: int = 100
-    coarse: float = 1e-3
-    tolerance: float = 0.002
-    stride: float = 0.01
     reach: float = 20.0
-    hopeless: bool = False
-    trials: int = 15
-    clip: bool = False
-    signs: bool = False
-    restart: bool = False
-    block: int = 1
-    floor: bool = False
-    retreat: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect.positive(alpha=self.alpha)
-        expect.positive(beta=self.beta)
-        expect.that(0.0 < self.finer <= 1.0, "in (0, 1]", finer=self.finer)
-        expect.positive(coarse=self.coarse)
-        expect.positive(tolerance=self.tolerance)
-        expect.probability(stride=self.stride)
         expect.positive(reach=self.reach)
-        expect.nonnegative(retreat=self.retreat)
-        for name in ("directions", "tries", "trials", "block"):
-            whole = int(expect.integer(**{name: getattr(self, name)}))
-            object.__setattr__(self, name, whole)
-
-    @property
-    def width(self) -> int:
-        """Most questions about one image in one turn."""
-        return max(self.directions, self.tries)
-
-    @property
-    def least(self) -> int:
-        """The first directions, all at once."""
-        return self.tries
 
 
 def engine(plan: OPTPlan, block: Block) -> Questions:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from querytax.attacks import MeteredOracle, attack, clean_model, nes
+from querytax.attacks import MeteredOracle, clean_model, nes, work
 from querytax.defenses import InputNoise, OutputNoise
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
@@ -153,7 +151,7 @@ def test_images_that_come_after_do_not_change_the_result(halfspace, monkeypatch)
     assert torch.equal(whole.images[:2], part.images)
     # At another place, another draw.
     assert whole.images.unique(dim=0).shape[0] == 6
-    monkeypatch.setattr(sys.modules[attack.__module__], "_BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(work, "_BLOCK_ELEMENTS", 1)
     same(whole, nes(guarded, images, labels, PLAN, budget=150, keep_images=True))
 
 

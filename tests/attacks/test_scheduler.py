@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from querytax.attacks import Run, attack, attack_all, run, table
+from querytax.attacks import Run, attack, attack_all, run, table, work
 from querytax.attacks.block import Ask
 from querytax.attacks.table import Attack
 from querytax.defenses import FeatureNoise, InputNoise, OutputNoise
@@ -40,7 +40,7 @@ def script(monkeypatch):
             about="what the test says",
             **more,
         )
-        for place in (table, run):
+        for place in (table, run, work):
             known = table.find
             monkeypatch.setattr(
                 place,

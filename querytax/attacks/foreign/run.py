@@ -27,8 +27,8 @@ from querytax.attacks.foreign.meter import (
 from querytax.attacks.foreign.table import Foreign, find, load
 from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.outcome import AttackResult
-from querytax.attacks.run import Run, Work
 from querytax.attacks.table import Attack
+from querytax.attacks.work import Run, Work
 from querytax.losses import check_images
 from querytax.plans import Plan
 from querytax.progress import progress
