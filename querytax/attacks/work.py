@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from querytax import expect
 from querytax.attacks.block import ACCESS, PURPOSES, Block
@@ -23,6 +23,7 @@ from querytax.attacks.outcome import (
 )
 from querytax.attacks.scheduler import Course
 from querytax.attacks.table import Attack, find
+from querytax.defenses import KeyedDefense
 from querytax.losses import check_images, check_labels, check_logits
 from querytax.plans import Plan
 from querytax.seeds import seed_of
@@ -271,7 +272,10 @@ class Work:
         images = self.images
         try:
             answers = answer_in_batches(clean, images, batch_size)
-            if clean is self.run.model:
+            # A defence of ours inside the model is known to be there, and keeps count.
+            inside = clean.modules() if isinstance(clean, nn.Module) else ()
+            hidden = any(isinstance(module, KeyedDefense) for module in inside)
+            if clean is self.run.model and not hidden:
                 again = answer_in_batches(clean, images[:_TWICE], batch_size)
                 self.judged += len(again)
                 gap = (again - answers[:_TWICE]).abs().max()
@@ -290,6 +294,7 @@ class Work:
                 "repeat themselves",
                 stacklevel=5,
             )
+        self.own_noise |= hidden
         return answers
 
     def _starts(self, clean: Model, batch_size: int) -> Tensor | None:

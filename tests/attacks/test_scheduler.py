@@ -412,6 +412,13 @@ def test_a_model_s_own_noise_is_found_out(script):
     assert result.own_noise
     assert result.to_json()["own_noise"]
     assert not attack(line, images, labels, script(walk), n_queries=30).own_noise
+    # One of ours inside a model is known without asking, which would move its count.
+    inner = torch.nn.Sequential(InputNoise(torch.nn.Linear(4, 2).double(), 0.1, rng=0))
+    labels = inner(images).argmax(1)
+    inner[0].reset()
+    result = attack(inner, images, labels, script(walk), n_queries=30)
+    assert result.own_noise
+    assert inner[0].n_queries == result.total_queries + 3
 
 
 # Many runs at once
