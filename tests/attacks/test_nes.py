@@ -10,6 +10,7 @@ from torch import nn
 from querytax.attacks import MeteredOracle, clean_model, nes, work
 from querytax.defenses import InputNoise, OutputNoise
 from querytax.expect import DomainError
+from querytax.noise import normals
 from querytax.plans import NESPlan
 from querytax.theory import query_ratio, snr
 
@@ -462,3 +463,35 @@ def test_on_a_gpu():
     for guarded in (net, InputNoise(net, 0.01), OutputNoise(net, 0.01)):
         result = nes(guarded, images.cuda(), labels.cpu(), PLAN, budget=100)
         assert result.attacked.all()
+
+
+@pytest.mark.parametrize("rule", ["sign", "unit", "plain"])
+def test_its_first_steps_by_hand(asked, halfspace, rule):
+    """Pairs, their mean, a step and a projection, for one image and in plain loops."""
+    model = halfspace(6, margin=10.0)
+    plan = PLAN.replace(norm="Linf", step_rule=rule, step=0.07, momentum=0.5)
+    origin = torch.full((6,), 0.95)
+    x, memory, wanted = origin.clone(), torch.zeros(6), []
+    weight = model.weight.double()
+    for step in range(3):
+        key, at = torch.tensor([0]), torch.tensor([step])
+        u = normals(4, "attack/nes", key, at, (plan.pairs, 6))[0]
+        plus = [x + plan.probe * v for v in u]
+        minus = [x - plan.probe * v for v in u]
+        estimate = torch.zeros(6)
+        for a, b, v in zip(plus, minus, u, strict=True):
+            # Of a half-space the margin loss is w·x less a constant.
+            change = float(weight @ a.double() - weight @ b.double())
+            estimate += change / (2 * plan.probe * plan.pairs) * v
+        memory = estimate + 0.5 * memory
+        move = {
+            "sign": memory.sign(),
+            "unit": memory / memory.norm(),
+            "plain": memory,
+        }[rule]
+        x = torch.clamp(x + plan.step * move, origin - plan.eps, origin + plan.eps)
+        x = x.clamp(0.0, 1.0)
+        wanted += [*plus, *minus, x]
+    label = model(origin[None]).argmax(1)
+    got = asked(model, origin[None], label, plan, len(wanted), rng=4)
+    torch.testing.assert_close(got, torch.stack(wanted), rtol=0, atol=1e-5)
