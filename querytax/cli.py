@@ -84,7 +84,7 @@ for _command in (attack, attacks, *commands, validate, figures, reproduce):
 
 @main.command()
 @click.argument("stats", required=False, type=click.Path())
-@click.option("--demo", is_flag=True, help="Embedded digits and network; proves it.")
+@click.option("--demo", is_flag=True, help="Embedded digits and network, attacked.")
 @click.option("--target-queries", type=float, help="Queries an attack shall need.")
 @click.option("--base-queries", type=float, help="Median queries without noise.")
 @click.option(

@@ -109,7 +109,7 @@ class Block:
         A network of the attacker's own, which answers logits and has gradients.
     running : Tensor
         ``(n,)`` bool, written by the scheduler: False once an image's run has ended.
-        Answers about such an image are NaN, or -1 for a label.
+        Questions about such an image are not asked, and answered NaN, or the label -1.
     """
 
     def __init__(

@@ -216,7 +216,7 @@ def attack_all(
             stack.enter_context(evaluating(run.model))
             if run.surrogate is not None:
                 stack.enter_context(evaluating(run.surrogate))
-        first: dict[Any, Tensor] = {}
+        first: dict[Any, tuple[Tensor, bool]] = {}
         works = [
             Work(run, entry, n_queries, votes, access, batch_size, keep_images, first)
             for run, entry in zip(runs, entries, strict=True)

@@ -93,7 +93,7 @@ class Work:
         access: str,
         batch_size: int,
         keep: bool,
-        first: dict[Any, Tensor] | None = None,
+        first: dict[Any, tuple[Tensor, bool]] | None = None,
     ) -> None:
         self.run, self.entry, self.seed = run, entry, seed_of(run.rng)
         self.n_queries, self.votes, self.access = n_queries, votes, access
@@ -120,10 +120,9 @@ class Work:
         # Many runs look at the same images: the model is asked once.
         first, look = {} if first is None else first, (id(clean), id(images))
         self.judged = 0 if look in first else n
-        self.own_noise = False
         if look not in first:
             first[look] = self._looked(clean, batch_size)
-        answers = first[look]
+        answers, self.own_noise = first[look]
         check_logits(answers, self.labels, answered)
         if self.targets is not None:
             check_logits(answers, self.targets, answered, "targets")
@@ -267,9 +266,12 @@ class Work:
             )
         return keys
 
-    def _looked(self, clean: Model, batch_size: int) -> Tensor:
-        """The first answers; some of them twice, to see if the model has own noise."""
-        images = self.images
+    def _looked(self, clean: Model, batch_size: int) -> tuple[Tensor, bool]:
+        """The first answers, and whether the model has noise of its own.
+
+        Some are asked twice to see that.
+        """
+        images, drawn = self.images, False
         try:
             answers = answer_in_batches(clean, images, batch_size)
             # A defence of ours inside the model is known to be there, and keeps count.
@@ -279,7 +281,7 @@ class Work:
                 again = answer_in_batches(clean, images[:_TWICE], batch_size)
                 self.judged += len(again)
                 gap = (again - answers[:_TWICE]).abs().max()
-                self.own_noise = bool(gap > 1e-3 * answers.abs().max())
+                drawn = bool(gap > 1e-3 * answers.abs().max())
         except expect.DomainError:
             raise
         except Exception as error:
@@ -287,15 +289,14 @@ class Work:
                 f"expected model to answer images of shape {tuple(images.shape[1:])} "
                 f"in {str(images.dtype).removeprefix('torch.')}, got {_said(error)}"
             ) from error
-        if self.own_noise:
+        if drawn:
             warnings.warn(
                 "the model answers the same image differently: its noise cannot be "
                 "taken off, 'clean' means one more of its answers, and runs do not "
                 "repeat themselves",
                 stacklevel=5,
             )
-        self.own_noise |= hidden
-        return answers
+        return answers, drawn or hidden
 
     def _starts(self, clean: Model, batch_size: int) -> Tensor | None:
         if self.run.starts is None:

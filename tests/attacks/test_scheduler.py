@@ -412,6 +412,10 @@ def test_a_model_s_own_noise_is_found_out(script):
     assert result.own_noise
     assert result.to_json()["own_noise"]
     assert not attack(line, images, labels, script(walk), n_queries=30).own_noise
+    # Of several runs on the same images all say so, though the model is asked once.
+    runs = [Run(noisy, images - 0.2, labels, script(walk))] * 2
+    with pytest.warns(UserWarning, match="its noise cannot be taken off"):
+        assert all(found.own_noise for found in attack_all(runs, n_queries=30))
     # One of ours inside a model is known without asking, which would move its count.
     inner = torch.nn.Sequential(InputNoise(torch.nn.Linear(4, 2).double(), 0.1, rng=0))
     labels = inner(images).argmax(1)
