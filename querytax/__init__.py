@@ -18,7 +18,7 @@ _HOME = {
     "ModelStatistics": "querytax.statistics",
     "NESPlan": "querytax.plans",
     "OutputNoise": "querytax.defenses",
-    "QueryCount": "querytax.attacks",
+    "QueryCount": "querytax.counts",
     "Recommendation": "querytax.recommend",
     "Run": "querytax.attacks",
     "Site": "querytax.sites",

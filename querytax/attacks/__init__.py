@@ -2,10 +2,11 @@
 
 from querytax.attacks.nes import nes
 from querytax.attacks.oracle import MeteredOracle, clean_model
-from querytax.attacks.outcome import AttackResult, QueryCount
+from querytax.attacks.outcome import AttackResult
 from querytax.attacks.run import attack, attack_all
 from querytax.attacks.table import ATTACKS, Attack, find, plan_of
 from querytax.attacks.work import Run
+from querytax.counts import QueryCount
 
 __all__ = [
     "ATTACKS",

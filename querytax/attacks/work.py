@@ -19,10 +19,10 @@ from querytax.attacks.outcome import (
     ENDED,
     SUCCESSES,
     AttackResult,
-    QueryCount,
 )
 from querytax.attacks.scheduler import Course
 from querytax.attacks.table import Attack, find
+from querytax.counts import QueryCount
 from querytax.defenses import KeyedDefense
 from querytax.losses import check_images, check_labels, check_logits
 from querytax.plans import Plan

@@ -1,0 +1,193 @@
+"""Trials as plain data: what was, or shall be, attacked, and how it ended; no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from querytax import expect
+from querytax.counts import QueryCount
+from querytax.plans import NORMS
+
+__all__ = ["PARTS", "Contender", "Evidence", "Trial", "Tried"]
+
+# Images that choices are made on, and images that a choice is certified on.
+PARTS = ("calibration", "held_out")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An attack with its settings, by their words.
+
+    Attributes
+    ----------
+    attack : str
+        A word of ``querytax attacks``.
+    recipe : {"published", "adaptive"}
+    changes : tuple of (str, value)
+        Settings that differ from the recipe's, sorted by name.
+    """
+
+    attack: str
+    recipe: str = "adaptive"
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        changes = tuple(sorted((str(k), v) for k, v in self.changes))
+        object.__setattr__(self, "changes", changes)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        said = [
+            f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}"
+            for k, v in self.changes
+        ]
+        return f"{self.attack}, {', '.join([self.recipe, *said])}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attack on the first images of a part, at one noise level.
+
+    Attributes
+    ----------
+    contender : Contender
+    eps, norm
+        The perturbation budget.
+    access : {"scores", "top1", "labels"}
+        What the API gives away.
+    site : str
+        Where the noise is, in full; see :class:`querytax.sites.Site`.
+    sigma : float
+        Its standard deviation; 0 is no noise.
+    part : {"calibration", "held_out"}
+    images : int
+        The first so many of the part: those that the model without noise gets right.
+    n_queries : int
+        Budget an image.
+    seed : int
+        Of the attacker's draws and of the noise.
+    network : str
+        Which of several networks; the empty word is the one asked about.
+    """
+
+    contender: Contender
+    eps: float
+    norm: str
+    access: str
+    site: str
+    sigma: float
+    part: str
+    images: int
+    n_queries: int
+    seed: int = 0
+    network: str = ""
+
+    def __post_init__(self) -> None:
+        expect.positive(eps=self.eps)
+        expect.one_of(NORMS, norm=self.norm)
+        expect.nonnegative(sigma=self.sigma)
+        expect.one_of(PARTS, part=self.part)
+        expect.integer(1, images=self.images)
+        expect.integer(1, n_queries=self.n_queries)
+
+    @property
+    def key(self) -> Trial:
+        """The same trial, whatever the number of images and queries."""
+        return dataclasses.replace(self, images=1, n_queries=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        """What :meth:`to_json` wrote."""
+        who = data["contender"]
+        changes = tuple((k, v) for k, v in who["changes"])
+        contender = Contender(who["attack"], who["recipe"], changes)
+        return cls(**{**data, "contender": contender})
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How a trial ended, image by image.
+
+    Attributes
+    ----------
+    trial : Trial
+    confirmed : QueryCount
+        Until a majority of votes confirmed an image as adversarial.
+    clean : QueryCount
+        Until an image that was handed in fooled the model without its noise.
+    asked : ndarray
+        ``(images,)`` rows asked about each image.
+    """
+
+    trial: Trial
+    confirmed: QueryCount
+    clean: QueryCount
+    asked: np.ndarray
+
+    @property
+    def broken(self) -> QueryCount:
+        """Until both: the strict count, which says that an attack works."""
+        return QueryCount(
+            np.maximum(self.confirmed.queries, self.clean.queries),
+            self.confirmed.success & self.clean.success,
+            self.confirmed.cut,
+        )
+
+    @property
+    def fell(self) -> QueryCount:
+        """Until either: the generous count, which a claim of safety rests on."""
+        return QueryCount(
+            np.minimum(
+                np.where(self.confirmed.success, self.confirmed.queries, np.inf),
+                np.where(self.clean.success, self.clean.queries, np.inf),
+            ).clip(max=np.maximum(self.confirmed.queries, self.clean.queries)),
+            self.confirmed.success | self.clean.success,
+            self.confirmed.cut,
+        )
+
+    def upto(self, images: int, n_queries: int) -> Tried:
+        """The part of it that a smaller trial would have been."""
+        return Tried(
+            dataclasses.replace(self.trial, images=images, n_queries=n_queries),
+            self.confirmed.upto(images, n_queries),
+            self.clean.upto(images, n_queries),
+            np.minimum(self.asked[:images], n_queries),
+        )
+
+
+class Evidence:
+    """Trials that have been made, found again by what they were.
+
+    Parameters
+    ----------
+    tried : iterable of Tried
+    """
+
+    def __init__(self, tried: Iterable[Tried] = ()) -> None:
+        self._by_key: dict[Trial, list[Tried]] = {}
+        for one in tried:
+            self._by_key.setdefault(one.trial.key, []).append(one)
+
+    def find(self, trial: Trial) -> Tried | None:
+        """What came of a trial, if one that covers it was made."""
+        for one in self._by_key.get(trial.key, ()):
+            had = one.trial
+            if had.images >= trial.images and had.n_queries >= trial.n_queries:
+                return one.upto(trial.images, trial.n_queries)
+        return None
+
+    def __iter__(self) -> Any:
+        return (one for several in self._by_key.values() for one in several)
+
+    def __len__(self) -> int:
+        return sum(len(several) for several in self._by_key.values())
