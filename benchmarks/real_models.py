@@ -398,7 +398,7 @@ class Bench:
             return plan
         predictor = self.predictor(norm, site)
         still = predictor.at_probe(predictor.reading(0.0), plan)
-        drift = query_ratio.cosine(
+        drift = query_ratio.plain_drift(
             _NOISELESS, predictor.stats.dimension, plan.pairs, still.alignment
         )
         useful = float(np.median(still.slope * still.alignment))
@@ -420,9 +420,9 @@ class Bench:
         plan = self.plan(norm, rule, site, sigma, size)
         reading = predictor.at_probe(predictor.reading(sigma, "upper"), plan)
         snr = float(np.median(reading.snr))
-        drift = query_ratio.cosine(
-            reading.snr, stats.dimension, plan.pairs, reading.alignment
-        )
+        plain = plan.step_rule == "plain"
+        aim = query_ratio.plain_drift if plain else query_ratio.cosine
+        drift = aim(reading.snr, stats.dimension, plan.pairs, reading.alignment)
         length = predictor.step_share(reading, plan, drift)
         plateau = convergence.plateau(drift, np.broadcast_to(length, drift.shape), norm)
         # The last stage is where the way is longest and the wall nearest.

@@ -103,11 +103,6 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         lambda x: 1 + 3072 / (50 + 3072 + 1) / x,
         X,
     ),
-    "query_ratio.fixed_length_step": (
-        lambda x: query_ratio.fixed_length_step(x, 3072, 50),
-        lambda x: sqrt(1 + 3072 / 3123 / x),
-        X,
-    ),
     "query_ratio.sign_coordinate": (
         query_ratio.sign_coordinate,
         lambda x: 1 / special.erf(sqrt(x / 2)),
@@ -130,8 +125,8 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         lambda x: (2 * math.log(100) + math.log(100)) / log1p(x),
         X,
     ),
-    "query_ratio.cosine": (
-        lambda x: query_ratio.cosine(x, 3072, 50),
+    "query_ratio.plain_drift": (
+        lambda x: query_ratio.plain_drift(x, 3072, 50),
         lambda x: sqrt(50 / (50 + 3073 + 3072 / x)),
         X,
     ),
@@ -631,6 +626,17 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         lambda s: normal_mean(
             lambda x: 1 - (0.5 * math.erfc(-(x + 0.3 / s) / ROOT2)) ** 9
         ),
+        SIGMA,
+    ),
+    "query_ratio.cosine": (
+        lambda s: query_ratio.cosine(s, 3072, 10),
+        lambda s: integrate.quad(
+            lambda x: (1 - x * x) ** 1535.5 * (1 - x * x * s / (1 + s)) ** 4,
+            0,
+            1,
+            epsabs=0,
+            epsrel=1e-12,
+        )[0],
         SIGMA,
     ),
     "angle.mean_cosine": (

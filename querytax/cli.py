@@ -17,7 +17,8 @@ from querytax.cli_attack import attack, attacks
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
-from querytax.cli_options import Number, Share, plan_changes, with_plan
+from querytax.cli_options import Number
+from querytax.cli_recommend import recommend
 from querytax.cli_reproduce import reproduce
 from querytax.expect import DomainError
 
@@ -60,8 +61,9 @@ def main() -> None:
 
     \b
     querytax recommend --demo          the whole job on an embedded model
-    querytax probe MODEL --data D      measure your own model
-    querytax recommend STATS           sigma for a target query count
+    querytax recommend --model M --data D   and on yours, certified by attacks
+    querytax probe MODEL --data D      measure a model
+    querytax recommend STATS           sigma for a target query count, by laws
     querytax attack MODEL --data D     count the queries of attacks, for real
     querytax attacks                   the attacks: access, norms, source
     querytax laws, show, eval          the formulas, from the shell
@@ -70,102 +72,14 @@ def main() -> None:
     querytax figures -o DIR            every figure, from code
     querytax reproduce PAPER           a paper's measurements, made again
 
-    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved, or
-    data that a part needed is missing, 5 out of the law's regime, 130 interrupted.
+    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved, merely
+    predicted, or data that a part needed is missing, 5 out of the law's regime, 130
+    interrupted.
     """
 
 
-for _command in (attack, attacks, *commands, validate, figures, reproduce):
+for _command in (recommend, attack, attacks, *commands, validate, figures, reproduce):
     main.add_command(_command)
-
-
-# -- the main job ----------------------------------------------------------------
-
-
-@main.command()
-@click.argument("stats", required=False, type=click.Path())
-@click.option("--demo", is_flag=True, help="Embedded digits and network, attacked.")
-@click.option("--target-queries", type=float, help="Queries an attack shall need.")
-@click.option("--base-queries", type=float, help="Median queries without noise.")
-@click.option(
-    "--max-accuracy-loss",
-    type=Share(),
-    default=0.01,
-    show_default=True,
-    help="Accuracy that may be lost: 0.01 or 1%.",
-)
-@click.option("--site", help="Where the noise is [default: output, or the only one].")
-@click.option(
-    "--protect",
-    type=Share(),
-    help="Share of images that must reach the target [default: 0.9; demo: 0.5].",
-)
-@click.option(
-    "--attacker",
-    type=click.Choice(["best", "published"]),
-    help="One attacker only; the exit code then follows its status.",
-)
-@click.option("-o", "--out", type=click.Path(), help="Frontier figure (.png, .svg).")
-@click.option("--seed", type=int, default=0, show_default=True)
-@with_plan
-@json_option
-def recommend(
-    stats: str | None,
-    demo: bool,
-    target_queries: float | None,
-    base_queries: float | None,
-    max_accuracy_loss: float,
-    site: str | None,
-    protect: float | None,
-    attacker: str | None,
-    out: str | None,
-    seed: int,
-    as_json: bool,
-    **plan: Any,
-) -> None:
-    """Recommend sigma at a SITE for a target query count.
-
-    STATS is a file of `querytax probe`. With --demo the whole job runs on a network
-    trained on the spot, and real attacks hold the prediction to account.
-    """
-    if demo == bool(stats):
-        raise click.UsageError("expected either a STATS file or --demo")
-    from querytax.report import demo_job, print_job, statistics_job
-
-    common: dict[str, Any] = {
-        "base_queries": base_queries,
-        "max_accuracy_loss": max_accuracy_loss,
-        "site": site,
-        "attackers": [attacker] if attacker else None,
-    }
-    if demo:
-        common["site"] = site or "output"
-        job = demo_job(
-            target_queries=3000.0 if target_queries is None else target_queries,
-            protect=0.5 if protect is None else protect,
-            changes=plan_changes(plan),
-            rng=seed,
-            out="frontier.png" if out is None else out,
-            verbose=not as_json,
-            **common,
-        )
-    else:
-        if target_queries is None:
-            raise click.UsageError("expected --target-queries with a STATS file")
-        job = statistics_job(
-            str(stats),
-            target_queries=target_queries,
-            protect=0.9 if protect is None else protect,
-            changes=plan_changes(plan),
-            out=out,
-            **common,
-        )
-    if as_json:
-        click.echo(json.dumps(job.to_json(), indent=2))
-    else:
-        print_job(job)
-    if attacker or (stats and len(job.recommendations) == 1):
-        sys.exit(job.recommendations[0].exit_code)
 
 
 # -- measuring -------------------------------------------------------------------
@@ -180,6 +94,7 @@ def recommend(
 @click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--images", "n_probe", type=int, default=64, show_default=True)
 @click.option("--directions", "n_directions", type=int, default=16, show_default=True)
+@click.option("--patterns", "n_patterns", type=int, default=256, show_default=True)
 @click.option("--batch-size", type=int, default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -193,6 +108,7 @@ def probe(
     norm: str,
     n_probe: int,
     n_directions: int,
+    n_patterns: int,
     batch_size: int,
     device: str,
     seed: int,
@@ -218,6 +134,7 @@ def probe(
         norm=norm,
         n_probe=n_probe,
         n_directions=n_directions,
+        n_patterns=n_patterns,
         batch_size=batch_size,
         rng=seed,
         verbose=not as_json,

@@ -126,7 +126,7 @@ class Tried:
     clean : QueryCount
         Until an image that was handed in fooled the model without its noise.
     asked : ndarray
-        ``(images,)`` rows asked about each image.
+        ``(images,)`` rows asked about each image; the budget, where it ended the run.
     """
 
     trial: Trial
@@ -180,11 +180,17 @@ class Evidence:
 
     def find(self, trial: Trial) -> Tried | None:
         """What came of a trial, if one that covers it was made."""
-        for one in self._by_key.get(trial.key, ()):
-            had = one.trial
-            if had.images >= trial.images and had.n_queries >= trial.n_queries:
-                return one.upto(trial.images, trial.n_queries)
-        return None
+        covers = [
+            one
+            for one in self._by_key.get(trial.key, ())
+            if one.trial.images >= trial.images
+            and one.trial.n_queries >= trial.n_queries
+        ]
+        if not covers:
+            return None
+        # The nearest, whatever the order in which they came: a cut is no replay.
+        near = min(covers, key=lambda one: (one.trial.n_queries, one.trial.images))
+        return near.upto(trial.images, trial.n_queries)
 
     def __iter__(self) -> Any:
         return (one for several in self._by_key.values() for one in several)

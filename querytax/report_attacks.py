@@ -20,8 +20,8 @@ from querytax.attacks.foreign.table import find as find_foreign
 from querytax.attacks.table import RECIPES
 from querytax.loading import load_plan
 from querytax.plans import NORMS, Plan
-from querytax.recommend.recommendation import count, percent
 from querytax.terminal import WIDTH, new_table, short, span, terminal
+from querytax.words import count, percent
 
 __all__ = [
     "EPS",

@@ -23,7 +23,7 @@ from querytax.sites import Site
 
 __all__ = ["SCHEMA", "ModelStatistics", "SiteStatistics", "atomic_write"]
 
-SCHEMA = 1
+SCHEMA = 2
 _FORMAT = "querytax-statistics"
 
 
@@ -55,7 +55,13 @@ class SiteStatistics:
         ``(N,)`` L2 norm of the gradient of the cross-entropy at the site, NaN where
         the model gives none (output sites: with respect to the logits).
     n_draws : int
-        Noise draws behind each number of ``flips``, ``correct`` and ``loss_noise``.
+        Noise draws behind each number of ``flips``, ``correct``, ``loss_noise`` and
+        ``label_share``.
+    label_share : ndarray or None
+        ``(S, O, n)`` share of noisy answers that are adversarial (targeted: the
+        target) at the model's ``label_offsets`` around the boundary; NaN where the way
+        does not cross it. At offset 0 without noise, where rounding would decide, 0.5.
+        None: not measured.
     """
 
     sigmas: np.ndarray
@@ -68,6 +74,7 @@ class SiteStatistics:
     loss_noise: np.ndarray
     gradient_norm: np.ndarray
     n_draws: int
+    label_share: np.ndarray | None = None
 
     def accuracy(self) -> tuple[np.ndarray, np.ndarray]:
         """Accuracy at each noise level, and the standard error of its loss.
@@ -114,12 +121,50 @@ class ModelStatistics:
         ``(N,)`` L2 norm of the input gradient of the cross-entropy, NaN without one.
     dimension : int
         Numbers in an image.
+    shape : tuple of int or None
+        Of one image; None where it is not known.
     eps, norm
         The perturbation budget that path and places were made for.
     targeted : bool
     sign_gain : ndarray
         ``(n,)`` drift of a sign step at small cosines, over that on a gradient of
         Gaussian entries; 1 where the model gives no gradient.
+    blind_hits : ndarray or None
+        ``(n,)`` how many of an image's first ``blind_tried`` patterns of the attack
+        ``patterns`` (kind ``mixed``) are adversarial for the clean model (targeted:
+        hit the target). None where nothing was tried.
+    blind_tried : int
+    blind_outcomes : ndarray or None
+        ``(n, blind_tried)`` bool: which of them, in the order of the attack. Its kinds
+        of pattern come in turns of ``blind_turn``, those that hit most first, so its
+        first guesses do better than the mean over all.
+    blind_turn : int
+        Patterns t and t + ``blind_turn`` are draws of the same kind.
+    proposals : ndarray or None
+        ``(K, P, T, n, m)`` float32: true changes of the attacker's margin loss by m
+        random moves, which stay inside the budget, from the points of each place and
+        stage. **Above 0 the loss grows: good for the attacker.** On the scale of the
+        clean model's own answers, logits or probabilities. None: not measured.
+    probability_proposals : ndarray or None
+        The same moves' changes of the margin of probabilities, which is what an
+        attacker reads where a defence answers those.
+    proposal_kinds : tuple of str or None
+        ``(K,)`` what the moves are. ``square``: Square's, on a tenth of the pixels (of
+        images of three axes alone); ``coarse``: one cell of a grid of four a side, in
+        one channel, to +eps or -eps; ``pixel``: one number to +eps or -eps. In L2 a
+        cell moves by eps / 2 and a number by 0.2.
+    gaps, probability_gaps : ndarray or None
+        ``(n,)`` what the margin loss must gain from the image to the boundary, above
+        0, on the scales of ``proposals`` and ``probability_proposals``.
+    label_offsets : ndarray or None
+        ``(O,)`` where the sites' ``label_share`` was measured: at the crossing plus
+        this multiple of the displacement from the image to it, cut to [0, 1].
+    boundary_norm : ndarray or None
+        ``(n,)`` L2 norm of that displacement, whatever the budget's norm; NaN where
+        the way does not cross.
+    gradient_profile : ndarray or None
+        ``(n, 33)`` quantiles, evenly spaced from 0 to 1, of the sizes of the entries
+        of the margin's input gradient at the image; NaN without a gradient.
     provenance : dict
         Seed, numbers of directions and draws, versions, names.
 
@@ -145,7 +190,26 @@ class ModelStatistics:
     norm: str
     targeted: bool
     sign_gain: np.ndarray = field(default_factory=lambda: np.ones(1))
+    shape: tuple[int, ...] | None = None
+    blind_hits: np.ndarray | None = None
+    blind_tried: int = 0
+    blind_outcomes: np.ndarray | None = None
+    blind_turn: int = 1
+    proposals: np.ndarray | None = None
+    probability_proposals: np.ndarray | None = None
+    proposal_kinds: tuple[str, ...] | None = None
+    gaps: np.ndarray | None = None
+    probability_gaps: np.ndarray | None = None
+    label_offsets: np.ndarray | None = None
+    boundary_norm: np.ndarray | None = None
+    gradient_profile: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A file keeps lists.
+        for name in ("shape", "proposal_kinds"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(value))
 
     @property
     def accuracy(self) -> float:

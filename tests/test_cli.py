@@ -170,8 +170,8 @@ def test_infinities_are_words():
 def test_eval_takes_words():
     words = ("eval", "convergence.plateau", "drift=0.1", "step=0.1")
     box, ball = (told(*words, f"norm={n}")["value"] for n in ("Linf", "L2"))
-    assert box == pytest.approx(1 / math.tanh(2) - 0.5)
-    assert ball == pytest.approx(0.4 / (0.1 + math.sqrt(0.17)))
+    assert box == pytest.approx(1.05 / math.tanh(21 * math.atanh(0.1)) - 0.5)
+    assert 0.2 * ball**3 + 0.1 * ball**2 - 0.2 * ball == pytest.approx(0.001)
 
 
 def test_outside_the_regime_the_value_still_stands():

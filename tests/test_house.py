@@ -140,7 +140,7 @@ def test_a_recommendation_needs_no_torch(module):
 
 
 @pytest.mark.parametrize(
-    "module", [m for r in ("probes", "attacks", "defenses") for m in room(r)]
+    "module", [m for r in ("probes", "attacks", "defenses", "trials") for m in room(r)]
 )
 def test_those_who_measure_do_not_know_the_answer(module):
     for name in ours(module):

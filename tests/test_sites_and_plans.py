@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querytax.defenses import FeatureNoise, InputNoise, OutputNoise, defend
+from querytax.defenses import (
+    CombinedNoise,
+    FeatureNoise,
+    InputNoise,
+    OutputNoise,
+    defend,
+)
 from querytax.expect import DomainError
 from querytax.losses import attacker_loss
 from querytax.plans import NESPlan
@@ -31,6 +37,35 @@ WORDS = {
     "output:logits": Site("output", "output:logits:raw", "logits", "raw"),
     "layer3": Site("feature", "layer3"),
     "output.dense": Site("feature", "output.dense"),
+    "layer3:before": Site("feature", "layer3:before"),
+    "input+output": Site(
+        "several",
+        "input+output:probabilities:reflect",
+        parts=((Site.parse("input"), 1.0), (Site.parse("output"), 1.0)),
+    ),
+    " input * 0.50+layer3*2": Site(
+        "several",
+        "input*0.5+layer3*2",
+        parts=((Site.parse("input"), 0.5), (Site.parse("layer3"), 2.0)),
+    ),
+    "layer3*1.0+layer3:before*1e20+output:logits": Site(
+        "several",
+        "layer3+layer3:before*1e20+output:logits:raw",
+        parts=(
+            (Site.parse("layer3"), 1.0),
+            (Site.parse("layer3:before"), 1e20),
+            (Site.parse("output:logits"), 1.0),
+        ),
+    ),
+    "output:logits+output:probabilities:clip*3": Site(
+        "several",
+        "output:logits:raw+output:probabilities:clip*3",
+        parts=(
+            (Site.parse("output:logits"), 1.0),
+            (Site.parse("output:probabilities:clip"), 3.0),
+        ),
+    ),
+    "layer3*1": Site("feature", "layer3"),
 }
 
 
@@ -52,6 +87,25 @@ def test_a_word_is_a_site_and_its_full_name_the_same_site(word):
         ("", "expected site to be a word, got ''"),
         (3, "expected site to be a word, got 3"),
         (None, "expected site to be a word, got None"),
+        (":before", "expected site to name a layer before ':before'"),
+        ("input+", r"joined by '\+', got an empty one in 'input\+'"),
+        ("+", "got an empty one"),
+        ("input++layer3", "got an empty one"),
+        ("input+*2", "got an empty one"),
+        ("input + ", "got an empty one"),
+        ("input*0+layer3", "give 'input' a weight > 0 and finite, got '0' in"),
+        ("input*-1+layer3", "got '-1'"),
+        ("input+layer3*nan", "give 'layer3' a weight > 0 and finite, got 'nan'"),
+        ("input+layer3*inf", "got 'inf'"),
+        ("input+layer3*", "got ''"),
+        ("input+layer3*2*3", r"got '2\*3'"),
+        ("input*1e+3+layer3", "got '1e'"),
+        ("0.5*input+layer3", "give '0.5' a weight > 0 and finite, got 'input'"),
+        ("input+layer3+input*2", "every place once, got input twice"),
+        ("layer3+layer3", "got layer3 twice"),
+        ("output+output:probabilities:clip", "got output:probabilities twice"),
+        ("input+output:logit", "did you mean 'output:logits:raw'"),
+        ("layer3*2", "weigh one place against another.* 'layer3' alone change sigma"),
     ],
 )
 def test_a_bad_word_names_site_and_the_closest(word, says):
@@ -61,6 +115,31 @@ def test_a_bad_word_names_site_and_the_closest(word, says):
     assert "expected site" in str(caught.value)
 
 
+@given(
+    st.lists(st.floats(5e-324, 1.7e308), min_size=2, max_size=4),
+    st.permutations(["input", "output", "layer1", "layer1:before"]),
+)
+def test_weights_and_order_come_back_from_the_name(weights, words):
+    pairs = list(zip(words, weights, strict=False))
+    site = Site.parse(
+        "+".join(f"{word}*{weight!r}".replace("e+", "e") for word, weight in pairs)
+    )
+    assert Site.parse(site.name) == site
+    assert site.parts == tuple((Site.parse(word), weight) for word, weight in pairs)
+    assert site.name.count("+") == len(pairs) - 1
+
+
+def test_a_layers_word_says_which_module_and_which_side():
+    for word, module, where in (
+        ("layer3", "layer3", "output"),
+        ("layer3:before", "layer3", "input"),
+        ("input", "", "output"),
+        ("input+layer3:before", "", "output"),
+    ):
+        site = Site.parse(word)
+        assert (site.module, site.where) == (module, where)
+
+
 def test_defend_builds_what_the_word_says():
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
     assert isinstance(defend(model, "input", 0.1), InputNoise)
@@ -68,10 +147,19 @@ def test_defend_builds_what_the_word_says():
     assert isinstance(guarded, OutputNoise)
     assert (guarded.on, guarded.form, guarded.seed) == ("probabilities", "clip", 7)
     assert isinstance(defend(model, "1", 0.1), FeatureNoise)
+    before = defend(model, "1:before", 0.1)
+    assert isinstance(before, FeatureNoise)
+    assert (before.sites, before.where) == (("1",), "input")
+    several = defend(model, "input+1*2", 0.1, rng=7)
+    assert isinstance(several, CombinedNoise)
+    assert (several.sigmas, several.seed) == ((0.1, 0.2), 7)
+    for site in ("input", "output", "0"):
+        with pytest.raises(DomainError, match=r"sigma to be one number .*got \(0.1,"):
+            defend(model, site, (0.1, 0.2))
     with pytest.raises(DomainError, match=r"got '7'; the closest are '0', '1'"):
         defend(model, "7", 0.1)
     for sigma in (-1.0, float("nan"), float("inf")):
-        for site in ("input", "output", "0"):
+        for site in ("input", "output", "0", "input+0"):
             with pytest.raises(DomainError, match=f"sigma >= 0 and finite.*{sigma}"):
                 defend(model, site, sigma)
 

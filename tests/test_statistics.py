@@ -32,6 +32,7 @@ def site(seed, n_images=5, n_probed=3):
         loss_noise=rng.random((2, 3, n_images)),
         gradient_norm=np.array([1.0, np.nan, 3.0, 0.0, 1e-310]),
         n_draws=16,
+        label_share=rng.random((3, 7, n_probed)) if seed == 1 else None,
     )
 
 
@@ -52,6 +53,15 @@ def model_statistics():
         eps=8 / 255,
         norm="Linf",
         targeted=False,
+        shape=(1, 8, 8),
+        blind_hits=np.array([0, 3, 40]),
+        blind_tried=40,
+        blind_outcomes=rng.random((3, 40)) < 0.1,
+        blind_turn=16,
+        proposals=rng.normal(size=(2, 2, 2, 3, 4)).astype(np.float32),
+        proposal_kinds=("coarse", "pixel"),
+        gaps=np.array([1.0, 1e-300, 3.0]),
+        boundary_norm=np.array([0.5, np.nan, np.nan]),
         provenance={"seed": 2**63 - 1, "version": "0.1.0", "note": "größer"},
     )
 
@@ -167,7 +177,9 @@ def rewritten(path, **changes):
 
 def test_another_schema_version(saved):
     rewritten(saved, schema=99)
-    assert "expected schema version 1" in refused(saved)
+    assert "expected schema version 2" in refused(saved)
+    rewritten(saved, schema=1)
+    assert "got 1: probe the model again" in refused(saved)
     rewritten(saved, schema=None)
     assert "got None: probe the model again" in refused(saved)
 
@@ -229,6 +241,24 @@ def test_loading_needs_no_torch(saved):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_what_was_not_measured_is_none(tmp_path):
+    bare = dataclasses.replace(
+        model_statistics(),
+        blind_hits=None,
+        blind_tried=0,
+        blind_outcomes=None,
+        proposals=None,
+        proposal_kinds=None,
+        gaps=None,
+        boundary_norm=None,
+    )
+    bare.save(tmp_path / "bare.npz")
+    again = ModelStatistics.load(tmp_path / "bare.npz")
+    assert_same(bare, again)
+    assert again.proposals is again.gaps is again.label_offsets is None
+    assert again.sites["a/b.weird name"].label_share is None
 
 
 def test_a_site_is_found_by_any_of_its_words(stats):

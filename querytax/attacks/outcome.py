@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,11 @@ class AttackResult:
     own_noise : bool
         Whether the model, without a defence of ours, answered the same image in two
         ways: ``clean`` is then one more of its noisy answers.
+    needs : dict of str to ndarray
+        ``(n_attacked,)`` the least budget that would have shown each kind of success;
+        0 where there was none. ``end``: the least that would have brought the run as
+        far. A step is asked only if its verification can be paid for too, so this is
+        more than the queries until then, and tells what a smaller budget had seen.
     """
 
     plan: Plan
@@ -88,6 +93,7 @@ class AttackResult:
     status: tuple[str, ...]
     judged: int = 0
     own_noise: bool = False
+    needs: dict[str, np.ndarray] = field(default_factory=dict)
     images: Any = None
 
     @property

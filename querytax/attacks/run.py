@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -179,6 +179,7 @@ def attack_all(
     in_flight: int = _IN_FLIGHT,
     keep_images: bool = False,
     verbose: bool = False,
+    done: Callable[[int, AttackResult], None] | None = None,
 ) -> list[AttackResult]:
     """Run several attacks, seeds and noise levels beside each other.
 
@@ -190,6 +191,8 @@ def attack_all(
     runs : sequence of Run
     n_queries, access, votes, batch_size, in_flight, keep_images, verbose
         As in :func:`attack`.
+    done : callable, optional
+        Told a run's place in ``runs`` and its result as soon as it has ended.
 
     Returns
     -------
@@ -224,9 +227,20 @@ def attack_all(
         # In queries, which come steadily: what is left of them tells the time left.
         task = bar.add("queries", n_queries * sum(len(w.places) for w in works))
 
-        def watch(done: int) -> None:
-            bar.update(task, done + n_queries * sum(work.ended for work in works))
+        def watch(asked: int) -> None:
+            bar.update(task, asked + n_queries * sum(work.ended for work in works))
 
+        results: dict[int, AttackResult] = {}
+
+        def settle(i: int) -> None:
+            work = works[i]
+            if i not in results and work.ended == len(work.places):
+                results[i] = work.result()
+                if done is not None:
+                    done(i, results[i])
+
+        for i in range(len(works)):
+            settle(i)  # Those without an image to attack.
         courses = (c for i, work in enumerate(works) for c in work.courses(i))
         for course in drive(
             courses,
@@ -235,4 +249,5 @@ def attack_all(
             watch=watch if verbose else None,
         ):
             works[course.tag].take(course)
-    return [work.result() for work in works]
+            settle(course.tag)
+    return [results[i] for i in range(len(works))]

@@ -26,6 +26,7 @@ from querytax.attacks.block import (
     spread,
 )
 from querytax.attacks.oracle import Model, Request, Response, answer_all, clean_model
+from querytax.attacks.outcome import SUCCESSES
 
 __all__ = ["Course", "drive"]
 
@@ -59,6 +60,10 @@ class Course:
         ``(n,)`` rows that were answered; ``spent`` has them by purpose.
     noisy, submitted, confirmed, clean : Tensor
         ``(n,)`` rows asked until each kind of success; 0 where there was none.
+    need : Tensor
+        ``(n,)`` the least budget that would have brought an image as far.
+    needs : dict of str to Tensor
+        ``(n,)`` the least budget that would have shown each kind of success.
     judged : int
         Rows that the model without noise answered, charged to nobody.
     crash : Exception or None
@@ -82,6 +87,8 @@ class Course:
         self.noisy, self.submitted = self.asked.clone(), self.asked.clone()
         self.confirmed, self.clean = self.asked.clone(), self.asked.clone()
         self.spent = self.asked.repeat(len(PURPOSES), 1)
+        self.need = self.asked.clone()
+        self.needs = {name: self.asked.clone() for name in SUCCESSES}
         self.held = origin.clone() if self.keep else None
         # A model that we cannot take the noise off is its own judge.
         self._judges = clean_model(self.model) is not self.model
@@ -133,14 +140,17 @@ class Course:
         if ask.submit is not False or ask.then:
             # Who is confirmed needs no more votes.
             price = price + self.votes * (self.confirmed[rows] == 0)
-        pays = (self.asked[rows] + price <= self.budget) & block.running[rows]
+        upto = self.asked[rows] + price
+        pays = (upto <= self.budget) & block.running[rows]
+        paid = rows[pays]
+        self.need[paid] = torch.maximum(self.need[paid], upto[pays])
         if bool(pays.all()):
             return (yield from self._asked(ask))
         block.running[rows[~pays]] = False
         kept = spread(pays, each)
         part = Ask(
             ask.x[kept],
-            rows[pays],
+            paid,
             each if isinstance(each, int) else each[pays],
             ask.submit if isinstance(ask.submit, bool) else ask.submit[kept],
             ask.purpose,
@@ -156,6 +166,9 @@ class Course:
         if suspects is not None and bool(suspects.any()):
             yield from self._verify(ask, suspects)
         if self._news:
+            for name, need in self.needs.items():
+                new = (getattr(self, name) > 0) & (need == 0)
+                need[new] = self.need[new]
             ended = (self.confirmed > 0) & (self.clean > 0)
             self.block.running &= ~ended
             self._news = False

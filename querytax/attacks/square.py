@@ -16,7 +16,7 @@ from querytax.attacks.incumbent import Incumbent
 from querytax.attacks.table import Attack
 from querytax.plans import INCUMBENTS, Plan
 
-__all__ = ["ATTACK", "SquarePlan", "engine"]
+__all__ = ["ATTACK", "SquarePlan", "engine", "moves"]
 
 # Andriushchenko et al. 2020, section 4: p is halved at these iterations of 10,000.
 _HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -78,7 +78,7 @@ class SquarePlan(Plan):
 
 def engine(plan: SquarePlan, block: Block) -> Questions:
     """A pattern to begin with, then one square a question."""
-    squares = _Corners(block) if plan.norm == "Linf" else _Bumps(block)
+    squares = moves(block)
     best = Incumbent(block, squares.start(), plan.incumbent)
     yield from best.first(block.rows())
     height, width = block.shape[-2:]
@@ -89,6 +89,11 @@ def engine(plan: SquarePlan, block: Block) -> Questions:
         proposal = squares.proposal(rows, best.x[rows], side, iteration)
         yield from best.challenge(rows, proposal)
         iteration += 1
+
+
+def moves(block: Block) -> _Corners | _Bumps:
+    """Squares for the budget of a block's plan; a proposal can begin at any image."""
+    return _Corners(block) if block.plan.norm == "Linf" else _Bumps(block)
 
 
 class _Corners:

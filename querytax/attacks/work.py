@@ -28,13 +28,25 @@ from querytax.losses import check_images, check_labels, check_logits
 from querytax.plans import Plan
 from querytax.seeds import seed_of
 
-__all__ = ["Run", "Work", "entry_of"]
+__all__ = [
+    "OWN_NOISE",
+    "Run",
+    "Work",
+    "check_budget",
+    "entry_of",
+    "first_answers",
+    "pays",
+]
 
 # Elements of one block's questions: bounds memory, and keeps them in cache.
 _BLOCK_ELEMENTS = 1 << 22
 _BLOCK_IMAGES = 1024
 # Images that are looked at twice before the attack.
 _TWICE = 8
+OWN_NOISE = (
+    "the model answers the same image differently: its noise cannot be taken off, "
+    "'clean' means one more of its answers, and runs do not repeat themselves"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +93,56 @@ def entry_of(plan: Plan, access: str) -> Attack:
     return entry
 
 
+def first_answers(
+    model: Model, images: Tensor, batch_size: int, twice: bool
+) -> tuple[Tensor, bool]:
+    """Answers to images, and whether some that were asked twice answered differently.
+
+    Raises
+    ------
+    DomainError
+        If the model does not answer such images.
+    """
+    drawn = False
+    try:
+        answers = answer_in_batches(model, images, batch_size)
+        if twice:
+            again = answer_in_batches(model, images[:_TWICE], batch_size)
+            gap = (again - answers[:_TWICE]).abs().max()
+            drawn = bool(gap > 1e-3 * answers.abs().max())
+    except expect.DomainError:
+        raise
+    except Exception as error:
+        raise expect.DomainError(
+            f"expected model to answer images of shape {tuple(images.shape[1:])} "
+            f"in {str(images.dtype).removeprefix('torch.')}, got {_said(error)}"
+        ) from error
+    return answers, drawn
+
+
+def pays(plan: Plan, n_queries: int, votes: int) -> bool:
+    """Whether a budget pays for a plan's first step and its votes."""
+    return n_queries >= _least(plan, votes)
+
+
+def _least(plan: Plan, votes: int) -> int:
+    return plan.least * plan.repeats + votes
+
+
+def check_budget(plan: Plan, n_queries: int, votes: int) -> None:
+    """Fail where a budget does not pay for a plan's first step and its votes.
+
+    Raises
+    ------
+    DomainError
+    """
+    if not pays(plan, n_queries, votes):
+        raise expect.DomainError(
+            f"expected n_queries >= {_least(plan, votes)}, the first step of "
+            f"{plan.attack} and its votes, got {n_queries}"
+        )
+
+
 class Work:
     """One run: its images, its courses, and what came of them."""
 
@@ -98,12 +160,7 @@ class Work:
         self.run, self.entry, self.seed = run, entry, seed_of(run.rng)
         self.n_queries, self.votes, self.access = n_queries, votes, access
         plan = run.plan
-        least = plan.least * plan.repeats + votes
-        if n_queries < least:
-            raise expect.DomainError(
-                f"expected n_queries >= {least}, the first step of {entry.name} and "
-                f"its votes, got {n_queries}"
-            )
+        check_budget(plan, n_queries, votes)
         self.images = images = check_images(run.images)
         if images.dtype not in (torch.float32, torch.float64):
             raise expect.DomainError(
@@ -137,7 +194,8 @@ class Work:
         self.starts = self._starts(clean, batch_size)
         zeros = torch.zeros(n, dtype=torch.int64, device=device)
         self.events = {name: zeros.clone() for name in SUCCESSES}
-        self.asked = zeros.clone()
+        self.asked, self.need = zeros.clone(), zeros.clone()
+        self.needs = {name: zeros.clone() for name in SUCCESSES}
         self.spent = zeros.repeat(len(PURPOSES), 1)
         self.held = images.clone() if keep else None
         before = "misclassified" if self.targets is None else "target already"
@@ -180,7 +238,8 @@ class Work:
         again = course.crash is not None and len(block) > 1
         for name, event in self.events.items():
             event[places] = getattr(course, name)
-        self.asked[places] = course.asked
+            self.needs[name][places] = course.needs[name]
+        self.asked[places], self.need[places] = course.asked, course.need
         self.spent[:, places] = course.spent
         self.judged += course.judged
         if self.held is not None and course.held is not None:
@@ -233,6 +292,10 @@ class Work:
             status=tuple(self.status),
             judged=self.judged,
             own_noise=self.own_noise,
+            needs={
+                name: column.cpu().numpy()[attacked]
+                for name, column in {**self.needs, "end": self.need}.items()
+            },
         )
 
     # -- checks ---------------------------------------------------------------------
@@ -267,35 +330,16 @@ class Work:
         return keys
 
     def _looked(self, clean: Model, batch_size: int) -> tuple[Tensor, bool]:
-        """The first answers, and whether the model has noise of its own.
-
-        Some are asked twice to see that.
-        """
-        images, drawn = self.images, False
-        try:
-            answers = answer_in_batches(clean, images, batch_size)
-            # A defence of ours inside the model is known to be there, and keeps count.
-            inside = clean.modules() if isinstance(clean, nn.Module) else ()
-            hidden = any(isinstance(module, KeyedDefense) for module in inside)
-            if clean is self.run.model and not hidden:
-                again = answer_in_batches(clean, images[:_TWICE], batch_size)
-                self.judged += len(again)
-                gap = (again - answers[:_TWICE]).abs().max()
-                drawn = bool(gap > 1e-3 * answers.abs().max())
-        except expect.DomainError:
-            raise
-        except Exception as error:
-            raise expect.DomainError(
-                f"expected model to answer images of shape {tuple(images.shape[1:])} "
-                f"in {str(images.dtype).removeprefix('torch.')}, got {_said(error)}"
-            ) from error
+        """The first answers, and whether the model has noise of its own."""
+        # A defence of ours inside the model is known to be there, and keeps count.
+        inside = clean.modules() if isinstance(clean, nn.Module) else ()
+        hidden = any(isinstance(module, KeyedDefense) for module in inside)
+        twice = clean is self.run.model and not hidden
+        answers, drawn = first_answers(clean, self.images, batch_size, twice)
+        if twice:
+            self.judged += min(_TWICE, len(answers))
         if drawn:
-            warnings.warn(
-                "the model answers the same image differently: its noise cannot be "
-                "taken off, 'clean' means one more of its answers, and runs do not "
-                "repeat themselves",
-                stacklevel=5,
-            )
+            warnings.warn(OWN_NOISE, stacklevel=5)
         return answers, drawn or hidden
 
     def _starts(self, clean: Model, batch_size: int) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from querytax import expect
-from querytax.defenses.keyed import KeyedDefense, Model, standard_deviation
+from querytax.defenses.keyed import KeyedDefense, Model, standard_deviations
 from querytax.expect import DomainError
 
 __all__ = ["FeatureNoise"]
@@ -76,8 +76,8 @@ class FeatureNoise(KeyedDefense):
                 f"got {type(model).__name__}"
             )
         self.where = expect.one_of(["output", "input"], where=where)
-        self.sites = _sites(sites, _undefended(model))
-        self.sigmas = _sigmas(sigma, len(self.sites))
+        self.sites = _sites(sites, undefended(model))
+        self.sigmas = standard_deviations(sigma, len(self.sites), "sites")
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -100,7 +100,7 @@ class FeatureNoise(KeyedDefense):
 
         handles: list[RemovableHandle] = []
         try:
-            model = _undefended(self.model)
+            model = undefended(self.model)
             for site, sigma in zip(self.sites, self.sigmas, strict=True):
                 module = model.get_submodule(site)
 
@@ -148,7 +148,7 @@ class FeatureNoise(KeyedDefense):
     forward.__doc__ = KeyedDefense.forward.__doc__
 
 
-def _undefended(model: Model) -> nn.Module:
+def undefended(model: Model) -> nn.Module:
     """The user's own model, inside all defences."""
     while isinstance(model, KeyedDefense):
         model = model.model
@@ -176,17 +176,6 @@ def _sites(sites: str | Sequence[str], model: nn.Module) -> tuple[str, ...]:
             f"expected sites to name one or more different modules, got {list(listed)}"
         )
     return listed
-
-
-def _sigmas(sigma: Any, sites: int) -> tuple[float, ...]:
-    if isinstance(sigma, str) or not hasattr(sigma, "__len__"):
-        return (standard_deviation(sigma=sigma),) * sites
-    if len(sigma) != sites:
-        raise DomainError(
-            f"expected sigma to be one number or one for each of the {sites} sites, "
-            f"got {len(sigma)}"
-        )
-    return tuple(standard_deviation(sigma=each) for each in sigma)
 
 
 def _check_features(site: str, where: str, features: Any, rows: int) -> None:

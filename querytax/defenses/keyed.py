@@ -42,9 +42,10 @@ class _Tally:
 class KeyedDefense(nn.Module):
     """A model behind noise that is keyed by (seed, row, query).
 
-    Subclasses are `InputNoise`, `FeatureNoise` and `OutputNoise`. They may wrap one
-    another in any order; the keys go inwards, and every layer draws from a stream of
-    its own, so that their noises are independent under one seed.
+    Subclasses are `InputNoise`, `FeatureNoise`, `OutputNoise`, and `CombinedNoise`
+    for several places at once. They may wrap one another in any order; the keys go
+    inwards, and every layer draws from a stream of its own, so that their noises are
+    independent under one seed.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class KeyedDefense(nn.Module):
         self.answers: str = expect.one_of(
             ["logits", "probabilities"], answers=getattr(model, "answers", "logits")
         )
-        self._depth = _depth(model)
+        self._depth = depth_of(model)
         self._tally = _Tally()
         self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
@@ -277,7 +278,20 @@ def standard_deviation(**named: Any) -> float:
     return float(expect.nonnegative(**{name: value}))
 
 
-def _depth(model: Model) -> int:
+def standard_deviations(sigma: Any, count: int, of: str) -> tuple[float, ...]:
+    """One standard deviation for all, or one for each."""
+    one = isinstance(sigma, str) or getattr(sigma, "ndim", 1) == 0
+    if one or not hasattr(sigma, "__len__"):
+        return (standard_deviation(sigma=sigma),) * count
+    if len(sigma) != count:
+        raise DomainError(
+            f"expected sigma to be one number or one for each of the {count} {of}, "
+            f"got {len(sigma)}"
+        )
+    return tuple(standard_deviation(sigma=each) for each in sigma)
+
+
+def depth_of(model: Model) -> int:
     """One more than the deepest defence inside, so that no two share a stream."""
     if not isinstance(model, nn.Module):
         return 0

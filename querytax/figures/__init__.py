@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from querytax.figures.frontier import frontier_data, frontier_figure
+from querytax.figures.portfolio import portfolio_data, portfolio_figure
 from querytax.figures.style import curves_of, styled
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ __all__ = [
     "draw",
     "frontier_data",
     "frontier_figure",
+    "portfolio_data",
+    "portfolio_figure",
     "styled",
     "write",
 ]

@@ -1,24 +1,24 @@
-"""The frontier: what noise buys against each attacker, and what it costs."""
+"""The frontier: what noise buys by the laws and in trials, and what it costs."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from querytax.expect import DomainError
+from querytax.figures.files import expect_format, write_figure
+from querytax.figures.findings import finding, place_of
+from querytax.figures.sigma_axis import no_noise_at, sigma_axis
 from querytax.figures.style import GREY, LINES, Panel, styled
+from querytax.figures.tried import draw_tried
 from querytax.recommend import Recommendation
-from querytax.recommend.attackers import ATTACKERS
-from querytax.statistics import atomic_write
-
-if TYPE_CHECKING:
-    from querytax.proof import Trial
+from querytax.recommend.recommendation import Level
+from querytax.words import count, percent
 
 __all__ = [
     "expect_format",
@@ -28,63 +28,74 @@ __all__ = [
     "frontier_queries",
 ]
 
-_FORMATS = (".png", ".svg", ".pdf")
+# Styles: who keeps the published settings, and everybody else, by laws and in trials.
+_PUBLISHED, _CHOSEN, _TRIED = 0, 1, 6
 
 
-def frontier_data(
-    recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
-) -> list[dict[str, Any]]:
-    """The numbers of the figure, a row a point."""
-    rows = []
+def frontier_data(recommendations: Sequence[Recommendation]) -> list[dict[str, Any]]:
+    """The numbers of the figure, a row a point.
+
+    Returns
+    -------
+    list of dict
+        ``kind`` is ``predicted`` by laws or ``tried``: of the attack that binds at a
+        level, on ``n_images`` images with ``n_queries`` queries each. An infinite end
+        is one above ``n_queries``, or a walk that stalls.
+    """
+    rows: list[dict[str, Any]] = []
     for rec in recommendations:
         f = rec.frontier
+        common = {"attacker": rec.attacker, "site": rec.site}
         for sigma, queries, loss, plan in zip(
             f.sigmas, f.queries, f.accuracy_loss, f.plans, strict=True
         ):
             rows.append(
                 {
                     "kind": "predicted",
-                    "attacker": rec.attacker,
-                    "site": rec.site,
+                    **common,
                     "sigma": sigma,
-                    "queries_lower": queries[0],
-                    "queries": queries[1],
-                    "queries_upper": queries[2],
-                    "accuracy_loss": loss,
-                    "plan": plan.describe(),
+                    **_named("queries", queries),
+                    **_named("accuracy_loss", ("", loss, "")),
+                    "attack": plan.describe(),
+                    "verdict": "",
+                    "n_images": "",
+                    "n_queries": "",
                 }
             )
-    for trial in trials:
-        rows.append(
-            {
-                "kind": "measured",
-                "attacker": trial.attacker,
-                "site": trial.site,
-                "sigma": trial.sigma,
-                "queries_lower": trial.interval[0],
-                "queries": trial.measured,
-                "queries_upper": trial.interval[1],
-                "accuracy_loss": "",
-                "plan": trial.plan.describe(),
-            }
-        )
+        for level in rec.levels:
+            if level.standings:
+                best = level.best
+                rows.append(
+                    {
+                        "kind": "tried",
+                        **common,
+                        "sigma": level.sigma,
+                        **_named("queries", best.queries),
+                        **_named("accuracy_loss", level.accuracy_loss),
+                        "attack": best.contender.name,
+                        "verdict": level.verdict,
+                        "n_images": best.images - best.lost,
+                        "n_queries": best.n_queries,
+                    }
+                )
     return rows
+
+
+def _named(what: str, interval: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip((f"{what}_lower", what, f"{what}_upper"), interval, strict=True))
 
 
 def frontier_figure(
     recommendations: Sequence[Recommendation],
-    trials: Sequence[Trial] = (),
     *,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Draw predicted queries and accuracy loss against sigma.
+    """Draw queries and accuracy loss against sigma, as predicted and as tried.
 
     Parameters
     ----------
     recommendations : sequence of Recommendation
         For one site, one an attacker.
-    trials : sequence of Trial
-        Measured points to set on the curves.
     path : path, optional
         Write the figure there (the suffix decides the format), and its data beside it
         with the suffix ``.csv``.
@@ -106,54 +117,71 @@ def frontier_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    found = [finding(rec) for rec in recommendations]
+    if len(found) > 1:
+        found = [
+            f"{rec.attacker.capitalize()}: {said}"
+            for rec, said in zip(recommendations, found, strict=True)
+        ]
     with styled():
-        figure = Figure(figsize=(7.0, 6.8), layout="constrained")
+        figure = Figure(figsize=(7.0, 7.0), layout="constrained")
         FigureCanvasAgg(figure)
         top, bottom = figure.subplots(
             2, 1, sharex=True, gridspec_kw={"height_ratios": [2.2, 1]}
         )
-        frontier_queries(top, recommendations, trials).set_xlabel("")
+        frontier_queries(top, recommendations).set_xlabel("")
         frontier_cost(bottom, recommendations)
+        figure.suptitle(
+            "\n".join(textwrap.fill(said, 76) for said in found),
+            x=0.012,
+            ha="left",
+            fontsize=10.5,
+            fontweight="bold",
+        )
         handles, labels = top.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, fontsize=9.0
+        )
         if path is not None:
-            _write(figure, Path(path), recommendations, trials)
+            write_figure(figure, Path(path), frontier_data(recommendations))
     return figure
 
 
-def frontier_queries(
-    ax: Any, recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
-) -> Any:
-    """Draw predicted queries against sigma, with measured ones set on them.
+def frontier_queries(ax: Any, recommendations: Sequence[Recommendation]) -> Any:
+    """Draw queries against sigma: predicted ones, and those of attacks tried.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     recommendations : sequence of Recommendation
         For one site, one an attacker.
-    trials : sequence of Trial
-        Measured points.
 
     Returns
     -------
     matplotlib.axes.Axes
-        ``ax``. Ranges end near its upper limit; a curve ends before the first level at
-        which the attack stalls, which is named.
+        ``ax``. A curve ends before the first level at which the attack stalls, which
+        is named. A hollow marker with an arrow stands at a number of queries that did
+        not suffice.
     """
     first = recommendations[0]
     panel = Panel(
         ax,
-        f"what noise on {_place(first)[0]} buys",
+        f"what noise on {place_of(first.site)[0]} buys",
         _sigma(first),
-        f"queries to break {100 * (1 - first.protect):.3g} % of the images (count)",
+        f"queries to break {percent(1 - first.protect)} of the images (count)",
     )
-    left, floor, ceiling = _limits(recommendations, trials)
+    left, floor, ceiling = _limits(recommendations)
+    panel.limits(_shown(recommendations, left), (floor, 2 * ceiling))
+    ax.yaxis.set_major_formatter(lambda value, _: count(value))
+    _ceiling(ax, recommendations, 2 * ceiling)
     for rec in recommendations:
         _curve(panel, rec, left, ceiling)
-    _points(panel, trials, left)
-    _bands(ax, recommendations)
-    _level(ax, first.target_queries, "target")
-    panel.limits(_shown(recommendations, left), (floor, 2 * ceiling))
+    for rec in recommendations:
+        look = _PUBLISHED if _published(rec) else _TRIED
+        draw_tried(panel, rec.attacker, _tried(rec), left, like=look)
+    _level(ax, first.target_queries, f"target {count(first.target_queries)}")
+    _brackets(ax, recommendations, words=True)
+    sigma_axis(ax, _least(recommendations))
     return ax
 
 
@@ -176,45 +204,85 @@ def frontier_cost(ax: Any, recommendations: Sequence[Recommendation]) -> Any:
         ax, "what it costs", _sigma(first), "accuracy lost (points)", yscale="linear"
     )
     left, _, _ = _limits(recommendations)
-    sigmas = np.maximum(first.frontier.sigmas, left)
+    sigmas = np.array(first.frontier.sigmas)
     loss = 100 * np.array(first.frontier.accuracy_loss)
-    panel.line("accuracy lost", sigmas, loss, color="black", marker="")
-    _bands(ax, recommendations)
+    noisy = sigmas > 0
+    panel.line(
+        "accuracy lost",
+        sigmas[noisy],
+        loss[noisy],
+        like=_TRIED,
+        marker="",
+        linestyle="-",
+    )
     allowed = 100 * first.max_accuracy_loss
-    _level(ax, allowed, "allowed")
-    panel.limits(_shown(recommendations, left), (0, max(2.5 * allowed, 1.0)))
+    top = max(2.5 * allowed, 1.0)
+    # Levels that were tried, or else the one in question.
+    priced = {level.sigma: level.accuracy_loss for level in first.levels}
+    priced[first.sigma] = first.accuracy_loss
+    x = np.maximum(np.array(list(priced)), left)
+    low, middle, high = 100 * np.array(list(priced.values()), dtype=float).T
+    lower, upper = np.minimum(low, middle), np.maximum(high, middle)
+    panel.points(
+        "with two standard errors",
+        x,
+        middle,
+        lower,
+        upper,
+        like=_TRIED,
+        marker="o",
+        markerfacecolor="white",
+    )
+    _level(ax, allowed, f"allowed {allowed:.3g}")
+    _brackets(ax, recommendations, words=False)
+    # Room for the marker without noise.
+    panel.limits(_shown(recommendations, left), (-0.05 * top, top))
+    sigma_axis(ax, _least(recommendations))
     return ax
 
 
-def expect_format(path: str | os.PathLike[str]) -> None:
-    """Fail before the work where the suffix names no format.
-
-    Raises
-    ------
-    DomainError
-        If it is none of .png, .svg and .pdf.
-    """
-    if Path(path).suffix.lower() not in _FORMATS:
-        raise DomainError(
-            f"expected path to end in .png, .svg or .pdf, got {os.fspath(path)!r}"
-        )
+# -- what is shown -----------------------------------------------------------------
 
 
-def _limits(
-    recommendations: Sequence[Recommendation], trials: Sequence[Trial] = ()
-) -> tuple[float, float, float]:
-    """Where no noise is drawn, and between which counts all ranges are."""
-    positive = [s for r in recommendations for s in r.frontier.sigmas if s > 0]
-    finite = [r.target_queries for r in recommendations]
-    finite += [t.budget for t in trials]
-    finite += [
-        q[1] for r in recommendations for q in r.frontier.queries if np.isfinite(q[1])
+def _published(rec: Recommendation) -> bool:
+    return rec.attacker.startswith("published")
+
+
+def _tried(rec: Recommendation) -> list[Level]:
+    return [level for level in rec.levels if level.standings]
+
+
+def _least(recommendations: Sequence[Recommendation]) -> float:
+    """The least noise that is drawn."""
+    positive = [
+        s
+        for rec in recommendations
+        for s in (*rec.frontier.sigmas, *(level.sigma for level in rec.levels))
+        if s > 0
     ]
-    weakest = min(positive) if positive else 1e-3
-    ceiling = min(3 * max(finite), 1e3 * max(r.target_queries for r in recommendations))
-    fewest = [q[0] for r in recommendations for q in r.frontier.queries]
-    fewest += [t.interval[0] for t in trials]
-    return weakest / 3, max(min(*fewest, *finite, ceiling), 1.0) / 2, ceiling
+    return min(positive, default=1e-3)
+
+
+def _limits(recommendations: Sequence[Recommendation]) -> tuple[float, float, float]:
+    """Where no noise is drawn, and between which counts all ranges are."""
+    known = [rec.target_queries for rec in recommendations]
+    fewest = [q[0] for rec in recommendations for q in rec.frontier.queries]
+    for rec in recommendations:
+        known += [q[1] for q in rec.frontier.queries]
+        tried = [level.best for level in _tried(rec)]
+        known += [s.n_queries for s in tried]
+        # A lower end at none is an open one.
+        fewest += [q for s in tried for q in s.queries[:2] if q > 0]
+        if rec.ceiling is not None:
+            known += rec.ceiling[:2]
+    known = [q for q in known if np.isfinite(q)]
+    most = max(rec.target_queries for rec in recommendations)
+    ceiling = min(1.2 * max(known), 1e3 * most)
+    floor = max(min(*fewest, *known, ceiling), 1.0) / 2
+    if any(_range(rec) for rec in recommendations):
+        # Room for the words on the bracket.
+        floor /= (ceiling / floor) ** (0.07 * len(recommendations))
+    return no_noise_at(_least(recommendations)), floor, ceiling
 
 
 def _shown(
@@ -222,41 +290,61 @@ def _shown(
 ) -> tuple[float, float]:
     """The range of sigma, which both panels share."""
     sigmas = [s for rec in recommendations for s in rec.frontier.sigmas]
-    return left / 1.3, max(left, *sigmas) * 1.1
-
-
-def _place(rec: Recommendation) -> tuple[str, str]:
-    """Where the noise is, in words, and its unit."""
-    return {
-        "input": ("the input", "pixel units"),
-        "output": ("the outputs", "units of the answer"),
-    }.get(rec.site.split(":")[0], (f"layer {rec.site}", "units of the layer"))
+    sigmas += [level.sigma for rec in recommendations for level in rec.levels]
+    return left / 1.3, max(_least(recommendations), *sigmas) * 1.15
 
 
 def _sigma(rec: Recommendation) -> str:
-    return f"σ of the noise, none at the left end ({_place(rec)[1]})"
+    return f"σ of the noise ({place_of(rec.site)[1]})"
+
+
+def _range(rec: Recommendation) -> tuple[float, float] | None:
+    """The noise levels that are enough and affordable, if there are any."""
+    least, most = rec.sigma_for_queries, rec.sigma_for_accuracy
+    if rec.status in ("FEASIBLE", "PREDICTED") and 0 < least <= most < np.inf:
+        return least, most
+    return None
+
+
+# -- what is drawn -----------------------------------------------------------------
 
 
 def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> None:
-    like = ATTACKERS.index(rec.attacker)
-    sigmas = np.maximum(rec.frontier.sigmas, left)
+    """What the laws say of NES; the point without noise stands apart."""
+    published = _published(rec)
+    like = _PUBLISHED if published else _CHOSEN
+    settings = "published settings" if published else "tuned to the noise"
+    name = f"predicted: NES, {settings}"
+    sigmas = np.array(rec.frontier.sigmas)
     lower, middle, upper = np.array(rec.frontier.queries, dtype=float).T
+    upper = np.minimum(upper, 2 * ceiling)
     known = middle <= ceiling
-    panel.band(
-        f"{rec.attacker} attacker, predicted",
-        sigmas[known],
-        middle[known],
-        lower[known],
-        np.minimum(upper[known], ceiling),
-        like=like,
-    )
-    if not known.all():
-        # At the first level at which the attack never ends.
+    noisy = known & (sigmas > 0)
+    at = sigmas[noisy], middle[noisy], lower[noisy], upper[noisy]
+    panel.band(name, *at, like=like)
+    without = known & (sigmas == 0)
+    if without.any():
+        low, high = lower[without], upper[without]
+        panel.points(
+            f"{name}, no noise",
+            np.full(without.sum(), left),
+            middle[without],
+            low,
+            high,
+            like=like,
+            legend="_",
+            marker="_",
+            markersize=9,
+        )
+    stalls = (sigmas > 0) & ~known
+    if stalls.any():
+        # From where the curve ends; at the first level where there is none.
         color = LINES[like]["color"]
+        x = sigmas[noisy][-1] if noisy.any() else sigmas[stalls][0]
         panel.axes.annotate(
-            "stalls",
-            (sigmas[np.argmin(known)], 2 * ceiling),
-            xytext=(0, -26),
+            "NES stalls" if np.isinf(middle[stalls]).all() else "beyond the axis",
+            (x, 1.9 * ceiling),
+            xytext=(0, -30),
             textcoords="offset points",
             arrowprops={"arrowstyle": "->", "color": color},
             color=color,
@@ -264,64 +352,62 @@ def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> No
         )
 
 
-def _points(panel: Panel, trials: Sequence[Trial], left: float) -> None:
-    """Measured counts; the budget, where it ended first."""
-    for name in dict.fromkeys(t.attacker for t in trials):
-        mine = [t for t in trials if t.attacker == name]
-        middle = np.array([min(t.measured, t.budget) for t in mine])
-        panel.points(
-            f"{name} attacker, measured (95 %; arrow: no upper end)",
-            [max(t.sigma, left) for t in mine],
+def _ceiling(ax: Any, recommendations: Sequence[Recommendation], top: float) -> None:
+    """What blind patterns take, whatever the noise."""
+    for ceiling in dict.fromkeys(rec.ceiling for rec in recommendations):
+        if ceiling is None or not np.isfinite(ceiling[1]):
+            continue
+        low, middle, high = ceiling
+        color = LINES[2]["color"]
+        ax.axhspan(low, min(high, top), color=color, alpha=0.12, linewidth=0)
+        _level(
+            ax,
             middle,
-            np.minimum([t.interval[0] for t in mine], middle),
-            [t.interval[1] for t in mine],
-            like=ATTACKERS.index(name),
-            markerfacecolor="white",
-            markersize=7,
+            f"blind patterns {count(middle)}, whatever the noise",
+            color=color,
+            start=0.22,
         )
 
 
-def _bands(ax: Any, recommendations: Sequence[Recommendation]) -> None:
-    """Shade where both the target and the accuracy hold, for each attacker."""
-    for rec in recommendations:
-        look = LINES[ATTACKERS.index(rec.attacker)]
-        if rec.sigma_for_queries <= rec.sigma_for_accuracy and rec.sigma > 0:
-            ax.axvspan(
-                rec.sigma_for_queries,
-                rec.sigma_for_accuracy,
-                # Grey, unlike the ranges; its edges say whose it is.
-                facecolor=("0.5", 0.12),
-                edgecolor=look["color"],
-                linestyle=look["linestyle"],
-                label=f"recommended band ({rec.attacker})",
+def _brackets(
+    ax: Any, recommendations: Sequence[Recommendation], *, words: bool
+) -> None:
+    """A bracket on the axis over the noise that is enough and affordable."""
+    across = ax.get_xaxis_transform()
+    found = [(rec, _range(rec)) for rec in recommendations]
+    for place, (rec, span) in enumerate([f for f in found if f[1]]):
+        assert span is not None
+        like = _PUBLISHED if _published(rec) else _TRIED
+        color, height = LINES[like]["color"], 0.085 * place if words else 0.0
+        look = {"color": color, "transform": across, "clip_on": False, "zorder": 6}
+        ax.plot(span, [height, height], linewidth=4.0, solid_capstyle="butt", **look)
+        ax.plot(span, [height, height], "|", markersize=13, mew=1.8, **look)
+        if words:
+            said = f"enough and affordable: σ {span[0]:.3g} to {span[1]:.3g}"
+            if len(recommendations) > 1:
+                said = f"{rec.attacker}, {said}"
+            ax.annotate(
+                said,
+                (span[1], height),
+                xycoords=across,
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="right",
+                va="bottom",
+                color=color,
             )
 
 
-def _level(ax: Any, y: float, text: str) -> None:
+def _level(
+    ax: Any, y: float, text: str, *, color: str = GREY, start: float = 0.0
+) -> None:
     """A horizontal line with a word on it."""
-    ax.axhline(y, color=GREY, linewidth=1, linestyle=":")
+    ax.axhline(y, color=color, linewidth=1, linestyle=(0, (4, 3)))
     ax.annotate(
         text,
-        (0.0, y),
+        (start, y),
         xycoords=("axes fraction", "data"),
         xytext=(4, 3),
         textcoords="offset points",
-        color=GREY,
+        color=color,
     )
-
-
-def _write(
-    figure: Any,
-    path: Path,
-    recommendations: Sequence[Recommendation],
-    trials: Sequence[Trial],
-) -> None:
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
-    rows = frontier_data(recommendations, trials)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_write(path.with_suffix(".csv")) as stream:
-        stream.write(text.getvalue().encode())

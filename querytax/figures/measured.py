@@ -330,7 +330,7 @@ MEASURED: dict[str, Entry] = {
         "Noise that costs no accuracy makes the published attack many times dearer, "
         "and stalls it within what the accuracy allows. An attacker who widens his "
         "probe pays little up to there. Ranges are from the lower to the upper "
-        "prediction; in the band both the target and the accuracy hold. The same "
+        "prediction; on the bracket both the target and the accuracy hold. The same "
         "question as the demo's, from fewer probes: 40 images.",
         "Derived here; laws convergence.steps, query_ratio.cosine and "
         "query_ratio.sign_drift.",

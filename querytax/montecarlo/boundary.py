@@ -6,6 +6,8 @@ label.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from querytax import expect
@@ -14,7 +16,13 @@ from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["band_flip", "flip", "hopskipjump_gain", "scaled_noise_flip"]
+__all__ = [
+    "band_flip",
+    "flip",
+    "hopskipjump_cosine",
+    "hopskipjump_gain",
+    "scaled_noise_flip",
+]
 
 _NO_SPREAD, _ARCSINE, _UNIFORM, _BELL = 0, 1, 2, 3
 _FORMS = {
@@ -168,4 +176,77 @@ def hopskipjump_gain(probe: float, sigma: float, margin: float = 0.0) -> Experim
         float(probe),
         float(sigma),
         float(margin),
+    )
+
+
+@kernel
+def _centred(out, first, probe, sigma, margin, labels, dimension, k0, k1):  # type: ignore[no-untyped-def]
+    size = out.size
+    u, v = np.empty(size), np.empty(size)
+    signed, plain, total = np.zeros(size), np.zeros(size), np.zeros(size)
+    for b in range(labels):
+        normals(u, v, first, b, 0, k0, k1)
+        for i in range(size):
+            label = 1.0 if margin + probe * u[i] + sigma * v[i] > 0.0 else -1.0
+            signed[i] += label * u[i]
+            plain[i] += u[i]
+            total[i] += label
+    others = np.zeros(size)
+    for j in range(dimension // 2):
+        normals(u, v, first, j, 1, k0, k1)
+        if 2 * j + 2 == dimension:
+            # The first of as many coordinates is the one along the gradient.
+            v[:] = 0.0
+        for i in range(size):
+            others[i] += u[i] * u[i] + v[i] * v[i]
+    for i in range(size):
+        middle = total[i] / labels
+        # Labels that are all the same are not centred.
+        middle = 0.0 if abs(middle) == 1.0 else middle
+        along = signed[i] - middle * plain[i]
+        power = labels - 2.0 * middle * total[i] + labels * middle * middle
+        out[i] = along / math.sqrt(along * along + power * others[i])
+
+
+def hopskipjump_cosine(
+    probe: float, sigma: float, margin: float, labels: int, dimension: int
+) -> Experiment:
+    """Cosine between the gradient and an estimate from so many centred labels.
+
+    The estimate is the mean of ``(label - mean label) u``. Its coordinates across the
+    gradient are, given the labels, normal and alike, and are drawn as such.
+
+    Parameters
+    ----------
+    probe : float
+        Standard deviation of the probe on each input, in (0, inf).
+    sigma : float
+        Standard deviation of the noise on each input, in [0, inf).
+    margin : float
+        Distance of the probed point from the boundary; its sign does not matter.
+    labels : int
+        Labels asked for one estimate.
+    dimension : int
+        Dimension of the input, at least 2.
+    """
+    count = int(expect.integer(labels=labels))
+    d = int(expect.integer(2, dimension=dimension))
+    return mean(
+        "boundary.hopskipjump_cosine",
+        {
+            "probe": expect.positive(probe=probe),
+            "sigma": expect.nonnegative(sigma=sigma),
+            "margin": expect.finite(margin=margin),
+            "labels": count,
+            "dimension": d,
+        },
+        _centred,
+        float(probe),
+        float(sigma),
+        float(margin),
+        count,
+        d,
+        low=-1.0,
+        high=1.0,
+        cost=count + d / 2.0,
     )

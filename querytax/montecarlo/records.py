@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from querytax import expect
-from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo._blocks import listed, mean, normals
 from querytax.montecarlo._jit import kernel
+from querytax.montecarlo._philox import philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["accepted_mean", "accepted_root", "best_of"]
+__all__ = ["accepted_mean", "accepted_mean_tied", "accepted_root", "best_of"]
 
 
 @kernel
@@ -57,6 +59,49 @@ def accepted_mean(queries: int) -> Experiment:
         "records.accepted_mean",
         {"queries": count},
         _accepted,
+        count,
+        low=0.0,
+        high=max(count - 1.0, 1.0),
+        cost=count / 2.0,
+    )
+
+
+@kernel
+def _tied(out, first, edges, queries, k0, k1):  # type: ignore[no-untyped-def]
+    size = out.size
+    best = np.full(size, -1, dtype=np.int64)
+    out[:] = -1.0
+    for j in range((queries + 1) // 2):
+        for i in range(size):
+            w0, w1, w2, w3 = philox(first + np.uint64(i), j, 0, k0, k1)
+            x, y = uniform_pair(w0, w1, w2, w3)
+            one, two = np.searchsorted(edges, x), np.searchsorted(edges, y)
+            if one > best[i]:
+                best[i] = one
+                out[i] += 1.0
+            if two > best[i] and 2 * j + 1 < queries:
+                best[i] = two
+                out[i] += 1.0
+
+
+def accepted_mean_tied(chances: npt.ArrayLike, queries: int) -> Experiment:
+    """Steps accepted where answers take a few values: those above all before them.
+
+    Parameters
+    ----------
+    chances : array_like, shape (values,)
+        Probability of each value, the worst first.
+    queries : int
+        Noisy answers, the first one included.
+    """
+    count = int(expect.integer(queries=queries))
+    p = np.asarray(expect.unit(chances=chances), dtype=float).reshape(-1)
+    expect.that(abs(float(p.sum()) - 1.0) <= 1e-9, "to add up to 1", chances=chances)
+    return mean(
+        "records.accepted_mean_tied",
+        {"chances": listed(chances), "queries": count},
+        _tied,
+        np.cumsum(p)[:-1],
         count,
         low=0.0,
         high=max(count - 1.0, 1.0),

@@ -23,7 +23,7 @@ class Activations:
 
     @staticmethod
     def scale(model: Model, images: Tensor, site: Site, batch_size: int) -> float:
-        """Root mean square of what the module named by ``site`` puts out."""
+        """Root mean square of what the module of ``site`` puts out, or is given."""
         assert isinstance(model, nn.Module)
         squares: list[Tensor] = []
 
@@ -31,7 +31,14 @@ class Activations:
             # At once: an activation that works in place writes over what it is given.
             squares.append(output.detach().double().square().flatten(1).mean(1))
 
-        handle = model.get_submodule(site.name).register_forward_hook(note)
+        def before(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            note(module, None, args[0])
+
+        module = model.get_submodule(site.module)
+        if site.where == "input":
+            handle = module.register_forward_pre_hook(before)
+        else:
+            handle = module.register_forward_hook(note)
         try:
             for part in images.split(batch_size):
                 model(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -75,7 +75,8 @@ def gradient_norms(
         ``(N, ...)`` float in [0, 1] and ``(N,)``.
     sites : sequence of str
         ``input``, ``output`` (the answers) or names of modules: the gradient is with
-        respect to what the module returns, at all of its visits together.
+        respect to what the module returns, or with ``:before`` to what it is given, at
+        all of its visits together.
     loss : {"margin", "ce"}
         See :func:`querytax.losses.attacker_loss`.
     batch_size : int
@@ -155,6 +156,8 @@ def _check(
 def _site(model: Model, site: str) -> str:
     """The site's word, after the defence for it has found its place."""
     parsed = Site.parse(site)
+    if parsed.kind == "several":
+        raise DomainError(f"expected sites to be one place each, got {site!r}")
     defend(model, parsed, 0.0)
     return site if parsed.kind == "feature" else parsed.kind
 
@@ -171,20 +174,32 @@ def _norms(
     kept: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def keep(name: str):  # type: ignore[no-untyped-def]
+        site = Site.parse(name)
+        verb = "be given" if site.where == "input" else "return"
+
         def hook(_module: nn.Module, _inputs: object, output: Any) -> Tensor:
             if not isinstance(output, Tensor) or not output.is_floating_point():
                 raise DomainError(
-                    f"expected module {name!r} to return a floating Tensor, "
+                    f"expected module {site.module!r} to {verb} a floating Tensor, "
                     f"got {type(output).__name__}"
                 )
             # The model goes on with a copy, which it may overwrite.
             kept[name].append(output)
             return output.clone()
 
-        return hook
+        def before(module: nn.Module, args: Any) -> tuple[Any, ...]:
+            # Of its own: what a module is given may also go another way.
+            first, *rest = args or (None,)
+            given = first.clone() if isinstance(first, Tensor) else first
+            return hook(module, None, given), *rest
+
+        module = cast(nn.Module, model).get_submodule(site.module)
+        if site.where == "input":
+            return module.register_forward_pre_hook(before)
+        return module.register_forward_hook(hook)
 
     handles = [
-        model.get_submodule(name).register_forward_hook(keep(name))
+        keep(name)
         for name in names
         if isinstance(model, nn.Module) and name not in ("input", "output")
     ]

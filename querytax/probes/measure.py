@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,12 @@ from querytax.defenses import KeyedDefense, defend
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
 from querytax.plans import LOSSES, NORMS
 from querytax.probes.activations import Activations, measure_activations
-from querytax.probes.path import boundary_path, has_gradient, sign_gain, wander
-from querytax.probes.response import Points, respond
-from querytax.progress import Progress, progress
+from querytax.probes.blind import TURN
+from querytax.probes.crossing import OFFSETS, Near
+from querytax.probes.path import has_gradient
+from querytax.probes.proposals import kinds_of
+from querytax.probes.walk import Walk
+from querytax.progress import progress
 from querytax.seeds import seed_of
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics, SiteStatistics
@@ -34,12 +36,8 @@ _SIGMAS = {
     # In units of the root mean square of the site's activations.
     "feature": (0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
 }
-_STAGES = 4
 # Images that the scale of a feature site is taken from.
 _SCALED = 256
-# Images of one block, fewer where its probes would pass so many elements.
-_BLOCK = 32
-_BLOCK_ELEMENTS = 1 << 25
 
 
 def probe(
@@ -57,6 +55,8 @@ def probe(
     n_directions: int = 16,
     n_draws: int = 2,
     n_flips: int = 16,
+    n_patterns: int = 256,
+    n_proposals: int = 48,
     batch_size: int = 256,
     rng: Any = 0,
     verbose: bool = False,
@@ -86,7 +86,12 @@ def probe(
     n_directions, n_draws : int
         Directions a point, and noise draws a direction (at least 2).
     n_flips : int
-        Noise draws an image for flip rate and accuracy.
+        Noise draws an image for flip rate and accuracy, and a point for the labels
+        near the boundary.
+    n_patterns : int
+        Blind patterns an image; 0 measures no blind attacker.
+    n_proposals : int
+        Candidate moves of each kind a point; 0 measures no search.
     batch_size : int
         Rows of one forward pass.
     rng : int or Generator
@@ -128,6 +133,8 @@ def probe(
         ("n_directions", n_directions, 2),
         ("n_draws", n_draws, 2),
         ("n_flips", n_flips, 2),
+        ("n_patterns", n_patterns, 0),
+        ("n_proposals", n_proposals, 0),
         ("batch_size", batch_size, 1),
     ):
         expect.integer(least, **{name: value})
@@ -161,22 +168,22 @@ def probe(
                 "expected labels that the model gets right, got none of "
                 f"{len(labels)} right"
             )
-        work = _Work(
-            model,
-            answered,
-            targets is not None,
-            gradient,
-            eps,
-            norm,
-            grid,
-            n_directions,
-            n_draws,
-            batch_size,
-            seed,
+        walk = Walk(
+            model=model,
+            answered=answered,
+            targeted=targets is not None,
+            gradient=gradient,
+            eps=float(eps),
+            norm=norm,
+            betas=grid,
+            n_directions=n_directions,
+            n_draws=n_draws,
+            n_patterns=n_patterns,
+            n_proposals=n_proposals,
+            batch_size=batch_size,
+            seed=seed,
         )
-        stages, length, responses = work.respond(
-            images[probed], goals[probed], probed, levels, bar
-        )
+        way = walk.along(images[probed], goals[probed], probed, levels, bar)
         activations = measure_activations(
             model,
             images,
@@ -185,12 +192,14 @@ def probe(
             gradient=gradient,
             batch_size=batch_size,
         )
+        near = Near.of(images[probed], goals[probed], probed, way.crossing)
         found = {
             site.name: _site(
-                work,
+                walk,
                 site,
                 sigma,
                 response,
+                near,
                 images,
                 labels,
                 goals,
@@ -198,8 +207,23 @@ def probe(
                 n_flips,
                 activations,
             )
-            for (site, sigma), response in zip(levels, responses, strict=True)
+            for (site, sigma), response in zip(levels, way.responses, strict=True)
         }
+        gaps = [
+            -attacker_loss(
+                answers[probed],
+                goals[probed],
+                loss="margin",
+                answered=kind,
+                targeted=walk.targeted,
+            )
+            .cpu()
+            .numpy()
+            for answers, kind in (
+                (logits, answered),
+                (_chances(logits, answered), "probabilities"),
+            )
+        ]
 
     known = logits.double()
     if answered == "probabilities":
@@ -208,18 +232,31 @@ def probe(
         sites=found,
         betas=grid,
         probed=probed.cpu().numpy(),
-        path_length=length[0],
-        wander_length=length[1],
-        sign_gain=length[2],
-        stages=stages.cpu().numpy(),
-        stage_weights=np.full(len(stages), 1.0 / len(stages)),
+        path_length=way.path_length,
+        wander_length=way.wander_length,
+        sign_gain=way.sign_gain,
+        stages=walk.stages.numpy(),
+        stage_weights=np.full(len(walk.stages), 1.0 / len(walk.stages)),
         logits=known.cpu().numpy(),
         labels=labels.cpu().numpy(),
         gradient_norm=activations.gradient_norms["input"],
         dimension=images[0].numel(),
+        shape=tuple(images.shape[1:]),
         eps=float(eps),
         norm=norm,
         targeted=targets is not None,
+        blind_hits=way.blind_outcomes.sum(1) if n_patterns else None,
+        blind_tried=n_patterns,
+        blind_outcomes=way.blind_outcomes if n_patterns else None,
+        blind_turn=TURN,
+        proposals=way.proposals[0] if n_proposals else None,
+        probability_proposals=way.proposals[1] if n_proposals else None,
+        proposal_kinds=kinds_of(tuple(images.shape[1:])) if n_proposals else None,
+        gaps=gaps[0],
+        probability_gaps=gaps[1],
+        label_offsets=np.array(OFFSETS),
+        boundary_norm=near.norms,
+        gradient_profile=way.gradient_profile,
         provenance={
             "version": querytax.__version__,
             "model": type(model).__name__,
@@ -248,7 +285,11 @@ def _levels(
         expect.one_of([site.name for site in parsed], sigmas=name)
     levels = []
     for site in dict.fromkeys(parsed):
-        # A site that cannot carry noise is named before any work.
+        if site.kind == "several":
+            raise expect.DomainError(
+                f"expected sites to be one place each, got {site.name!r}"
+            )
+        # A site that cannot carry noise is named before any walk.
         guarded = defend(model, site, 0.0)
         if site.kind == "feature":
             guarded(images[:batch_size])
@@ -266,127 +307,17 @@ def _levels(
     return levels
 
 
-class _Work:
-    """The settings of one probe, and its loop over images."""
-
-    def __init__(
-        self,
-        model: Model,
-        answered: str,
-        targeted: bool,
-        gradient: bool,
-        eps: float,
-        norm: str,
-        betas: np.ndarray,
-        n_directions: int,
-        n_draws: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self.model, self.answered, self.targeted = model, answered, targeted
-        self.gradient, self.eps, self.norm, self.betas = gradient, eps, norm, betas
-        self.n_directions, self.n_draws = n_directions, n_draws
-        self.batch_size, self.seed = batch_size, seed
-
-    def respond(
-        self,
-        x: Tensor,
-        goals: Tensor,
-        keys: Tensor,
-        levels: list[tuple[Site, np.ndarray]],
-        bar: Progress,
-    ) -> tuple[Tensor, np.ndarray, list[np.ndarray]]:
-        """Stages, ways from image and astray, a site's ``(4, 2, S, B, P, T, n)``."""
-        count = _STAGES if self.gradient else 1
-        stages = (
-            (torch.arange(count) + 0.5) / count if self.gradient else torch.zeros(1)
-        )
-        task = bar.add("probing", len(x))
-        lengths, blocks = [], []
-        each = x[0].numel() * 2 * count * self.n_directions
-        block = max(1, min(_BLOCK, _BLOCK_ELEMENTS // each))
-        for start in range(0, len(x), block):
-            part = slice(start, start + block)
-            origin, goal, key = x[part], goals[part], keys[part]
-            lost = functools.partial(
-                wander,
-                origin=origin,
-                eps=self.eps,
-                norm=self.norm,
-                seed=self.seed,
-                rows=key,
-            )
-            on_path = origin[:, None]
-            if self.gradient:
-                follow = functools.partial(
-                    boundary_path,
-                    self.model,
-                    origin,
-                    goal,
-                    eps=self.eps,
-                    norm=self.norm,
-                    stages=stages,
-                    answered=self.answered,
-                    targeted=self.targeted,
-                    batch_size=self.batch_size,
-                )
-                anywhere = lost(on_path)[:, 0]
-                path, detour = follow(), follow(start=anywhere)
-                on_path = path.points
-                length = torch.stack((path.length, detour.length))
-            else:
-                length = torch.full((2, len(origin)), torch.nan, dtype=torch.float64)
-            astray = lost(on_path)
-            both = torch.stack((on_path, astray), 1)
-            n, places = len(origin), 2 * count
-            # One number a point: image, place and stage.
-            point = key[:, None] * places + torch.arange(places, device=key.device)
-            points = Points.at(
-                self.model,
-                both.flatten(0, 2),
-                goal.repeat_interleave(places),
-                point.flatten(),
-                answered=self.answered,
-                targeted=self.targeted,
-                gradient=self.gradient,
-                batch_size=self.batch_size,
-            )
-            gain = torch.ones(n, dtype=torch.float64)
-            if self.gradient:
-                on = points.slopes[LOSSES.index("margin")].view(n, 2, count, -1)[:, 0]
-                gain = sign_gain(on.double()).mean(1)
-            lengths.append(torch.cat((length, gain.to(length)[None])).cpu().numpy())
-            answers = respond(
-                self.model,
-                points,
-                levels,
-                self.betas,
-                n_directions=self.n_directions,
-                n_draws=self.n_draws,
-                batch_size=self.batch_size,
-                seed=self.seed,
-                answered=self.answered,
-                targeted=self.targeted,
-            )
-            blocks.append([_arrange(row, n, count) for row in answers])
-            bar.update(task, start + n)
-        joined = [np.concatenate(parts, -1) for parts in zip(*blocks, strict=True)]
-        return stages, np.concatenate(lengths, -1), joined
-
-
-def _arrange(row: list[Any], n: int, stages: int) -> np.ndarray:
-    """A site's responses of one block: ``(4, 2, S, B, P, T, n)``."""
-    stacked = np.stack(
-        [np.stack([r.signal, r.signal_error, r.noise, r.alignment]) for r in row], 2
-    )
-    return np.moveaxis(stacked.reshape(*stacked.shape[:-1], n, 2, stages), -3, -1)
+def _chances(answers: Tensor, answered: str) -> Tensor:
+    """The probabilities behind the answers."""
+    return answers if answered == "probabilities" else answers.double().softmax(1)
 
 
 def _site(
-    work: _Work,
+    walk: Walk,
     site: Site,
     sigmas: np.ndarray,
     response: np.ndarray,
+    near: Near,
     images: Tensor,
     labels: Tensor,
     goals: Tensor,
@@ -399,11 +330,11 @@ def _site(
     rows = torch.arange(len(images), device=images.device)
     flips, correct, spread = [], [], []
     for sigma in sigmas:
-        guarded = defend(work.model, site, float(sigma), rng=work.seed)
+        guarded = defend(walk.model, site, float(sigma), rng=walk.seed)
         losses, said = [], []
         for k in range(n_flips if sigma > 0 else 2):
             answers = answer_in_batches(
-                guarded, images, work.batch_size, rows, torch.full_like(rows, k)
+                guarded, images, walk.batch_size, rows, torch.full_like(rows, k)
             )
             said.append(answers.argmax(1))
             losses.append(
@@ -414,7 +345,7 @@ def _site(
                             goals,
                             loss=loss,
                             answered=guarded.answers,
-                            targeted=work.targeted,
+                            targeted=walk.targeted,
                         )
                         for loss in LOSSES
                     ]
@@ -424,6 +355,16 @@ def _site(
         flips.append((heard != clean).double().mean(0).cpu().numpy())
         correct.append((heard == labels).double().mean(0).cpu().numpy())
         spread.append(torch.stack(losses).std(0).cpu().numpy())
+    share = near.label_share(
+        walk.model,
+        site,
+        sigmas,
+        n_draws=n_flips,
+        batch_size=walk.batch_size,
+        seed=walk.seed,
+        answered=walk.answered,
+        targeted=walk.targeted,
+    )
     signal, error, noise, alignment = response
     key = site.name if site.kind == "feature" else site.kind
     return SiteStatistics(
@@ -437,4 +378,5 @@ def _site(
         loss_noise=np.stack(spread, 1),
         gradient_norm=activations.gradient_norms[key],
         n_draws=n_flips,
+        label_share=share,
     )

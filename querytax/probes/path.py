@@ -35,10 +35,13 @@ class BoundaryPath:
         ``(n, T, ...)``.
     length : Tensor
         ``(n,)`` over eps; infinite where the budget ends first.
+    crossing : Tensor
+        ``(n, ...)`` where the boundary is crossed; the end of the way where it is not.
     """
 
     points: Tensor
     length: Tensor
+    crossing: Tensor
 
 
 def has_gradient(model: Model, x: Tensor) -> bool:
@@ -136,7 +139,8 @@ def boundary_path(
         found |= fooled
         if bool(found.all()):
             break
-    place = crossed[:, None] * stages.to(crossed)
+    fractions = torch.cat((stages.to(crossed), torch.ones_like(crossed[:1])))
+    place = crossed[:, None] * fractions
     low = place.floor().long()
     share = (place - low).to(x.dtype).view(n, -1, *ones)
     every = torch.stack(trail, 1)
@@ -144,7 +148,7 @@ def boundary_path(
     high = (low + 1).clamp_max(len(trail) - 1)
     points = every[rows, low] * (1 - share) + every[rows, high] * share
     length = torch.where(found, crossed / _STEPS, torch.inf)
-    return BoundaryPath(points, length)
+    return BoundaryPath(points[:, :-1], length, points[:, -1])
 
 
 def sign_gain(gradient: Tensor) -> Tensor:

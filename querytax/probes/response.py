@@ -17,7 +17,7 @@ from querytax.probes.output_noise import cross_entropy_under_noise
 from querytax.probes.path import slope
 from querytax.sites import Site
 
-__all__ = ["Points", "Response", "directions", "respond"]
+__all__ = ["Known", "Points", "Response", "directions", "respond"]
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class _Probe:
             return clean[..., None], zeros.to(clean)
         if site.kind == "output":
             # The noise acts on answers that are known already: no forward pass.
-            guarded = defend(_Known(self.answered), site, sigma, rng=seed)
+            guarded = defend(Known(self.answered), site, sigma, rng=seed)
             asked = [z.double() for z in logits]
             batch_size = len(asked[0])
         else:
@@ -266,7 +266,7 @@ class _Probe:
         return change.to(device)[..., None].expand(-1, -1, n_draws), noise.to(device)
 
 
-class _Known:
+class Known:
     """A model whose answers are already known: it returns what it is asked."""
 
     def __init__(self, answers: str) -> None:

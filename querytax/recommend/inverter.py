@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-import querytax
 from querytax import expect
+from querytax.evidence import Evidence
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
-from querytax.recommend.attackers import ATTACKERS, Attacker
-from querytax.recommend.prediction import Predictor, published_plan
-from querytax.recommend.price import Price
-from querytax.recommend.recommendation import Frontier, Recommendation, count, percent
+from querytax.recommend.answers import Question
+from querytax.recommend.portfolio import portfolio, tuned
+from querytax.recommend.predicted import Search, out_of_regime
+from querytax.recommend.prediction import published_plan
+from querytax.recommend.race import EFFORTS
+from querytax.recommend.recommendation import Recommendation, Rival
+from querytax.recommend.solver import Solver
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics
-from querytax.theory import repeats
-from querytax.theory.law import find
 
-__all__ = ["recommend_sigma"]
+__all__ = ["Inquiry", "best_of", "check_question", "recommend_sigma"]
 
-_TOLERANCE = 0.01
-_FEW_IMAGES = 30
-_LAWS = (
-    "convergence.steps",
-    "query_ratio.cosine",
-    "query_ratio.sign_drift",
-    "repeats.sequential",
-    "accuracy.accuracy_loss",
+# The better answer first.
+_ORDER = (
+    "NO_NOISE_NEEDED",
+    "FEASIBLE",
+    "PREDICTED",
+    "UNRESOLVED",
+    "INFEASIBLE",
+    "OUT_OF_REGIME",
 )
 
 
@@ -39,12 +42,25 @@ def recommend_sigma(
     *,
     base_queries: float | np.ndarray | None = None,
     max_accuracy_loss: float = 0.01,
-    site: str = "output",
+    site: str | Sequence[str] = "output",
     protect: float = 0.9,
     attacker: str = "best",
+    access: str = "scores",
     plan: NESPlan | None = None,
+    trials: Evidence | None = None,
+    images: Mapping[str, int] | None = None,
+    prices: Mapping[tuple[str, float], tuple[float, float, float]] | None = None,
+    effort: str = "quick",
+    surrogate: bool = False,
+    networks: Sequence[str] = (),
+    seed: int = 0,
 ) -> Recommendation:
-    """Recommend the standard deviation of the noise at one site.
+    """Recommend the standard deviation of the noise, or say that none is enough.
+
+    From statistics alone the answer is what laws predict, and its status is never
+    better than ``PREDICTED``. With ``trials`` it rests on attacks: as long as some are
+    missing, ``wants`` and ``wants_price`` name those to run next, and the answer is to
+    be asked again; :func:`querytax.certify` does this for a model at hand.
 
     Parameters
     ----------
@@ -53,20 +69,38 @@ def recommend_sigma(
     target_queries : float
         Queries that an attack shall need for an image, at least.
     base_queries : float or array_like, optional
-        What the published attack needs without noise: the median over images, or one
-        count a probed image (infinite where it fails). By default it is predicted from
-        the white-box path.
+        What published NES needs without noise: the median over images, or one count a
+        probed image (infinite where it fails). By default it is predicted from the
+        white-box path.
     max_accuracy_loss : float
         In [0, 1), absolute.
-    site : str
-        A probed site.
+    site : str or sequence of str
+        A probed site, several to choose among, or ``best`` for all that were probed.
     protect : float
         In (0, 1): share of the correctly classified images that must reach the target.
-    attacker : {"best", "published"}
-        ``best`` chooses probe size, loss, pairs and step for the noise that he meets;
-        ``published`` keeps ``plan``.
+    attacker : str
+        ``best``: of all attacks that the access allows, with their choices; an
+        attack's word: that one with its choices; ``published``: NES with its published
+        settings, or those of ``plan``; ``published:WORD``: another with its own.
+    access : {"scores", "top1", "labels"}
+        What the API gives away.
     plan : NESPlan, optional
-        The published attack; NES with its usual settings by default.
+        Published NES, which predictions start from; its usual settings by default.
+    trials : Evidence, optional
+        What has been tried; empty at first.
+    images : mapping of str to int, optional
+        How many images of each part, ``calibration`` and ``held_out``, can be tried.
+    prices : mapping of (str, float) to (lower, estimate, upper), optional
+        Accuracy lost on held-out images, by site and sigma.
+    effort : {"quick", "normal", "thorough"}
+        What the trials may spend.
+    surrogate : bool
+        Whether the attacker has a network of his own.
+    networks : sequence of str
+        Other networks, by the words that the trials know them by, that the same noise
+        could guard.
+    seed : int
+        Of the trials.
 
     Returns
     -------
@@ -76,52 +110,162 @@ def recommend_sigma(
     Raises
     ------
     DomainError
-        One line, for a parameter outside its range, a site that was not probed, or a
-        target below the noiseless cost.
+        One line, for a parameter outside its range, a site that was not probed, an
+        attack that the access forbids, or a target below the noiseless cost given.
     """
-    check_question(target_queries, max_accuracy_loss, protect)
-    expect.one_of(ATTACKERS, attacker=attacker)
-    site = Site.parse(site).name
-    stats.site(site)
-    plan = published_plan(stats) if plan is None else plan
-    if base_queries is not None:
-        try:
-            given = np.asarray(base_queries, dtype=float)
-        except (TypeError, ValueError):
-            raise DomainError(
-                f"expected base_queries to be numbers, got {base_queries!r}"
-            ) from None
-        usual = float(np.median(given)) if given.size else math.nan
-        if not usual > 0:
-            raise DomainError(f"expected base_queries > 0, got {usual:g}")
-        if target_queries < usual < math.inf:
-            raise DomainError(
-                f"expected target_queries >= {usual:g}, the cost without noise, "
-                f"got {target_queries:g}"
-            )
-    reason = _outside(stats, plan)
-    if reason:
-        return _out_of_regime(
-            reason,
-            stats,
-            site,
-            attacker,
-            target_queries,
-            protect,
-            max_accuracy_loss,
-            plan,
-        )
-    search = _Search(
+    inquiry = Inquiry(
         stats,
-        site,
-        attacker,
-        plan,
-        base_queries,
         target_queries,
-        protect,
-        max_accuracy_loss,
+        base_queries=base_queries,
+        max_accuracy_loss=max_accuracy_loss,
+        site=site,
+        protect=protect,
+        attacker=attacker,
+        access=access,
+        plan=plan,
+        surrogate=surrogate,
     )
-    return search.solve()
+    if trials is None:
+        return inquiry.predicted()
+    return inquiry.answer(
+        trials, images or {}, prices or {}, effort=effort, networks=networks, seed=seed
+    )
+
+
+class Inquiry:
+    """A question with its answer by laws, to be asked again as trials come in.
+
+    Parameters are those of :func:`recommend_sigma`.
+    """
+
+    def __init__(
+        self,
+        stats: ModelStatistics,
+        target_queries: float,
+        *,
+        base_queries: float | np.ndarray | None,
+        max_accuracy_loss: float,
+        site: str | Sequence[str],
+        protect: float,
+        attacker: str,
+        access: str,
+        plan: NESPlan | None,
+        surrogate: bool,
+    ) -> None:
+        check_question(target_queries, max_accuracy_loss, protect)
+        self.stats, self.surrogate = stats, surrogate
+        self.planar = stats.shape is None or len(stats.shape) == 3
+        portfolio(
+            attacker,
+            access=access,
+            norm=stats.norm,
+            planar=self.planar,
+            surrogate=surrogate,
+        )
+        plan = published_plan(stats) if plan is None else plan
+        base = _counts(base_queries, target_queries)
+        asked: dict[str, Any] = {
+            "attacker": attacker,
+            "access": access,
+            "target": float(target_queries),
+            "protect": protect,
+            "allowed": max_accuracy_loss,
+            "plan": plan,
+        }
+        sites = _sites(stats, site)
+        reason = _outside(stats, plan)
+        self._found: list[tuple[Search | None, Recommendation]] = []
+        for one in sites:
+            if reason:
+                found = out_of_regime(reason, stats, site=one, **asked)
+                self._found.append((None, found))
+            else:
+                search = Search(stats, site=one, base=base, **asked)
+                self._found.append((search, search.solve()))
+
+    def predicted(self) -> Recommendation:
+        """The answer by laws."""
+        return best_of([found for _, found in self._found])
+
+    def answer(
+        self,
+        trials: Evidence,
+        images: Mapping[str, int],
+        prices: Mapping[tuple[str, float], tuple[float, float, float]],
+        *,
+        effort: str = "quick",
+        networks: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Recommendation:
+        """The answer by what has been tried, or what it waits for."""
+        expect.one_of(EFFORTS, effort=effort)
+        if not images.get("calibration"):
+            raise DomainError(
+                "expected images to name how many calibration images there are, "
+                f"got {dict(images)!r}"
+            )
+        answers = []
+        for search, found in self._found:
+            if search is not None:
+                own = found.attacker in ("best", "nes", "published")
+                question = Question(
+                    EFFORTS[effort],
+                    self.stats.eps,
+                    self.stats.norm,
+                    dict(images),
+                    self.planar,
+                    self.surrogate,
+                    (tuned(found.plan),) if own else (),
+                    tuple(networks),
+                    seed,
+                )
+                priced = {s: v for (name, s), v in prices.items() if name == found.site}
+                found = Solver(
+                    found,
+                    search.attacker.predicted,
+                    search.price,
+                    question,
+                    trials,
+                    priced,
+                ).solve()
+            answers.append(found)
+        return best_of(answers)
+
+
+def _sites(stats: ModelStatistics, site: str | Sequence[str]) -> list[str]:
+    """The sites in question, by their full names."""
+    if site == "best":
+        return list(stats.sites)
+    words = [site] if isinstance(site, str) else list(site)
+    if not words:
+        raise DomainError("expected site to name at least one, got none")
+    names = list(dict.fromkeys(Site.parse(word).name for word in words))
+    for name in names:
+        stats.site(name)
+    return names
+
+
+def _counts(
+    base: float | np.ndarray | None, target_queries: float
+) -> float | np.ndarray | None:
+    """The noiseless counts that were given, checked."""
+    if base is None:
+        return None
+    try:
+        given = np.asarray(base, dtype=float)
+    except (TypeError, ValueError):
+        raise DomainError(
+            f"expected base_queries to be numbers, got {base!r}"
+        ) from None
+    usual = float(np.median(given)) if given.size else math.nan
+    if not usual > 0:
+        raise DomainError(f"expected base_queries > 0, got {usual:g}")
+    if target_queries < usual < math.inf:
+        raise DomainError(
+            f"expected target_queries >= {usual:g}, the cost without noise, "
+            f"got {target_queries:g}"
+        )
+    return base
 
 
 def check_question(
@@ -154,238 +298,41 @@ def _outside(stats: ModelStatistics, plan: NESPlan) -> str:
     return ""
 
 
-class _Search:
-    """One question; the curve over sigma is evaluated once a level."""
+def best_of(answers: Sequence[Recommendation]) -> Recommendation:
+    """The best of several sites' answers, the others beside it.
 
-    def __init__(
-        self,
-        stats: ModelStatistics,
-        site: str,
-        attacker: str,
-        plan: NESPlan,
-        base: float | np.ndarray | None,
-        target: float,
-        protect: float,
-        allowed: float,
-    ) -> None:
-        self.stats, self.site, self.target = stats, site, target
-        self.protect, self.allowed = protect, allowed
-        self.predictor = Predictor(stats, site, plan, base)
-        self.attacker = Attacker(attacker, self.predictor, protect)
-        self.price = Price(stats, site)
-        self.notes = list(self.predictor.notes)
-        self._seen: dict[float, tuple[NESPlan, np.ndarray]] = {}
-
-    def at(self, sigma: float) -> tuple[NESPlan, np.ndarray]:
-        """The attacker's plan and the queries an image, read on the safe side."""
-        if sigma not in self._seen:
-            self._seen[sigma] = self.attacker.answer(sigma)
-        return self._seen[sigma]
-
-    def level(self, sigma: float) -> float:
-        """Queries of the image that ``protect`` leaves exposed first."""
-        return self.attacker.level(self.at(sigma)[1])
-
-    def solve(self) -> Recommendation:
-        grid = self.price.measured.sigmas
-        largest = self.price.largest(self.allowed)
-        levels = np.array([self.level(float(s)) for s in grid])
-        # From each level up: what it guarantees even if more noise were to help the
-        # attacker. A curve that falls is taken at its later, lower values.
-        safe = np.minimum.accumulate(levels[::-1])[::-1]
-        if (levels > safe * 1.05).any():
-            self.notes.append(
-                "predicted queries are not monotone in sigma; each level is credited "
-                "with the least of all larger ones"
-            )
-        if not self.price.monotone:
-            self.notes.append(
-                "measured accuracy is not monotone in sigma; its worst so far counts"
-            )
-        if levels[0] >= self.target:
-            return self._result("NO_NOISE_NEEDED", 0.0, (0.0, 0.0), 0.0, largest)
-        enough = np.nonzero(safe >= self.target)[0]
-        if enough.size:
-            bracket = self._bisect(float(grid[enough[0] - 1]), float(grid[enough[0]]))
-        else:
-            bracket = (float(grid[-1]), math.inf)
-        need = bracket[1]
-        if need <= largest:
-            return self._result("FEASIBLE", need, bracket, need, largest)
-        # The largest tax that the accuracy allows, by the least noise that exacts it.
-        allowed = np.append(grid[grid < largest], largest)
-        after = np.append(safe, math.inf)[np.searchsorted(grid, allowed)]
-        tax = [
-            min(self.level(float(s)), a) for s, a in zip(allowed, after, strict=True)
-        ]
-        sigma = float(allowed[int(np.argmax(tax))])
-        ended = math.isinf(need) and largest >= grid[-1]
-        return self._result(
-            "UNRESOLVED" if ended else "INFEASIBLE", sigma, bracket, need, largest
+    As long as one of them waits for trials, the answer waits for all of these.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    chosen = min(answers, key=_merit)
+    rivals = tuple(
+        Rival(
+            a.site,
+            a.status,
+            a.sigma,
+            a.standings[0].share if a.standings else None,
+            a.accuracy_loss,
         )
-
-    def _bisect(self, low: float, high: float) -> tuple[float, float]:
-        """Shrink a bracket in sigma; its upper end was evaluated and is sufficient."""
-        low = max(low, high * 1e-3) if low == 0.0 else low
-        if self.level(low) >= self.target:
-            return 0.0, low
-        while high > low * (1 + _TOLERANCE):
-            middle = _rounded_up(math.sqrt(low * high))
-            if not low < middle < high:
-                break
-            if self.level(middle) >= self.target:
-                high = middle
-            else:
-                low = middle
-        return low, high
-
-    def _result(
-        self,
-        status: str,
-        sigma: float,
-        bracket: tuple[float, float],
-        need: float,
-        largest: float,
-    ) -> Recommendation:
-        plan, queries = self.at(sigma)
-        protected = self.attacker.protected(sigma, self.target)
-        base = float(np.median(self.predictor.base))
-        stalled = float(np.isinf(queries).mean())
-        if status in ("FEASIBLE", "NO_NOISE_NEEDED") and stalled > 0:
-            # The law of the mean path: a walk at its plateau still fluctuates.
-            self.notes.append(
-                f"{percent(stalled)} of the images count as safe because a fixed step "
-                "stalls at the wall of the budget; chance carries some walks over it, "
-                "so hold this one against a real attack"
-            )
-        if len(queries) < _FEW_IMAGES:
-            self.notes.append(
-                f"only {len(queries)} images were probed; probe {_FEW_IMAGES} or more "
-                "before trusting a share of them"
-            )
-        return Recommendation(
-            status=status,
-            site=self.site,
-            attacker=self.attacker.name,
-            sigma=sigma,
-            sigma_bracket=bracket,
-            target_queries=float(self.target),
-            base_queries=base,
-            protect=self.protect,
-            fraction_protected=protected,
-            fraction_interval=_wilson(protected, len(queries)),
-            predicted_queries=self.attacker.predicted(sigma),
-            accuracy_loss=self.price.at(sigma),
-            clean_accuracy=self.stats.accuracy,
-            max_accuracy_loss=self.allowed,
-            binding=_binding(status),
-            sigma_for_queries=need,
-            sigma_for_accuracy=largest,
-            plan=plan,
-            floor_queries=self._floor(sigma),
-            advice=self._advice(status, sigma, need),
-            frontier=self._frontier(),
-            laws={name: find(name).regime for name in _LAWS},
-            notes=tuple(self.notes),
-            provenance={
-                **self.stats.provenance,
-                "recommended_by": querytax.__version__,
-            },
-        )
-
-    def _frontier(self) -> Frontier:
-        sigmas = sorted(self._seen)
-        return Frontier(
-            sigmas=tuple(sigmas),
-            queries=tuple(self.attacker.predicted(s) for s in sigmas),
-            accuracy_loss=tuple(self.price.at(s)[1] for s in sigmas),
-            plans=tuple(self._seen[s][0] for s in sigmas),
-        )
-
-    def _floor(self, sigma: float) -> float:
-        """Median over images of the floor for one reliable sign."""
-        if sigma == 0.0:
-            return 0.0
-        reading = self.predictor.reading(sigma)
-        best = reading.snr.max(axis=(0, 1, 2))
-        return float(np.median(2.0 * repeats.sequential(best, 0.01)))
-
-    def _advice(self, status: str, sigma: float, need: float) -> str:
-        if status == "UNRESOLVED":
-            return "Probe larger noise levels (sigmas=): the accuracy still allows them"
-        if status != "INFEASIBLE":
-            return ""
-        reach = f"a target of {count(self.level(sigma))} queries"
-        if math.isinf(need):
-            return (
-                f"Feasible would be {reach}; at no probed level, up to "
-                f"{self.price.measured.sigmas[-1]:g}, is the target reached"
-            )
-        price = self.price.at(need)[1]
-        return (
-            f"Feasible would be {reach}, or sigma {need:.4g} at the price of "
-            f"{percent(price)} of accuracy"
-        )
-
-
-def _binding(status: str) -> str:
-    return {
-        "FEASIBLE": "target_queries",
-        "NO_NOISE_NEEDED": "none",
-        "INFEASIBLE": "max_accuracy_loss",
-        "UNRESOLVED": "probed noise levels",
-    }[status]
-
-
-def _rounded_up(value: float) -> float:
-    """To three significant digits, never down."""
-    digits = 2 - math.floor(math.log10(value))
-    scale = 10.0**digits
-    up = math.ceil(value * scale - 1e-9) / scale
-    return up if up >= value else math.nextafter(up, math.inf)
-
-
-def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a binomial share."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _out_of_regime(
-    reason: str,
-    stats: ModelStatistics,
-    site: str,
-    attacker: str,
-    target: float,
-    protect: float,
-    allowed: float,
-    plan: NESPlan,
-) -> Recommendation:
-    nothing: dict[str, Any] = {
-        "sigma": 0.0,
-        "sigma_bracket": (0.0, math.inf),
-        "base_queries": 1.0,
-        "fraction_protected": 0.0,
-        "fraction_interval": (0.0, 1.0),
-        "predicted_queries": (1.0, 1.0, math.inf),
-        "accuracy_loss": (0.0, 0.0, 1.0),
-        "sigma_for_queries": math.inf,
-        "sigma_for_accuracy": 0.0,
-        "floor_queries": 0.0,
-    }
-    return Recommendation(
-        status="OUT_OF_REGIME",
-        site=site,
-        attacker=attacker,
-        target_queries=target,
-        protect=protect,
-        clean_accuracy=stats.accuracy,
-        max_accuracy_loss=allowed,
-        binding="statistics",
-        plan=plan,
-        advice=reason,
-        frontier=Frontier((0.0,), ((1.0, 1.0, math.inf),), (0.0,), (plan,)),
-        provenance=dict(stats.provenance),
-        **nothing,
+        for a in answers
+        if a is not chosen
     )
+    waiting = [a for a in answers if a.wants or a.wants_price]
+    if waiting and chosen not in waiting:
+        chosen = dataclasses.replace(
+            chosen, status="UNRESOLVED", advice="other sites wait for trials"
+        )
+    return dataclasses.replace(
+        chosen,
+        rivals=rivals,
+        wants=tuple(w for a in waiting for w in a.wants),
+        wants_price=tuple(w for a in waiting for w in a.wants_price),
+    )
+
+
+def _merit(answer: Recommendation) -> tuple[float, ...]:
+    """The verdict first; then the price of what holds, or how much falls."""
+    place = _ORDER.index(answer.status)
+    if place <= _ORDER.index("PREDICTED"):
+        return place, answer.accuracy_loss[1]
+    return place, -answer.fraction_protected

@@ -9,6 +9,7 @@ of the reflected walk turns cosine, step and displacement into a number of steps
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from querytax.expect import DomainError
 from querytax.plans import LOSSES, NESPlan
 from querytax.statistics import ModelStatistics
 from querytax.theory import convergence, query_ratio
+from querytax.theory.law import RegimeWarning
 
 __all__ = ["PLACES", "Predictor", "published_plan"]
 
@@ -214,9 +216,15 @@ class Predictor:
         self, snr: np.ndarray, alignment: np.ndarray, pairs: int, rule: str
     ) -> np.ndarray:
         """Share of a step that leads to the boundary; images on the last axis."""
-        cosine = query_ratio.cosine(snr, self.stats.dimension, pairs, alignment)
+        dimension = self.stats.dimension
+        if rule == "plain":
+            return np.asarray(query_ratio.plain_drift(snr, dimension, pairs, alignment))
+        cosine = query_ratio.cosine(snr, dimension, pairs, alignment)
         if rule == "sign":
-            cosine = query_ratio.sign_drift(cosine, self._gain)
+            with warnings.catch_warnings():
+                # Of the gradients only a gain is stored, at any cosine.
+                warnings.simplefilter("ignore", RegimeWarning)
+                cosine = query_ratio.sign_drift(cosine, self._gain)
         return np.asarray(cosine)
 
     @functools.cached_property

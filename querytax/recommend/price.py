@@ -43,10 +43,13 @@ class Price:
             loss = float(np.interp(sigma, grid, self._loss))
         return max(0.0, loss - error), loss, min(1.0, loss + error)
 
-    def largest(self, allowed: float) -> float:
-        """Largest probed sigma up to which no more than ``allowed`` is lost."""
+    def largest(self, allowed: float, place: int = 1) -> float:
+        """Largest probed sigma up to which no more than ``allowed`` is lost.
+
+        By the lower end of the interval (``place`` 0), the estimate, or the upper end.
+        """
         grid = self.measured.sigmas
-        over = [self.at(float(s))[1] > allowed for s in grid]
+        over = [self.at(float(s))[place] > allowed for s in grid]
         if not any(over):
             return float(grid[-1])
         first = over.index(True)
@@ -54,6 +57,6 @@ class Price:
         for _ in range(40):
             middle = 0.5 * (low + high)
             low, high = (
-                (middle, high) if self.at(middle)[1] <= allowed else (low, middle)
+                (middle, high) if self.at(middle)[place] <= allowed else (low, middle)
             )
         return low

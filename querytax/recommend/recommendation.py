@@ -6,21 +6,23 @@ import dataclasses
 import json
 import math
 import os
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from querytax.evidence import Contender, Trial
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
+from querytax.recommend.race import Standing
 
-__all__ = ["EXIT_CODES", "Frontier", "Recommendation"]
+__all__ = ["EXIT_CODES", "Frontier", "Level", "Recommendation", "Rival"]
 
 EXIT_CODES = {
     "FEASIBLE": 0,
     "NO_NOISE_NEEDED": 0,
     "INFEASIBLE": 3,
+    "PREDICTED": 4,
     "UNRESOLVED": 4,
     "OUT_OF_REGIME": 5,
 }
@@ -30,17 +32,17 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Frontier:
-    """What noise buys and costs, level by level.
+    """What noise buys and costs by the laws, level by level.
 
     Attributes
     ----------
     sigmas : tuple of float
         Noise levels, ascending.
     queries : tuple of (lower, estimate, upper)
-        Queries that all but a share ``1 - protect`` of the images need.
+        Queries that all but a share ``1 - protect`` of the images need, as predicted.
     accuracy_loss : tuple of float
     plans : tuple of NESPlan
-        The attack at each level.
+        The predicted attack at each level.
     """
 
     sigmas: tuple[float, ...]
@@ -50,38 +52,88 @@ class Frontier:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A noise level that was tried.
+
+    Attributes
+    ----------
+    sigma : float
+    standings : tuple of Standing
+        The best that raced there, in order.
+    accuracy_loss : (lower, estimate, upper)
+    verdict : {"falls", "holds", "open"}
+        Whether some attack surely breaks more than the exposed share, none does, or
+        neither is known.
+    """
+
+    sigma: float
+    standings: tuple[Standing, ...]
+    accuracy_loss: Interval
+    verdict: str
+
+    @property
+    def best(self) -> Standing:
+        """The attack that binds."""
+        return self.standings[0]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The answer at another site, for comparison.
+
+    Attributes
+    ----------
+    site, status, sigma
+    share : (lower, estimate, upper) or None
+        Of the images, broken by the best attack there within the target or the budget.
+    accuracy_loss : (lower, estimate, upper)
+    """
+
+    site: str
+    status: str
+    sigma: float
+    share: Interval | None
+    accuracy_loss: Interval
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """Sigma for a target query count, or why there is none.
 
     Attributes
     ----------
     status : str
-        ``FEASIBLE``; ``NO_NOISE_NEEDED``; ``INFEASIBLE``: more noise than the accuracy
-        allows, ``sigma`` is then the level with the largest tax within it;
-        ``UNRESOLVED``: the probed levels end before the answer; ``OUT_OF_REGIME``: the
-        statistics do not cover the question.
+        ``FEASIBLE``: certified by attacks on held-out images; ``PREDICTED``: by laws,
+        beyond what was certified; ``NO_NOISE_NEEDED``: certified without noise;
+        ``INFEASIBLE``: an attack breaks more images than may fall, ``attack`` is it,
+        and ``sigma`` the level that hinders it most; ``UNRESOLVED``: neither is known,
+        ``advice`` says what would decide; ``OUT_OF_REGIME``: the statistics do not
+        cover the question.
     site : str
-    attacker : {"published", "best"}
+    attacker : str
+        Who was asked about: ``best``, ``published``, or an attack's word.
     sigma : float
     sigma_bracket : (float, float)
         The level below was not sufficient, the level above is; equal if not searched.
     target_queries, base_queries : float
-        Asked for; and the median over images without noise and with the published
-        attack, as predicted or given.
+        Asked for; and the median over images without noise and with published NES,
+        as predicted or given.
     protect, fraction_protected : float
-        Share of images that must, and that do, withstand ``target_queries``.
+        Share of images that must, and that do, withstand ``target_queries`` or the
+        trials' budget.
     fraction_interval : (float, float)
-        Wilson interval (95 %) of that share: the images are a sample.
+        95 % interval of that share: the images are a sample.
     predicted_queries : (lower, estimate, upper)
-        At ``sigma``, for the image that ``protect`` leaves exposed first; decisions
-        rest on ``lower``. Infinite where the attack stalls.
+        By laws, at ``sigma``, for the image that ``protect`` leaves exposed first.
+        Infinite where the attack stalls.
     accuracy_loss : (lower, estimate, upper)
-        At ``sigma``, of ``clean_accuracy``; two standard errors to either side.
+        At ``sigma``, of ``clean_accuracy``; two standard errors to either side. On
+        held-out images where the answer is certified.
     max_accuracy_loss : float
     binding : str
         The constraint that decided.
     sigma_for_queries, sigma_for_accuracy : float
-        The least level that reaches the target (infinite if none probed does) and the
+        The least level that reaches the target (infinite if none does) and the
         largest that keeps the accuracy.
     plan : NESPlan
         The attack that the prediction is about.
@@ -89,10 +141,44 @@ class Recommendation:
         Mean queries about one probe direction that the sign of the loss's change costs
         if it is to be right 99 times in 100, at the best loss and size probed, by any
         sequential test that knows its magnitude. It bounds one comparison of these
-        losses, not every attack.
+        losses, not an attack: a blind attacker compares nothing.
     advice : str
         What would make the target feasible, or how to resolve the question.
     frontier : Frontier
+        By laws.
+    evidence : {"predicted", "tried", "certified"}
+        What ``status`` rests on: laws; attacks on the images that choices were made
+        on; attacks on held-out images, after all choices.
+    access : {"scores", "top1", "labels"}
+    ceiling : (lower, estimate, upper) or None
+        Blind patterns until the exposed share of the images has fallen, whatever the
+        noise; infinite beyond ``patterns``, the number tried.
+    patterns : int
+    attack : Contender or None
+        The attack that binds: of ``INFEASIBLE`` the one that shows it.
+    noiseless : Standing or None
+        The cheapest attacker without noise, and his cost.
+    standings : tuple of Standing
+        At ``sigma``, the best attack first, on the images that ``evidence`` names.
+    levels : tuple of Level
+        All that were tried, by sigma.
+    considered : tuple of str
+        Attacks that entered.
+    certified_to : int
+        Queries an image that the trials had.
+    images : tuple of (str, int)
+        Images of each part.
+    smoothed : (lower, estimate, upper) or None
+        Share of the images whose majority answer cannot change inside the budget, by
+        any number of queries; input noise alone.
+    otherwise : tuple of str
+        What else could be done, with numbers.
+    rivals : tuple of Rival
+        Answers at other sites.
+    wants : tuple of Trial
+        Trials that the answer waits for.
+    wants_price : tuple of (str, float)
+        Sites and noise levels whose accuracy on held-out images it waits for.
     laws : dict of str to str
         The laws used, each with its regime.
     notes : tuple of str
@@ -120,6 +206,22 @@ class Recommendation:
     floor_queries: float
     advice: str
     frontier: Frontier
+    evidence: str = "predicted"
+    access: str = "scores"
+    ceiling: Interval | None = None
+    patterns: int = 0
+    attack: Contender | None = None
+    noiseless: Standing | None = None
+    standings: tuple[Standing, ...] = ()
+    levels: tuple[Level, ...] = ()
+    considered: tuple[str, ...] = ()
+    certified_to: int = 0
+    images: tuple[tuple[str, int], ...] = ()
+    smoothed: Interval | None = None
+    otherwise: tuple[str, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    wants: tuple[Trial, ...] = ()
+    wants_price: tuple[tuple[str, float], ...] = ()
     laws: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -128,6 +230,14 @@ class Recommendation:
     def exit_code(self) -> int:
         """Exit code of the command line for this status."""
         return EXIT_CODES[self.status]
+
+    @property
+    def runner_up(self) -> Standing | None:
+        """The best attack of another kind than the one that binds."""
+        for standing in self.standings[1:]:
+            if standing.contender.attack != self.standings[0].contender.attack:
+                return standing
+        return None
 
     @property
     def tax(self) -> float:
@@ -140,80 +250,9 @@ class Recommendation:
 
     def statement(self) -> str:
         """A paragraph for a person, every assumption in it."""
-        if self.status == "OUT_OF_REGIME":
-            return textwrap.fill(
-                f"These statistics cannot answer: {self.advice}. The attack: "
-                f"{self.plan.describe()}. Nothing is recommended.",
-                79,
-            )
-        loss = self.accuracy_loss
-        who = {
-            "published": "an attacker who keeps the published settings",
-            "best": "an attacker who knows the defence and answers",
-        }[self.attacker]
-        noise = f"Gaussian noise of standard deviation {self.sigma:.6g} at {self.site}"
-        need = self._needed()
-        match self.status:
-            case "FEASIBLE":
-                head = f"{noise} is enough: {who} needs {need}.{self._taxed()}"
-            case "NO_NOISE_NEEDED":
-                head = f"No noise is needed: {who} needs {need} already."
-            case "INFEASIBLE":
-                head = (
-                    f"No noise at {self.site} that the accuracy allows is enough. Of "
-                    f"standard deviation {self.sigma:.4g} it does most: {who} then "
-                    f"needs {need}, where the target is {count(self.target_queries)}."
-                    f"{self._taxed()}"
-                )
-            case _:
-                head = (
-                    f"The probed noise levels at {self.site} end before the target is "
-                    f"reached: at {self.sigma:.4g} {who} needs {need}."
-                )
-        said = [
-            head,
-            f"The attack: {self.plan.describe()}; the budget binds the final image, "
-            "not the probes.",
-            f"Target {count(self.target_queries)} queries for "
-            f"{percent(self.protect)} of the images that the model gets right; "
-            f"{percent(self.fraction_protected)} reach it (95 % interval "
-            f"{percent(self.fraction_interval[0])} to "
-            f"{percent(self.fraction_interval[1])}, the images being a sample). "
-            "Without noise the published attack's median is "
-            f"{count(self.base_queries)} queries.",
-            f"Price: {percent(loss[1])} of accuracy (between {percent(loss[0])} and "
-            f"{percent(loss[2])}, two standard errors) of "
-            f"{percent(self.clean_accuracy)}; {percent(self.max_accuracy_loss)} were "
-            "allowed.",
-            "Assumed: fresh independent noise for every query; one plan for all "
-            f"images; steps of {self._stepping()}; signal, noise and curvature as "
-            "measured on the way to the boundary. An attack of another kind, or one "
-            "that has a copy of the model, is not covered.",
-        ]
-        if self.advice:
-            said.insert(1, self.advice + ".")
-        said += [f"Note: {note}." for note in self.notes]
-        return textwrap.fill(" ".join(said), 79)
+        from querytax.recommend.statement import statement
 
-    def _needed(self) -> str:
-        """What the attacker needs, in words."""
-        low, estimate, _ = self.predicted_queries
-        exposed = f"more than the easiest {percent(1 - self.protect)} of the images"
-        if math.isinf(low):
-            return f"{count(low)} queries to break {exposed}: the attack stalls"
-        return (
-            f"{count(low)} queries or more (best guess {count(estimate)}) to break "
-            f"{exposed}"
-        )
-
-    def _stepping(self) -> str:
-        return "a fixed rate" if self.plan.step_rule == "plain" else "fixed length"
-
-    def _taxed(self) -> str:
-        """The tax in words, where there is one to state."""
-        if not math.isfinite(self.tax):
-            return ""
-        return f" That is {self.tax:.3g} times the same attacker's cost without noise."
+        return statement(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; infinities become the word ``"inf"``."""
@@ -234,15 +273,22 @@ class Recommendation:
             values = _revived(plain)
             frontier = dict(values["frontier"])
             frontier["plans"] = tuple(NESPlan(**p) for p in frontier["plans"])
-            return cls(
-                **{
-                    **values,
-                    "plan": NESPlan(**values["plan"]),
-                    "frontier": Frontier(**frontier),
-                    # Free data: its lists are lists, and its words are words.
-                    "provenance": plain["provenance"],
-                }
-            )
+            made: dict[str, Any] = {
+                "plan": NESPlan(**values["plan"]),
+                "frontier": Frontier(**frontier),
+                "attack": values["attack"] and Contender(**values["attack"]),
+                "noiseless": values["noiseless"] and _standing(values["noiseless"]),
+                "standings": tuple(_standing(s) for s in values["standings"]),
+                "levels": tuple(
+                    Level(**{**v, "standings": tuple(map(_standing, v["standings"]))})
+                    for v in values["levels"]
+                ),
+                "rivals": tuple(Rival(**v) for v in values["rivals"]),
+                "wants": tuple(Trial.from_json(v) for v in values["wants"]),
+                # Free data: its lists are lists, and its words are words.
+                "provenance": plain["provenance"],
+            }
+            return cls(**{**values, **made})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DomainError(
                 "expected data to be a recommendation's JSON, got something else: "
@@ -261,16 +307,8 @@ class Recommendation:
         return querytax.frontier_figure([self], path=path)
 
 
-def count(value: float) -> str:
-    """A number of queries for a person."""
-    if math.isinf(value):
-        return "endlessly many"
-    return f"{value:,.0f}" if value < 1e7 else f"{value:.3g}"
-
-
-def percent(value: float) -> str:
-    """A share for a person."""
-    return f"{100 * value:.3g} %"
+def _standing(values: dict[str, Any]) -> Standing:
+    return Standing(**{**values, "contender": Contender(**values["contender"])})
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,6 @@ parameter, for an argument outside its stated range.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import numpy.typing as npt
 
@@ -113,12 +111,7 @@ def mean_cosine(
     d = floats(expect.integer(dimension=dimension))
     count, spread = _parts(directions, probe, sigma, repeats, form)
     root, tight, loose = _shares(spread)
-    integral = by_region(
-        (d, count, tight, loose),
-        # Where both tails are slow, the bend between them wants more nodes.
-        (d + count < 6.0, partial(_angle.first, nodes=240)),
-        (d + count >= 6.0, _angle.first),
-    )
+    integral = _angle.integral(d, count, tight, loose)
     return root * (mean_norm(count) / np.sqrt(2.0 * np.pi) * integral)
 
 
@@ -137,7 +130,7 @@ def mean_cosine(
         "form": _FORM,
     },
     regime=_REGIME,
-    source="derived here; query_ratio.cosine is ‖E g‖/√E‖g‖² in its place",
+    source="derived here; query_ratio.plain_drift is ‖E g‖/√E‖g‖² in its place",
 )
 def rms_cosine(
     dimension: npt.ArrayLike,

@@ -306,7 +306,9 @@ def rmse(
 def information_rmse(sigma: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     """Least root-mean-square error of any unbiased search along a ray with N labels.
 
-    Voted bisection at its best is 2.3 to 2.5 times worse.
+    Voted bisection at its best, as many votes at every halving, is 2.1 times worse at
+    N = 30, 2.3 at 100, 2.6 at 1,000 and 2.7 at 10,000 for s = 0.01: it spends votes on
+    ever more halvings, and falls behind without bound.
 
     Parameters
     ----------

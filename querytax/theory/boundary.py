@@ -225,11 +225,14 @@ def hopskipjump_gain(
 
 
 @law(
-    formula="R = (1 + σ²/δ²) exp(-m² σ²/(δ² (δ² + σ²)))",
+    formula="R = (g_0²/g_σ²) Φ(y)Φ(-y)/(Φ(x)Φ(-x)), x = m/δ, y = m/√(δ² + σ²), "
+    "g_0²/g_σ² = (1 + σ²/δ²) exp(y² - x²)",
     latex=r"R = \left(1 + \frac{\sigma^2}{\delta^2}\right)"
-    r"\exp\left(-\frac{m^2\sigma^2}{\delta^2(\delta^2 + \sigma^2)}\right)",
+    r"\frac{e^{y^2}\,\Phi(y)\,\Phi(-y)}{e^{x^2}\,\Phi(x)\,\Phi(-x)},\qquad "
+    r"x = \frac{m}{\delta},\quad y = \frac{m}{\sqrt{\delta^2 + \sigma^2}}",
     symbols={"probe": _PROBE, "sigma": _INPUT, "margin": _OFFSET},
-    regime="many dimensions, margin linear over probe and noise, u ~ N(0, I)",
+    regime="many dimensions and labels, their mean subtracted; margin linear over "
+    "probe and noise, u ~ N(0, I)",
     source="derived here for SND 2022, Sec. 3.3, on decision-based attacks",
 )
 def hopskipjump_cost(
@@ -248,16 +251,32 @@ def hopskipjump_cost(
     margin : array_like
         Distance m of the probed point from the boundary; its sign does not matter.
 
+    Notes
+    -----
+    The estimate is the mean of (label - mean label) u. Along the gradient it is
+    :func:`hopskipjump_gain`; elsewhere each label adds the variance of a label,
+    4Φ(m/S)Φ(-m/S), which is why probes from a point off the boundary are centred.
+
     Examples
     --------
     >>> round(float(hopskipjump_cost(1.0, 3.0)), 9)
     10.0
+    >>> round(float(hopskipjump_cost(1.0, 1.0, 1.5)), 4)
+    1.2869
     """
     delta = floats(expect.positive(probe=probe))
     noise = floats(expect.positive(sigma=sigma))
-    distance = ratio(np.abs(floats(expect.finite(margin=margin))), delta)
-    share = noise / np.hypot(delta, noise)
-    return (1.0 + square(ratio(noise, delta))) * np.exp(-square(distance * share))
+    # Beyond 1e150 only the exponential counts, and squares would leave the floats.
+    x = np.minimum(ratio(np.abs(floats(expect.finite(margin=margin))), delta), 1e150)
+    both = np.hypot(delta, noise)
+    y = x * (delta / both)
+    # e^(y²/2) Φ(-y) = erfcx(y/√2)/2, of x the same.
+    tails = special.erfcx(y / np.sqrt(2.0)) / special.erfcx(x / np.sqrt(2.0))
+    others = special.ndtr(y) / special.ndtr(x)
+    gain = 2.0 * np.log(np.hypot(1.0, ratio(noise, delta)))
+    with np.errstate(over="ignore"):
+        cost = np.exp(gain - 0.5 * square(x * (noise / both)))
+    return cost * (tails * others)
 
 
 @law(

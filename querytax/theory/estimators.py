@@ -142,6 +142,7 @@ def log_outputs_first(
         "pairs": _PAIRS,
     },
     regime="asymptotic in the pairs (central limit): hundreds, and no rare errors",
+    limits={"pairs >= 100": lambda pairs: np.asarray(pairs) >= 100},
     source="derived here; Aithal & Li 2022, Lemma 4 and eq. (57), without its bias",
 )
 def log_first(

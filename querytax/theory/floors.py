@@ -78,13 +78,18 @@ def pairs_per_sign(
         "gap": "δ, largest distance ‖F₊(x) - F₋(x)‖₂ of the two models' outputs over "
         "all allowed queries, output unit, (0, inf)",
     },
-    regime="any adaptive attacker, any allowed queries, all outputs revealed",
+    regime="mean over both models; whoever tells them apart, by any adaptive choice of "
+    "allowed queries, all outputs revealed; no bound on an attack that need not",
     source="derived here (data processing, Wald)",
 )
 def queries_any_attacker(
     error: npt.ArrayLike, sigma: npt.ArrayLike, gap: npt.ArrayLike
 ) -> Floats:
     """Least mean number of single queries that tell two candidate models apart.
+
+    The mean is over both models, each as likely: at unequal errors the mean under one
+    of them may lie below. It bounds no attack: who guesses an adversarial example
+    blindly needs no answer at all.
 
     Parameters
     ----------

@@ -13,11 +13,12 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _records
-from querytax.theory._floats import Array, Floats, by_region
+from querytax.theory._floats import Array, Floats, by_region, floats
 from querytax.theory.law import law
 
 __all__ = [
     "accepted_mean",
+    "accepted_mean_tied",
     "accepted_root",
     "accepted_variance",
     "best_of",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _QUERIES = "Q, noisy answers, the first one included, count, [1, inf)"
-_REGIME = "answers that differ by noise alone, no ties; exact"
+_REGIME = "answers that differ by noise alone, no ties (none are rounded); exact"
 _SOURCE = "Rényi 1962, records; for SND 2023, Sec. 3.3, derived here"
 
 
@@ -57,6 +58,59 @@ def accepted_mean(queries: npt.ArrayLike) -> Floats:
     return _records.small_or_far(
         table, _count(queries), lambda q: special.digamma(q + 1.0) + np.euler_gamma - 1
     )
+
+
+@law(
+    formula="E N = Σ_j p_j F_j (1 - F_j^(Q-1))/(1 - F_j), F_j = Σ p_i over i < j",
+    latex=r"\mathbb{E}N = \sum_j p_j \sum_{k=2}^{Q} F_j^{k-1} = "
+    r"\sum_j p_j\,F_j\,\frac{1 - F_j^{Q-1}}{1 - F_j},\qquad F_j = \sum_{i<j} p_i",
+    symbols={
+        "chances": "p_j, probability of each value of an answer, worst value first, "
+        "probability, (..., values), adding up to 1",
+        "queries": _QUERIES,
+    },
+    regime="answers that differ by noise alone and take a few values; a tie is not "
+    "accepted; exact",
+    source="derived here: an answer of value j is accepted if all before lie below",
+    tables={"chances": 1},
+)
+def accepted_mean_tied(chances: npt.ArrayLike, queries: npt.ArrayLike) -> Floats:
+    """Mean number of accepted steps on pure noise where answers are rounded.
+
+    Equal answers are not accepted, so that rounding stops the search the sooner; it
+    is :func:`accepted_mean` where the values are many and rare.
+
+    Parameters
+    ----------
+    chances : array_like, shape (..., values)
+        Probability of each value that an answer may take, the worst first.
+    queries : array_like of int
+        Noisy answers Q, the first one included; broadcasts against the rows.
+
+    Examples
+    --------
+    Normal noise, rounded to its standard deviation, 200 answers:
+
+    >>> chances = np.diff(special.ndtr(np.arange(-9.5, 10.0)))
+    >>> round(float(accepted_mean_tied(chances, 200)), 3)
+    2.302
+    >>> round(float(accepted_mean(200)), 3)
+    4.878
+    """
+    p = np.atleast_1d(floats(expect.unit(chances=chances)))
+    whole = np.abs(p.sum(axis=-1, keepdims=True) - 1.0) <= 1e-9
+    expect.that(np.broadcast_to(whole, p.shape), "to add up to 1", chances=chances)
+    others = _count(queries)[..., None] - 1.0
+    below = np.concatenate(
+        [np.zeros_like(p[..., :1]), np.cumsum(p[..., :-1], axis=-1)], axis=-1
+    )
+    # F is 1 less this, and may be all but 1.
+    above = np.cumsum(p[..., ::-1], axis=-1)[..., ::-1]
+    near = np.log1p(-np.minimum(above, 0.5))
+    log = np.where(above < 0.5, near, np.log(np.maximum(below, 1e-300)))
+    earlier = -np.expm1(others * log)
+    term = p * below * earlier / np.where(above > 0.0, above, 1.0)
+    return term.sum(axis=-1)[()]
 
 
 @law(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from querytax.defenses import FeatureNoise, InputNoise, OutputNoise
+from querytax.defenses import CombinedNoise, FeatureNoise, InputNoise, OutputNoise
 
 
 class Net(nn.Module):
@@ -41,6 +41,12 @@ BUILDERS = {
     "logits": lambda model, **more: OutputNoise(model, 0.3, on="logits", **more),
     "nested": lambda model, **more: OutputNoise(
         FeatureNoise(InputNoise(model, 0.3, **more), 0.3, "stage", **more), 0.3, **more
+    ),
+    "ends": lambda model, **more: CombinedNoise(
+        model, 0.3, "input*0.5+output:logits", **more
+    ),
+    "several": lambda model, **more: CombinedNoise(
+        model, 0.3, "head+input*0.5+stem:before*2+output:probabilities:raw", **more
     ),
 }
 

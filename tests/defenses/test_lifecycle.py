@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from querytax.defenses import (
+    CombinedNoise,
     FeatureNoise,
     InputNoise,
     KeyedDefense,
@@ -81,7 +82,9 @@ def test_no_print_shows_a_seed(build, model):
         assert "seed" not in text
 
 
-@pytest.mark.parametrize("site", ["input", "output", "output:logits", "stem"])
+@pytest.mark.parametrize(
+    "site", ["input", "output", "output:logits", "stem", "head:before", "input+stem"]
+)
 def test_two_workers_answer_with_different_noise(model, images, site):
     first, second = defend(model, site, 0.3), defend(model, site, 0.3)
     assert first.seed != second.seed
@@ -104,7 +107,8 @@ def test_the_default_seed_is_fresh_entropy(make):
 
 
 def test_every_defence_is_held_to_that():
-    assert {InputNoise, FeatureNoise, OutputNoise} <= set(all_defences())
+    ours = {InputNoise, FeatureNoise, OutputNoise, CombinedNoise}
+    assert ours <= set(all_defences())
 
 
 def test_replicas_share_the_count(model, images):

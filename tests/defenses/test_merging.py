@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from querytax.defenses import FeatureNoise, InputNoise, KeyedDefense, OutputNoise
+from querytax.defenses import (
+    CombinedNoise,
+    FeatureNoise,
+    InputNoise,
+    KeyedDefense,
+    OutputNoise,
+)
 
 
 def output(model, **settings):
@@ -24,6 +30,10 @@ CHAINS = {
     "input around output": lambda model: InputNoise(output(model), 0.2, rng=4),
     "input around input": lambda model: InputNoise(
         InputNoise(model, 0.2, rng=4), 0.1, rng=4
+    ),
+    "several": lambda model: CombinedNoise(model, 0.2, "output+input*0.5", rng=3),
+    "silent several": lambda model: CombinedNoise(
+        model, 0.0, "input+output:logits", rng=3
     ),
 }
 

@@ -5,9 +5,10 @@ import pytest
 
 from querytax.expect import DomainError
 from querytax.montecarlo import boundary
+from querytax.montecarlo.runs import estimate
 from querytax.theory import boundary as laws
 
-from .agreement import any_split, by_hand
+from .agreement import ALPHA, any_split, by_hand
 from .sharpness import holds
 
 POINTS = [
@@ -51,7 +52,45 @@ def test_against_numpy():
     )
 
 
+@pytest.mark.parametrize("margin", [0.0, 1.5])
+def test_as_many_more_labels_aim_as_well(margin):
+    """500 labels without noise, and the law's number with noise as large.
+
+    Each interval misses its mean by chance once in a million. The cosine goes as the
+    root of the labels: an error of 4 % in their number would show.
+    """
+    labels = round(500 * laws.hopskipjump_cost(1.0, 1.0, margin))
+    found = [
+        estimate(
+            boundary.hopskipjump_cosine(1.0, sigma, margin, count, 500),
+            rng=1,
+            max_samples=8e4,
+            alpha=ALPHA,
+            threads=1,
+        )
+        for sigma, count in ((0.0, 500), (1.0, labels))
+    ]
+    quiet, noisy = found
+    assert noisy.low <= quiet.high
+    assert quiet.low <= noisy.high
+    assert max(f.high - f.low for f in found) <= 0.008 * quiet.value
+
+
+def test_centred_labels_against_numpy():
+    """Full probes on five inputs, off the boundary, the mean label subtracted."""
+    rng = np.random.default_rng(1)
+    gradient = np.array([0.0, 0.6, 0.0, -0.8, 0.0])
+    u, v = rng.standard_normal((2, 100_000, 7, 5))
+    labels = np.sign(0.9 + (1.0 * u + 0.5 * v) @ gradient)
+    middle = labels.mean(axis=1, keepdims=True)
+    middle[np.abs(middle) == 1.0] = 0.0
+    g = ((labels - middle)[:, :, None] * u).sum(axis=1)
+    cosine = g @ gradient / np.linalg.norm(g, axis=1)
+    by_hand(boundary.hopskipjump_cosine(1.0, 0.5, 0.9, 7, 5), cosine, 4e5)
+
+
 def test_nothing_depends_on_the_portions():
+    any_split(boundary.hopskipjump_cosine(1.0, 0.5, 0.9, 7, 6))
     any_split(boundary.scaled_noise_flip(0.1, 1.0, "bell"))
     any_split(boundary.hopskipjump_gain(1.0, 1.0))
 
@@ -63,6 +102,8 @@ def test_nothing_depends_on_the_portions():
         (lambda: boundary.band_flip(0, 1), "expected width > 0"),
         (lambda: boundary.hopskipjump_gain(1, 0), "expected sigma > 0"),
         (lambda: boundary.scaled_noise_flip(1, 1, "bel"), "did you mean 'bell'"),
+        (lambda: boundary.hopskipjump_cosine(1, 0, 0, 3, 1), "expected dimension"),
+        (lambda: boundary.hopskipjump_cosine(1, 0, 0, 0, 2), "expected labels"),
     ],
 )
 def test_bad_input_is_named(call, says):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from querytax.expect import DomainError
 from querytax.montecarlo import records
@@ -20,6 +21,30 @@ def test_against_the_law(name, queries, relative):
     holds(getattr(records, name)(queries), law, relative)
 
 
+CHANCES = [
+    (0.5, 0.5),
+    (0.1, 0.2, 0.3, 0.25, 0.1, 0.05),
+    tuple(np.diff(special.ndtr(np.arange(-9.25, 9.5, 0.5)))),
+]
+
+
+@pytest.mark.parametrize("queries", [2, 9, 200])
+@pytest.mark.parametrize("chances", CHANCES)
+def test_ties_against_the_law(chances, queries):
+    law = laws.accepted_mean_tied(chances, queries)
+    assert law < 0.9 * laws.accepted_mean(queries)
+    holds(records.accepted_mean_tied(chances, queries), law, 0.05)
+
+
+def test_rounded_answers_against_numpy():
+    """Normal answers rounded to half of their deviation; a tie is not accepted."""
+    rng = np.random.default_rng(3)
+    answers = np.round(rng.standard_normal((50_000, 40)) / 0.5)
+    best = np.maximum.accumulate(answers, axis=1)
+    steps = (np.diff(best, axis=1) > 0).sum(axis=1)
+    by_hand(records.accepted_mean_tied(CHANCES[-1], 40), steps, 1e6)
+
+
 def test_the_first_answer_alone():
     holds(records.accepted_mean(1), 0.0, 1.0, floor=1e-3)
     holds(records.best_of(1), 0.0, 1.0, floor=0.01)
@@ -36,10 +61,15 @@ def test_against_numpy():
 
 
 def test_nothing_depends_on_the_portions():
+    any_split(records.accepted_mean_tied(CHANCES[1], 31))
     any_split(records.accepted_root(31))
 
 
 def test_bad_input_is_named():
-    for name in records.__all__:
+    for name in set(records.__all__) - {"accepted_mean_tied"}:
         with pytest.raises(DomainError, match="expected queries a whole number"):
             getattr(records, name)(0)
+    with pytest.raises(DomainError, match="expected queries a whole number"):
+        records.accepted_mean_tied((0.5, 0.5), 0)
+    with pytest.raises(DomainError, match="expected chances to add up to 1"):
+        records.accepted_mean_tied((0.5, 0.6), 3)

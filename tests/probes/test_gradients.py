@@ -135,6 +135,35 @@ def test_a_site_apart_from_the_loss_has_no_gradient(data):
     assert (found["aside"] == 0).all()
 
 
+def test_what_a_module_is_given_is_a_site(data):
+    """Of what also goes past the module, only the way through it counts."""
+
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Net(nn.ReLU(inplace=True))
+            self.branch = nn.Linear(D, D)
+            self.branch.weight.data = values(D, D, seed=7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.flatten(1)
+            return self.net(x + self.branch(x))
+
+    model, (x, y) = Skip(), data
+    names = ["net.act:before", "net.first", "branch:before", "branch", "input"]
+    found = gradient_norms(model, x, y, names)
+    np.testing.assert_array_equal(found["net.act:before"], found["net.first"])
+    for i in range(N):
+        own = x[i : i + 1].flatten(1).requires_grad_(True)
+        logits = model.net(x[i : i + 1].flatten(1) + model.branch(own))
+        value = attacker_loss(logits, y[i : i + 1], loss="margin").sum()
+        (through,) = torch.autograd.grad(value, own)
+        assert found["branch:before"][i] == pytest.approx(
+            through.norm().item(), rel=1e-5
+        )
+    assert (found["branch:before"] != found["input"]).all()
+
+
 def test_a_signed_step_lowers_the_margin_at_its_known_rate(data):
     model, (x, y) = Net(), data
     x = 0.25 + 0.5 * x
@@ -168,6 +197,7 @@ def test_the_model_is_left_as_it_was(data):
     [
         ({"sites": ["frist"]}, "the closest are 'first'"),
         ({"sites": ["unused"]}, "expected every site to be reached"),
+        ({"sites": ["input+first"]}, "sites to be one place each, got 'input.first'"),
         ({"loss": "hinge"}, "expected loss"),
         ({"batch_size": 0}, "expected batch_size"),
         ({"images": torch.full((N, D), 2.0)}, r"expected images in \[0, 1\]"),

@@ -264,11 +264,32 @@ class Plain:
 
 
 SITES = ["input", "output", "output:logits", "first", "act"]
+ATTACKERS = (
+    "blind_hits",
+    "blind_outcomes",
+    "proposals",
+    "probability_proposals",
+    "gaps",
+    "probability_gaps",
+    "label_offsets",
+    "boundary_norm",
+    "gradient_profile",
+)
 
 
 def assert_close(left, right, rtol):
     np.testing.assert_allclose(left.path_length, right.path_length)
     np.testing.assert_allclose(left.gradient_norm, right.gradient_norm, rtol=rtol)
+    assert left.blind_tried == right.blind_tried
+    assert left.proposal_kinds == right.proposal_kinds
+    for key in ATTACKERS:
+        np.testing.assert_allclose(
+            getattr(left, key),
+            getattr(right, key),
+            rtol=max(rtol, 1e-6),
+            atol=1e-7,
+            err_msg=key,
+        )
     for name, site in left.sites.items():
         other = right.sites[name]
         for key, value in vars(site).items():
@@ -314,6 +335,8 @@ def test_shapes_and_the_file(norm, targeted, tmp_path):
         assert site.alignment.max() <= 1
         assert site.flips.shape == site.correct.shape == (levels, 12)
         assert site.loss_noise.shape == (2, levels, 12)
+        offsets = len(found.label_offsets)
+        assert site.label_share.shape == (levels, offsets, 5)
         assert site.gradient_norm.shape == (12,)
         assert (site.gradient_norm > 0).all()
     found.save(tmp_path / "stats.npz")
@@ -327,7 +350,7 @@ def test_numbers_do_not_depend_on_the_batch(monkeypatch):
     settings = {"sites": SITES, "betas": [0.01, 0.1], "n_directions": 4, "eps": 0.3}
     whole = measured(model, x, **settings)
     assert_close(whole, measured(model, x, batch_size=5, **settings), 1e-5)
-    monkeypatch.setattr("querytax.probes.measure._BLOCK", 2)
+    monkeypatch.setattr("querytax.probes.walk._BLOCK", 2)
     assert_close(whole, measured(model, x, **settings), 1e-5)
     # The first images measure the same with others behind them or without.
     part = measured(model, x[:5], **{**settings, "sites": ["input"]})
@@ -398,6 +421,18 @@ def test_an_activation_in_place_does_not_hide_what_came_before_it():
     np.testing.assert_allclose(found.sites["first"].gradient_norm, norms, rtol=1e-4)
 
 
+def test_what_a_module_is_given_is_probed_as_what_the_one_before_returns():
+    model, x = Net(), images(12, 1.0)
+    found = measured(model, x, sites=["first", "act:before"])
+    here, there = (found.site(name) for name in ("first", "act:before"))
+    np.testing.assert_array_equal(here.sigmas, there.sigmas)
+    np.testing.assert_array_equal(here.gradient_norm, there.gradient_norm)
+    np.testing.assert_array_equal(here.signal[:, 0], there.signal[:, 0])
+    # The draws differ; their moments agree.
+    ratio = here.noise[:, -1].mean() / there.noise[:, -1].mean()
+    assert 0.5 < ratio < 2
+
+
 def test_noise_levels_of_the_caller():
     found = measured(
         Line(), sites=["input", "output"], sigmas={"input": [0.2, 0.1, 0.1]}
@@ -417,6 +452,7 @@ BAD = {
         "model to be a torch mod",
     ),
     "word": ({"sites": ["output:logit"]}, "site .*did you mean 'output:logits:raw'"),
+    "several": ({"sites": ["input+output"]}, "one place each, got 'input.output:prob"),
     "string": ({"sites": "input"}, "sites to be words in a list, got 'input'"),
     "none": ({"sites": []}, r"sites to be words in a list, got \[\]"),
     "unreached": ({"model": Net(), "sites": ["unused"]}, "reached .* got none at 'unu"),
@@ -430,6 +466,8 @@ BAD = {
     "n_directions": ({"n_directions": 1}, "n_directions a whole number >= 2, got 1"),
     "n_draws": ({"n_draws": 1}, "n_draws a whole number >= 2, got 1"),
     "n_flips": ({"n_flips": 0}, "n_flips a whole number >= 2, got 0"),
+    "n_patterns": ({"n_patterns": -1}, "n_patterns a whole number >= 0, got -1"),
+    "n_proposals": ({"n_proposals": 0.5}, "n_proposals a whole number >= 0, got 0.5"),
     "batch_size": ({"batch_size": 0}, "batch_size a whole number >= 1, got 0"),
     "rng": ({"rng": "seed"}, "rng to be a whole number"),
     "images": ({"images": X * 3}, r"images in \[0, 1\]"),

@@ -123,6 +123,7 @@ DRAWS = (
         "smoothness": MID,
         "snr": ANY,
         "step": MID,
+        "success": FRACTION,
         "steps": magnitude(1e-3, 1e12),
         "t": ANY,
         "third_derivative": signed(MID),
@@ -140,6 +141,9 @@ DRAWS = (
         ("bisection.mean", "votes"): whole(magnitude(1, 100)),
         ("bisection.rmse", "votes"): whole(magnitude(1, 100)),
         ("bisection.majority", "rate"): FRACTION,
+        ("blind.confirmed_mean", "votes"): lambda rng, count: (
+            2.0 * np.floor(magnitude(1, 500)(rng, count)) - 1.0
+        ),
         ("contraction.lyapunov", "contraction"): ANY,
         ("contraction.lyapunov_variance", "contraction"): ANY,
         ("contraction.mean_square", "contraction"): ANY,
@@ -147,6 +151,9 @@ DRAWS = (
         ("convergence.plateau", "step"): magnitude(1e-6, 1e3),
         ("convergence.steps", "step"): magnitude(1e-6, 1e3),
         ("convergence.displacement", "step"): magnitude(1e-6, 1e3),
+        ("convergence.first_passage", "dimension"): whole(magnitude(10, 1e9)),
+        ("convergence.first_passage", "step"): magnitude(1e-6, 1e3),
+        ("convergence.spread", "step"): magnitude(1e-6, 1e3),
         ("directions.best_base_repeats", "queries"): whole(magnitude(2, 1e15)),
         ("finite_difference.white_box_saving", "gap"): FRACTION,
         ("margin.ball_flip", "dimension"): whole(magnitude(4, 1e9)),
@@ -154,6 +161,8 @@ DRAWS = (
         ("passage.no_gain_steps", "error"): FRACTION,
         ("passage.not_arrived_time", "error"): FRACTION,
         ("passage.walk_mean", "snr"): magnitude(1e-60, 1e60),
+        ("estimators.log_first", "pairs"): whole(lambda rng, n: 100 * FACTOR(rng, n)),
+        ("query_ratio.sign_drift", "cosine"): below(0.1),
         ("snr.output", "output"): FRACTION,
     }
     | {
@@ -212,8 +221,14 @@ def _above(rng, count, p):
 
 # Parameters of a joint condition, drawn after the others and in this order.
 JOINT = {
+    ("blind.confirmed_mean", "false_alarm"): lambda rng, count, p: (
+        (1.0 - p["success"]) * FRACTION(rng, count)
+    ),
     ("contraction.tuned_steps", "nats"): lambda rng, count, p: (
         (6.5 + 5.0 * np.log1p(p["snr"])) * FACTOR(rng, count)
+    ),
+    ("convergence.first_passage", "start"): lambda rng, count, p: (
+        p["displacement"] * FRACTION(rng, count)
     ),
     ("convergence.steps", "start"): lambda rng, count, p: (
         p["displacement"] * FRACTION(rng, count)

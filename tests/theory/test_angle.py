@@ -129,11 +129,11 @@ def test_known_numbers():
 
 
 def test_many_dimensions():
-    """ρ √(B/d) for 1 << B << d, and close to query_ratio.cosine."""
+    """ρ √(B/d) for 1 << B << d, and close to query_ratio.plain_drift."""
     found = angle.mean_cosine(10**9, 1000, 1, 1.0)
     assert found == pytest.approx(np.sqrt(1000 / 3 / 1e9), rel=5e-3)
     for form, signal in (("forward", 0.5), ("antithetic", 2.0)):
-        other = query_ratio.cosine(signal, 3072, 200)
+        other = query_ratio.plain_drift(signal, 3072, 200)
         found = angle.rms_cosine(3072, 200, 1, 1.0, form=form)
         assert found == pytest.approx(other, rel=5e-3)
 

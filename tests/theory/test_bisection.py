@@ -116,6 +116,19 @@ def test_information_rmse():
     assert 2.0 < best / bound < 2.7
 
 
+def test_voted_bisection_falls_behind_the_bound_without_end():
+    """Root mean square over 16 places, the best number of halvings; s = 0.01."""
+    places = 0.3 + 0.4 * (np.arange(16) * 0.6180339887498949 % 1)
+    factors = []
+    for labels in (30, 100, 1000, 10_000):
+        errors = [
+            np.sqrt(np.mean(bisection.rmse(places, 0.01, n, labels // n) ** 2))
+            for n in range(4, 17)
+        ]
+        factors.append(min(errors) / bisection.information_rmse(0.01, labels))
+    np.testing.assert_allclose(factors, [2.11, 2.33, 2.55, 2.68], atol=0.01)
+
+
 def test_bisection_against_simulation():
     """2·10⁵ bisections of 8 steps, 4 votes, ties at random; four standard errors."""
     rng = np.random.default_rng(5)

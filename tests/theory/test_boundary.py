@@ -57,9 +57,15 @@ def test_hopskipjump():
     assert_matches(boundary.hopskipjump_gain, gain, points)
 
     def cost(d, s, m):
-        """Ratio of squared gains, in logarithms."""
+        """Variance of a label over its squared gain, with noise over without."""
         big = d * d + s * s
-        return mp.exp(mp.log(big / d**2) + m * m / big - m * m / d**2)
+        gains = mp.exp(mp.log(big / d**2) + m * m / big - m * m / d**2)
+
+        def variance(x):
+            right = 1 - tail(abs(x)) if abs(x) < 40 else 1
+            return 4 * right * tail(abs(x))
+
+        return gains * variance(m / mp.sqrt(big)) / variance(m / d)
 
     mild = [p for p in points if abs(p[2] / p[0]) < 1e4]
     assert_matches(boundary.hopskipjump_cost, cost, mild, digits=500)
@@ -220,11 +226,25 @@ def test_band_flips_more_than_its_far_edge(width, sigma):
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(-30, 30))
-def test_cost_is_the_squared_ratio_of_gains(probe, sigma, offset):
-    quiet = boundary.hopskipjump_gain(probe, 1e-300, offset * probe)
-    noisy = boundary.hopskipjump_gain(probe, sigma, offset * probe)
+def test_cost_is_the_ratio_of_squared_gains_over_variances(probe, sigma, offset):
+    def needed(noise):
+        p = special.ndtr(abs(offset * probe) / np.hypot(probe, noise))
+        other = special.ndtr(-abs(offset * probe) / np.hypot(probe, noise))
+        gain = boundary.hopskipjump_gain(probe, noise, offset * probe)
+        return 4 * p * other / gain**2
+
     cost = boundary.hopskipjump_cost(probe, sigma, offset * probe)
-    assert cost == pytest.approx((quiet / noisy) ** 2, rel=1e-9)
+    if abs(offset) < 25:
+        assert cost == pytest.approx(needed(sigma) / needed(1e-300), rel=1e-9)
+    assert 0 <= cost <= (1 + (sigma / probe) ** 2) * (1 + 1e-12)
+    assert boundary.hopskipjump_cost(probe, sigma, -offset * probe) == cost
+
+
+def test_noise_off_the_boundary_costs_less_and_far_off_it_helps():
+    found = boundary.hopskipjump_cost(1.0, 1.0, [0.0, 1.5, 2.5])
+    assert found[0] == pytest.approx(2.0, rel=1e-12)
+    assert found[1] == pytest.approx(1.2869, abs=1e-4)
+    assert found[2] < 1.0
 
 
 def test_domains():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from querytax.expect import DomainError
 from querytax.theory import estimators, repeats, snr
+from querytax.theory.law import RegimeWarning
 
 from .reference import assert_matches, grid
 from .test_log_ratio import g, v
@@ -116,14 +117,21 @@ def test_log_first():
         digits=60,
     )
     assert_matches(
-        lambda a, b, s: estimators.log_first(a, b, s, 30),
-        lambda a, b, s: mp.erfc(mp.sqrt(15 * effective(a, b, s))) / 2,
+        lambda a, b, s: estimators.log_first(a, b, s, 120),
+        lambda a, b, s: mp.erfc(mp.sqrt(60 * effective(a, b, s))) / 2,
         PAIRS[:3],
         digits=60,
     )
     # 2.1 times the pairs at F = σ, 124 at a tenth of it.
     assert estimators.log_first_cost(1.001, 1.0, 1.0) == pytest.approx(2.13, abs=0.01)
     assert estimators.log_first_cost(0.1001, 0.1, 1.0) == pytest.approx(124, abs=0.5)
+
+
+def test_log_first_wants_many_pairs():
+    with pytest.warns(RegimeWarning, match="wants pairs >= 100"):
+        estimators.log_first(0.012, 0.009, 0.01, [99, 100])
+    assert estimators.log_first.supports(0.012, 0.009, 0.01, 100).holds
+    assert not estimators.log_first.supports(0.012, 0.009, 0.01, 99).holds
 
 
 def test_log_first_against_simulation():

@@ -152,7 +152,7 @@ def test_no_nes_attack_explains_more_than_the_floor_allows(dimension, pairs, sig
     """Probes of the ball's radius: β² d = r², S = 4 β² G²/(2σ²), 2p queries."""
     probe = 1 / np.sqrt(dimension)
     ratio = snr.antithetic(1.0, probe, sigma)
-    explained = query_ratio.cosine(ratio, dimension, pairs) ** 2
+    explained = query_ratio.plain_drift(ratio, dimension, pairs) ** 2
     bound = floors.explained_fraction(2 * pairs, dimension, sigma, 1.0, 1.0)
     assert explained <= bound * (1 + 1e-9)
 

@@ -40,6 +40,7 @@ VALID = {
     "error": (0.01, 0.1),
     "excess": (0.1, 0.01),
     "fall": (1.0, 2.0),
+    "false_alarm": (0.1, 0.2),
     "frobenius": (1.0, 2.0),
     "gain": (1.0, 2.0),
     "gap": (0.1, 0.2),
@@ -90,6 +91,7 @@ VALID = {
     "start": (0.0, 0.05),
     "step": (0.1, 0.2),
     "steps": (10.0, 20.0),
+    "success": (0.3, 0.5),
     "t": (0.1, 20.0),
     "target": (0.5, 1.0),
     "third_derivative": (6.0, -2.0),
@@ -97,6 +99,11 @@ VALID = {
     "trace": (0.5, -1.0),
     "votes": (1, 5),
     "width": (0.1, 0.2),
+}
+# Other values, for a law that holds at some of them only.
+VALID_OF = {
+    ("estimators.log_first", "pairs"): (100, 400),
+    ("query_ratio.sign_drift", "cosine"): (0.1, 0.05),
 }
 # Parameters that may be negative.
 SIGNED = {
@@ -128,19 +135,39 @@ TABLES = {
     "margin.accuracy_loss",
     "margin.flip_share",
     "bisection.cells",
+    "blind.confirmed_queries",
+    "blind.confirmed_survival",
+    "blind.false_alarm",
+    "blind.queries",
+    "blind.success",
+    "blind.survival",
+    "blind_counts.error",
+    "blind_counts.image_interval",
+    "blind_counts.interval",
+    "blind_counts.survival",
     "log_ratio.variance_of_sum",
     "misstep.noisy_layers",
     "misstep.over_changes",
+    "query_ratio.sign_drift_of",
+    "records.accepted_mean_tied",
     # Good for a small snr only.
     "repeats.walds_error",
     "repeats.walds_pairs",
+    "search.averaged_progress",
+    "search.queries",
+    "search.requeried_progress",
+    "search.stale_progress",
     "snr.combine",
 }
 ELEMENTWISE = sorted(set(LAWS) - TABLES)
 
 
+def valid(name: str, key: str) -> tuple[float, float]:
+    return VALID_OF.get((name, key)) or VALID[key]
+
+
 def numbers(entry: Law) -> dict[str, tuple[float, float]]:
-    return {name: VALID[name] for name in entry.symbols if name not in WORDS}
+    return {key: valid(entry.name, key) for key in entry.symbols if key not in WORDS}
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -217,6 +244,17 @@ ROWS = np.array([[0.5, 0.3, 0.2], [0.6, np.nan, 0.1], [0.4, 0.35, 0.25]])
         ("margin.accuracy", {"margin": ROWS[:, None], "gradient_norm": 1, "sigma": 1}),
         ("snr.combine", {"snr": ROWS}),
         ("bisection.cells", {"radius": ROWS[:, 1], "sigma": 0.1, "halvings": 3}),
+        ("blind.survival", {"queries": 3, "success": ROWS}),
+        ("blind.queries", {"success": ROWS, "share": 0.9}),
+        ("blind.success", {"rate": ROWS, "votes": 3}),
+        (
+            "blind.confirmed_survival",
+            {"queries": 30, "success": ROWS, "false_alarm": 0.1, "votes": 3},
+        ),
+        ("blind_counts.interval", {"hits": 10 * ROWS // 1, "tried": 9, "share": 0.5}),
+        ("blind_counts.survival", {"queries": 3, "hits": 10 * ROWS // 1, "tried": 9}),
+        ("query_ratio.sign_drift_of", {"gradient": ROWS, "cosine": [0.1, 0.2, 0.9]}),
+        ("records.accepted_mean_tied", {"chances": ROWS, "queries": [5, 6, 7]}),
     ],
 )
 def test_rows_of_tables_outside_the_domain_are_nan_on_request(name, arguments) -> None:

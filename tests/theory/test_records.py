@@ -1,5 +1,7 @@
 """Records of pure noise against exact integers, simulation and the sheet."""
 
+from itertools import product
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -175,6 +177,45 @@ def test_more_answers_more_accepted(count):
     assert records.accepted_variance(count) <= records.accepted_mean(count)
     if count > 1:
         assert records.best_of(count) <= np.sqrt(2 * np.log(count))
+
+
+def test_ties():
+    """All rows of four answers of three values, counted; then as exact sums."""
+    chances = np.array([0.5, 0.3, 0.2])
+    mean = 0.0
+    for row in product(range(3), repeat=4):
+        bests = sum(row[k] > max(row[:k]) for k in range(1, 4))
+        mean += bests * np.prod(chances[list(row)])
+    assert records.accepted_mean_tied(chances, 4) == pytest.approx(mean, rel=1e-12)
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.dirichlet(np.full(6, 0.2))
+        p /= p.sum()
+        for q in (1, 2, 7, 10**6, 1e12):
+            with mp.workdps(60):
+                values = [mp.mpf(float(x)) for x in p]
+                total = sum(values)
+                below = [sum(values[:j], mp.mpf(0)) / total for j in range(6)]
+                exact = sum(
+                    x * f * (1 - f ** (mp.mpf(q) - 1)) / (1 - f)
+                    for x, f in zip(values, below, strict=True)
+                    if x
+                )
+            assert records.accepted_mean_tied(p, q) == pytest.approx(
+                float(exact), rel=1e-11
+            )
+
+
+def test_many_rare_values_are_no_ties():
+    chances = np.full(10**5, 1e-5)
+    for q in (1, 2, 50):
+        found = records.accepted_mean_tied(chances, q)
+        assert found == pytest.approx(records.accepted_mean(q), rel=1e-3)
+        assert found <= records.accepted_mean(q)
+    # Two values: one step at most.
+    assert records.accepted_mean_tied([0.5, 0.5], 1e300) == pytest.approx(0.5)
+    assert records.accepted_mean_tied([[1.0, 0.0], [0.0, 1.0]], 9).tolist() == [0, 0]
 
 
 def test_domains():

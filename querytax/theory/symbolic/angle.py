@@ -14,7 +14,8 @@ probe, sigma = sp.symbols("probe sigma", positive=True)
 t, x, z = sp.symbols("t x z", positive=True)
 
 
-def _kappa(n: sp.Expr) -> sp.Expr:
+def kappa(n: sp.Expr) -> sp.Expr:
+    """E‖N(0, I_n)‖."""
     return sp.sqrt(2) * sp.gamma((n + 1) / 2) / sp.gamma(n / 2)
 
 
@@ -58,7 +59,7 @@ def mean_cosine(*, form: str = "forward") -> Derivation:
 
     def law(b: sp.Expr, share: sp.Expr) -> sp.Expr:
         series = sp.hyper([1 - b / 2, sp.Rational(1, 2)], [d / 2 + 1], share)
-        return sp.sqrt(share) * _kappa(b) / _kappa(d + 1) * series
+        return sp.sqrt(share) * kappa(b) / kappa(d + 1) * series
 
     b, q, c, m, tau = sp.symbols("b q c m tau", positive=True)
     w = sp.Symbol("w", real=True)
@@ -83,18 +84,18 @@ def mean_cosine(*, form: str = "forward") -> Derivation:
             proved(
                 "over χ_B",
                 _smooth(b, c, 1),
-                _kappa(b) * (1 + 2 * c) ** (-(b + 1) / 2),
+                kappa(b) * (1 + 2 * c) ** (-(b + 1) / 2),
             ),
             checked(
                 "over t, with 2t/(1 + 2t) = x²",
-                sp.sqrt(q) * _kappa(b) / sp.sqrt(2 * sp.pi) * 2 * line,
+                sp.sqrt(q) * kappa(b) / sp.sqrt(2 * sp.pi) * 2 * line,
                 law(b, q),
                 {d: 5, b: 4, q: sp.Rational(1, 3)},
             ),
             checked(
                 "without noise χ_B/χ_{B+d-1}, by Gauss's theorem",
                 law(b, sp.S.One),
-                _kappa(b) / _kappa(b + d - 1),
+                kappa(b) / kappa(b + d - 1),
                 {d: 7, b: 5},
             ),
         ),
@@ -140,7 +141,7 @@ def _tail(form: str) -> tuple[sp.Expr, tuple[Equality, ...]]:
     def share(b: sp.Expr, y: sp.Expr) -> sp.Expr:
         # ½ I_y(b/2, ½) by the series of the incomplete beta function.
         series = sp.hyper([b / 2, sp.Rational(1, 2)], [b / 2 + 1], y)
-        return y ** (b / 2) / b * _kappa(b) / sp.sqrt(2 * sp.pi) * series
+        return y ** (b / 2) / b * kappa(b) / sp.sqrt(2 * sp.pi) * series
 
     c = sp.Symbol("c", positive=True)
     b = sp.Symbol("b", positive=True)

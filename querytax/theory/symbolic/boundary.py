@@ -120,20 +120,30 @@ def hopskipjump_gain() -> Derivation:
 
 
 def hopskipjump_cost() -> Derivation:
-    """Each direction's error is of unit size: counts stand as squared gains."""
+    """Counts stand as squared gains over the variance of a centred label."""
     ratio = sigma**2 / probe**2
-    law = (1 + ratio) * sp.exp(
-        -(margin**2) * sigma**2 / (probe**2 * (probe**2 + sigma**2))
-    )
+    near, far = margin / sp.sqrt(probe**2 + sigma**2), margin / probe
+    gains = (1 + ratio) * sp.exp(near**2 - far**2)
+    spread = Phi(near) * Phi(-near) / (Phi(far) * Phi(-far))
     quiet = sp.Limit(_gain(sigma), sigma, 0).doit()
+    p = sp.Symbol("p", positive=True)
+    average = p - (1 - p)
     return Derivation(
-        law,
+        gains * spread,
         (
             *hopskipjump_gain().steps,
             proved(
                 "squared gain without noise over that with it",
                 (quiet / _gain(sigma)) ** 2,
-                law,
+                gains,
+            ),
+            proved(
+                "variance of a label, its mean subtracted",
+                p * (1 - average) ** 2 + (1 - p) * (1 + average) ** 2,
+                4 * p * (1 - p),
+            ),
+            proved(
+                "the other label's chance", in_erf(1 - Phi(near)), in_erf(Phi(-near))
             ),
         ),
     )

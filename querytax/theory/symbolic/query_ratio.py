@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sympy as sp
 
+from querytax.theory.symbolic import angle
 from querytax.theory.symbolic._normal import Phi, expected, phi
 from querytax.theory.symbolic._numeric import Quadrature
-from querytax.theory.symbolic.derivation import Derivation, checked, proved
+from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 
 snr, dimension, pairs = sp.symbols("snr dimension pairs", positive=True)
 contraction, error, remaining = sp.symbols("contraction error remaining", positive=True)
+alignment = sp.Symbol("alignment", positive=True)
 _x = sp.Symbol("x", real=True)
 
 
@@ -50,31 +52,49 @@ def best_step() -> Derivation:
     )
 
 
+def _correlation() -> Equality:
+    """Of an answer with the slope along its probe, squared: what the angle reads."""
+    a, omega, nu = sp.symbols("a omega nu", real=True)
+    answer = alignment * a + sp.sqrt(1 - alignment**2) * omega + nu / sp.sqrt(snr)
+    along = expected(answer * a, a, omega, nu).doit()
+    power = expected(answer**2, a, omega, nu).doit()
+    return proved(
+        "squared correlation of answer and slope", along**2 / power, _tight(alignment)
+    )
+
+
+def _tight(rho: sp.Expr) -> sp.Expr:
+    return rho**2 * snr / (1 + snr)
+
+
+def _aim(rho: sp.Expr) -> sp.Expr:
+    """Mean cosine, by the angle's law."""
+    series = sp.hyper(
+        [1 - pairs / 2, sp.Rational(1, 2)], [dimension / 2 + 1], _tight(rho)
+    )
+    scale = angle.kappa(pairs) / angle.kappa(dimension + 1)
+    return sp.sqrt(_tight(rho)) * scale * series
+
+
 def fixed_length_step() -> Derivation:
-    """Progress of unit sign steps, noise against none."""
+    """Mean cosines without noise and with it; what a sign step gains of one."""
     g = sp.Symbol("g", real=True)
     tau, s = sp.symbols("tau s", positive=True)
     density = phi(g / tau) / tau
     # A step has the right sign with probability Φ(|g|/s).
     moved = sp.integrate(g * sp.erf(g / (sp.sqrt(2) * s)) * density, (g, -sp.oo, sp.oo))
-    variance = tau**2 * (dimension + 1 + dimension / snr) / pairs
-    noisy = moved.subs(s, sp.sqrt(variance))
-    quiet = moved.subs(s, sp.sqrt(sp.limit(variance, snr, sp.oo)))
-    law = sp.sqrt(1 + dimension / ((pairs + dimension + 1) * snr))
+    whole = sp.integrate(2 * g * density, (g, 0, sp.oo))
+    quiet = angle.kappa(pairs) / angle.kappa(pairs + dimension - 1)
     return Derivation(
-        law,
+        quiet / _aim(sp.S.One),
         (
+            *angle.mean_cosine(form="antithetic").steps,
+            _correlation(),
             proved(
-                "spread of one coordinate about its slope",
-                (_second_moment(sp.S.One) - 1 - 1 / pairs) * tau**2,
-                variance - tau**2 / pairs,
+                "progress of a sign step: the cosine's share of the exact signs'",
+                moved / whole,
+                tau / sp.sqrt(tau**2 + s**2),
             ),
-            proved(
-                "progress of a sign step",
-                moved,
-                sp.sqrt(2 / sp.pi) * tau**2 / sp.sqrt(tau**2 + s**2),
-            ),
-            proved("steps with noise over those without", (quiet / noisy) ** 2, law**2),
         ),
     )
 
@@ -168,8 +188,14 @@ def guaranteed_steps() -> Derivation:
 
 
 def cosine() -> Derivation:
+    """The angle's law at the correlation that alignment and noise leave."""
+    steps = angle.mean_cosine(form="antithetic").steps
+    return Derivation(_aim(alignment), (*steps, _correlation()))
+
+
+def plain_drift() -> Derivation:
     """Length of the mean over root mean square length."""
-    rho = sp.Symbol("alignment", positive=True)
+    rho = alignment
     a, omega = sp.symbols("a omega", real=True)
     answer = rho * a + sp.sqrt(1 - rho**2) * omega
     length = expected(answer * a, a, omega)
@@ -208,7 +234,46 @@ def sign_drift() -> Derivation:
                 moved / whole,
                 law.subs({h: 1, c: tau / sp.sqrt(tau**2 + s**2)}),
             ),
+            proved(
+                "normal slopes on a share of the coordinates, none on the others",
+                moved / whole,
+                law.subs(
+                    {
+                        h: sp.sqrt(spread),
+                        c: tau / sp.sqrt(tau**2 + spread * s**2),
+                    }
+                ),
+            ),
             proved("few slopes, much noise", sp.Limit(ends, s, sp.oo), 1),
             proved("few slopes, little noise", sp.Limit(ends, s, 0), 1),
+        ),
+    )
+
+
+def sign_drift_of() -> Derivation:
+    """Three coordinates: the mean sign of each, weighted by its slope."""
+    c = sp.Symbol("cosine", positive=True)
+    s = sp.Symbol("s", positive=True)
+    g = sp.symbols("gradient_:3", positive=True)
+    norm = sp.sqrt(sum(entry**2 for entry in g))
+    z = c * sp.sqrt(3) / (sp.sqrt(1 - c**2) * norm)
+    law = sum(entry * sp.erf(z * entry / sp.sqrt(2)) for entry in g) / sum(g)
+    noisy = phi((_x - g[0]) / s) / s
+    right = Quadrature(noisy, (_x, 0, sp.oo))
+    wrong = Quadrature(noisy, (_x, -sp.oo, 0))
+    return Derivation(
+        law,
+        (
+            checked(
+                "mean sign of one coordinate",
+                right - wrong,
+                sp.erf(g[0] / (sp.sqrt(2) * s)),
+                {g[0]: sp.Rational(2, 5), s: sp.Rational(1, 2)},
+            ),
+            proved(
+                "the spread that leaves this cosine",
+                norm**2 / (norm**2 + 3 / z**2),
+                c**2,
+            ),
         ),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import mpmath as mp
 import sympy as sp
 from sympy.functions.combinatorial.numbers import stirling
@@ -29,6 +31,32 @@ def accepted_mean() -> Derivation:
         (
             proved("the k-th is the best so far", _chance(), 1 / k),
             proved("sum over seven", total, law.subs(queries, 7)),
+        ),
+    )
+
+
+def accepted_mean_tied() -> Derivation:
+    """Three values: an answer is accepted where all before it lie below."""
+    p = sp.symbols("chances_:3", positive=True)
+    below = [sum(p[:j], sp.S.Zero) for j in range(3)]
+    above = [sum(p[j:], sp.S.Zero) for j in range(3)]
+    law = sum(
+        q * f * (1 - f ** (queries - 1)) / a
+        for q, f, a in zip(p, below, above, strict=True)
+    )
+    whole = {p[2]: 1 - p[0] - p[1]}
+    counted = sp.S.Zero
+    for answers in product(range(3), repeat=4):
+        bests = sum(answers[i] > max(answers[:i]) for i in range(1, len(answers)))
+        counted += bests * sp.prod([p[j] for j in answers])
+    return Derivation(
+        law,
+        (
+            proved(
+                "all rows of four answers, counted",
+                sp.expand(counted.subs(whole)),
+                law.subs(queries, 4).subs(whole),
+            ),
         ),
     )
 

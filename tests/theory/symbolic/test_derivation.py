@@ -11,7 +11,7 @@ import sympy as sp
 from querytax.theory.law import find, laws
 from querytax.theory.symbolic.derivation import Derivation, checked, derive, proved
 
-from ..test_law import TABLES, VALID, WORDS
+from ..test_law import TABLES, WORDS, valid
 
 NAMES = sorted(entry.name for entry in laws())
 
@@ -45,7 +45,7 @@ def test_the_symbols_are_the_parameters_and_the_value_is_the_law_s(name):
     numbers = [key for key in entry.symbols if key not in WORDS]
     assert {s.name for s in twin.law.free_symbols} <= set(numbers)
     for pick in (0, 1):
-        point = {key: VALID[key][pick] for key in numbers}
+        point = {key: valid(name, key)[pick] for key in numbers}
         exact = twin.evaluate(30, **{k: sp.Rational(v) for k, v in point.items()})
         np.testing.assert_allclose(entry.function(**point), float(exact), rtol=1e-12)
 

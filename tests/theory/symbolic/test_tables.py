@@ -12,6 +12,9 @@ from querytax.theory.symbolic.derivation import derive
 from ..test_law import TABLES, VALID, WORDS
 
 ROWS = {"row": (0.65, 0.25, 0.1), "pair": (0.6, 0.35), "rows": ((0.8, 0.2), (0.3, 0.4))}
+GUESSES = {"success": (0.3, 0.02, 0.1), "false_alarm": (0.1, 0.4, 0.0), "votes": 5}
+COUNTS = {"hits": (3, 1, 4), "tried": (19, 22, 20)}
+FEW = {"hits": (0, 1, 4), "tried": (9, 12, 10)}
 OTHER = ((0.8, 0.2), (0.55, 0.45))
 
 
@@ -41,7 +44,24 @@ CASES = [
         {"tolerance": 1e-13},
     ),
     ("bisection.cells", {"radius": 0.6, "sigma": 0.2}, {"halvings": 2}),
+    ("blind.survival", {"success": ROWS["row"], "queries": 5}, {}),
+    ("blind.queries", {"success": (0.01, 0.3, 0.02), "share": 0.6}, {}),
+    ("blind.success", {"rate": ROWS["row"], "votes": 9}, {}),
+    ("blind.false_alarm", {"rate": ROWS["row"], "votes": 9}, {}),
+    ("blind.confirmed_survival", {**GUESSES, "queries": 200}, {}),
+    ("blind.confirmed_queries", {**GUESSES, "share": 0.7}, {}),
+    ("blind_counts.survival", {**COUNTS, "queries": 4}, {}),
+    ("blind_counts.error", {**COUNTS, "queries": 4}, {}),
+    ("blind_counts.interval", {**COUNTS, "share": 0.5, "confidence": 0.6}, {}),
+    ("blind_counts.interval", {**FEW, "share": 0.6, "confidence": 0.6}, {}),
+    (
+        "blind_counts.image_interval",
+        {"hits": 3, "tried": 20, "share": 0.5, "confidence": 0.9},
+        {},
+    ),
     ("snr.combine", {"snr": (0.3, 2.0, 7.0)}, {}),
+    ("query_ratio.sign_drift_of", {"gradient": (0.3, 2.0, 1.0), "cosine": 0.4}, {}),
+    ("records.accepted_mean_tied", {"chances": (0.5, 0.375, 0.125), "queries": 9}, {}),
 ]
 
 

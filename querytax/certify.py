@@ -1,0 +1,269 @@
+"""The main job on a model at hand: measure, answer, try, and answer again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from querytax import expect
+from querytax.attacks.oracle import Model, answer_in_batches, evaluating
+from querytax.defenses import defend
+from querytax.evidence import Evidence, Trial, Tried
+from querytax.losses import check_images, check_labels
+from querytax.plans import NESPlan
+from querytax.probes import probe
+from querytax.recommend import Inquiry, Recommendation
+from querytax.seeds import seed_of
+from querytax.statistics import ModelStatistics
+from querytax.trials import Bench, Store
+
+__all__ = ["certify", "price", "settle"]
+
+# Noise draws an image behind the accuracy on held-out images.
+_DRAWS = 16
+
+
+def certify(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    target_queries: float,
+    *,
+    held_out: tuple[Tensor, Tensor] | None = None,
+    site: str | Sequence[str] = "output",
+    eps: float = 8 / 255,
+    norm: str = "Linf",
+    max_accuracy_loss: float = 0.01,
+    protect: float = 0.9,
+    attacker: str = "best",
+    access: str = "scores",
+    effort: str = "quick",
+    plan: NESPlan | None = None,
+    base_queries: float | np.ndarray | None = None,
+    stats: ModelStatistics | None = None,
+    sigmas: Mapping[str, Iterable[float]] | None = None,
+    surrogate: Model | None = None,
+    networks: Mapping[str, Model] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    batch_size: int = 256,
+    rng: Any = 0,
+    verbose: bool = False,
+) -> Recommendation:
+    """Recommend sigma for a model, by attacks, and certify it on held-out images.
+
+    The model is probed, attacks are raced at a few noise levels, the level found is
+    tried again on images and draws that no choice has seen, and what was tried is kept:
+    with a ``store`` a job that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        Without a defence: images ``(N, C, H, W)`` in [0, 1] to logits ``(N, classes)``.
+    images, labels : Tensor
+        ``(N, ...)`` and ``(N,)``. Without ``held_out`` every second image is kept for
+        the certificate.
+    target_queries : float
+        Queries that an attack shall need for an image, at least.
+    held_out : (Tensor, Tensor), optional
+        Images and labels for the certificate alone; empty ones leave it out, and the
+        answer UNRESOLVED at best.
+    site, max_accuracy_loss, protect, attacker, access, effort, plan, base_queries
+        As in :func:`querytax.recommend_sigma`.
+    eps, norm
+        The perturbation budget.
+    stats : ModelStatistics, optional
+        What a probe of this model found, at the sites in question; probed if missing.
+    sigmas : mapping of str to iterable of float, optional
+        Noise levels to probe, by site.
+    surrogate : nn.Module or callable, optional
+        A network of the attacker's own.
+    networks : mapping of str to nn.Module, optional
+        Other networks that the noise could guard, such as an adversarially trained
+        one; tried where the answer is infeasible.
+    store : path, optional
+        File of trials; created, or continued.
+    batch_size : int
+        Rows of one forward pass.
+    rng : int or Generator
+        Seed of the trials.
+    verbose : bool
+        Show progress.
+
+    Returns
+    -------
+    Recommendation
+
+    Raises
+    ------
+    DomainError
+        As :func:`querytax.probe` and :func:`querytax.recommend_sigma`.
+    """
+    images = check_images(images)
+    labels = check_labels(labels, len(images)).to(images.device)
+    calibration = images, labels
+    if held_out is None:
+        expect.that(len(images) >= 2, "two at least, to hold some out", images=images)
+        calibration, held_out = (
+            (images[0::2], labels[0::2]),
+            (images[1::2], labels[1::2]),
+        )
+    seed = seed_of(rng)
+    sites = [site] if isinstance(site, str) else list(site)
+    if stats is None:
+        if site == "best":
+            raise expect.DomainError(
+                "expected site to be a list of those to choose among, got 'best', "
+                "which needs statistics of probed sites"
+            )
+        stats = probe(
+            model,
+            *calibration,
+            sites=sites,
+            eps=eps,
+            norm=norm,
+            sigmas=sigmas,
+            batch_size=batch_size,
+            rng=seed,
+            verbose=verbose,
+        )
+    inquiry = Inquiry(
+        stats,
+        target_queries,
+        base_queries=base_queries,
+        max_accuracy_loss=max_accuracy_loss,
+        site=site,
+        protect=protect,
+        attacker=attacker,
+        access=access,
+        plan=plan,
+        surrogate=surrogate is not None,
+    )
+    parts = {"calibration": calibration}
+    if len(held_out[0]):
+        parts["held_out"] = held_out
+    with Store(store) as kept:
+        bench = Bench(
+            {"": model, **(networks or {})},
+            parts,
+            store=kept,
+            batch_size=batch_size,
+            surrogate=surrogate,
+        )
+        return settle(
+            inquiry,
+            bench,
+            effort=effort,
+            networks=tuple(networks or ()),
+            seed=seed,
+            verbose=verbose,
+        )
+
+
+def settle(
+    inquiry: Inquiry,
+    bench: Bench,
+    *,
+    effort: str = "quick",
+    networks: Sequence[str] = (),
+    seed: int = 0,
+    verbose: bool = False,
+) -> Recommendation:
+    """Run what an inquiry wants, and ask again, until it wants nothing.
+
+    Parameters
+    ----------
+    inquiry : Inquiry
+    bench : Bench
+    effort, networks, seed
+        As in :func:`querytax.recommend_sigma`.
+    verbose : bool
+        Say what is being tried, and for how long at most, on stderr.
+    """
+    parts = bench.ground.parts
+    images = {part: bench.images(part) for part in parts}
+    known: list[Tried] = []
+    prices: dict[tuple[str, float], tuple[float, float, float]] = {}
+    while True:
+        found = inquiry.answer(
+            Evidence(known),
+            images,
+            prices,
+            effort=effort,
+            networks=networks,
+            seed=seed,
+        )
+        if not (found.wants or found.wants_price):
+            return found
+        if verbose and found.wants:
+            _say(found.wants, bench)
+        known += bench.run(found.wants, verbose=verbose)
+        for site, sigma in found.wants_price:
+            prices[site, sigma] = price(
+                bench.ground.networks[""],
+                *parts["held_out"],
+                site,
+                sigma,
+                batch_size=bench.batch_size,
+                rng=seed + 1,
+            )
+
+
+def _say(trials: Sequence[Trial], bench: Bench) -> None:
+    """What is tried next, on stderr, where a person looks at it."""
+    if not sys.stderr.isatty():
+        return
+    first = trials[0]
+    what = first.contender.name if len(trials) == 1 else f"{len(trials)} attacks"
+    part = first.part.replace("_", "-")
+    print(
+        f"... {what} at sigma {first.sigma:.3g}, {first.images} {part} images, "
+        f"{first.n_queries} queries each: {bench.estimate(trials):.0f} s at most",
+        file=sys.stderr,
+    )
+
+
+def price(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    site: str,
+    sigma: float,
+    *,
+    n_draws: int = _DRAWS,
+    batch_size: int = 256,
+    rng: int = 0,
+) -> tuple[float, float, float]:
+    """Accuracy that noise costs on these images (lower, estimate, upper).
+
+    Two standard errors to either side, of the paired change over images; where no
+    answer changed at all, the bound of a share that was never seen.
+
+    Parameters
+    ----------
+    model, images, labels
+        The model without a defence.
+    site : str
+    sigma : float
+    n_draws : int
+        Noise draws an image.
+    batch_size, rng
+        As in :func:`querytax.attack`.
+    """
+    guarded = defend(model, site, sigma, rng=rng)
+    with torch.no_grad(), evaluating(model):
+        clean = answer_in_batches(model, images, batch_size).argmax(1) == labels
+        right = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+        for _ in range(n_draws):
+            said = answer_in_batches(guarded, images, batch_size).argmax(1)
+            right += (said == labels).double()
+    change = (clean.double() - right / n_draws).cpu().numpy()
+    n = len(change)
+    loss = float(change.mean())
+    error = max(2.0 * float(change.std(ddof=1)) / n**0.5, 3.0 / n) if n > 1 else 1.0
+    return max(loss - error, 0.0), max(loss, 0.0), min(loss + error, 1.0)

@@ -1,0 +1,303 @@
+"""The answer by laws, from statistics alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+import querytax
+from querytax.evidence import Contender
+from querytax.plans import NESPlan
+from querytax.recommend.agnostic import smoothed
+from querytax.recommend.attackers import Attacker
+from querytax.recommend.prediction import Predictor
+from querytax.recommend.price import Price
+from querytax.recommend.recommendation import Frontier, Recommendation
+from querytax.statistics import ModelStatistics
+from querytax.theory import blind as guesses
+from querytax.theory import repeats
+from querytax.theory.law import find
+from querytax.words import count, percent
+
+__all__ = ["Search", "out_of_regime"]
+
+_TOLERANCE = 0.01
+_FEW_IMAGES = 30
+_LAWS = (
+    "convergence.steps",
+    "query_ratio.cosine",
+    "query_ratio.sign_drift",
+    "repeats.sequential",
+    "accuracy.accuracy_loss",
+)
+
+
+class Search:
+    """One question; the curve over sigma is evaluated once a level."""
+
+    def __init__(
+        self,
+        stats: ModelStatistics,
+        site: str,
+        attacker: str,
+        access: str,
+        plan: NESPlan,
+        base: float | np.ndarray | None,
+        target: float,
+        protect: float,
+        allowed: float,
+    ) -> None:
+        self.stats, self.site, self.target = stats, site, target
+        self.protect, self.allowed = protect, allowed
+        self.named, self.access = attacker, access
+        self.predictor = Predictor(stats, site, plan, base)
+        law = "published" if attacker.startswith("published") else "best"
+        self.attacker = Attacker(law, self.predictor, protect)
+        self.price = Price(stats, site)
+        self.notes = list(self.predictor.notes)
+        self._seen: dict[float, tuple[NESPlan, np.ndarray]] = {}
+
+    def at(self, sigma: float) -> tuple[NESPlan, np.ndarray]:
+        """The attacker's plan and the queries an image, read on the safe side."""
+        if sigma not in self._seen:
+            self._seen[sigma] = self.attacker.answer(sigma)
+        return self._seen[sigma]
+
+    def level(self, sigma: float) -> float:
+        """Queries of the image that ``protect`` leaves exposed first."""
+        return self.attacker.level(self.at(sigma)[1])
+
+    def solve(self) -> Recommendation:
+        grid = self.price.measured.sigmas
+        largest = self.price.largest(self.allowed)
+        levels = np.array([self.level(float(s)) for s in grid])
+        # From each level up: what it guarantees even if more noise were to help the
+        # attacker. A curve that falls is taken at its later, lower values.
+        safe = np.minimum.accumulate(levels[::-1])[::-1]
+        if (levels > safe * 1.05).any():
+            self.notes.append(
+                "predicted queries are not monotone in sigma; each level is credited "
+                "with the least of all larger ones"
+            )
+        if not self.price.monotone:
+            self.notes.append(
+                "measured accuracy is not monotone in sigma; its worst so far counts"
+            )
+        if levels[0] >= self.target:
+            return self._result("PREDICTED", 0.0, (0.0, 0.0), 0.0, largest)
+        enough = np.nonzero(safe >= self.target)[0]
+        if enough.size:
+            bracket = self._bisect(float(grid[enough[0] - 1]), float(grid[enough[0]]))
+        else:
+            bracket = (float(grid[-1]), math.inf)
+        need = bracket[1]
+        if need <= largest:
+            return self._result("PREDICTED", need, bracket, need, largest)
+        # The largest tax that the accuracy allows, by the least noise that exacts it.
+        allowed = np.append(grid[grid < largest], largest)
+        after = np.append(safe, math.inf)[np.searchsorted(grid, allowed)]
+        tax = [
+            min(self.level(float(s)), a) for s, a in zip(allowed, after, strict=True)
+        ]
+        sigma = float(allowed[int(np.argmax(tax))])
+        ended = math.isinf(need) and largest >= grid[-1]
+        return self._result(
+            "UNRESOLVED" if ended else "INFEASIBLE", sigma, bracket, need, largest
+        )
+
+    def _bisect(self, low: float, high: float) -> tuple[float, float]:
+        """Shrink a bracket in sigma; its upper end was evaluated and is sufficient."""
+        low = max(low, high * 1e-3) if low == 0.0 else low
+        if self.level(low) >= self.target:
+            return 0.0, low
+        while high > low * (1 + _TOLERANCE):
+            middle = _rounded_up(math.sqrt(low * high))
+            if not low < middle < high:
+                break
+            if self.level(middle) >= self.target:
+                high = middle
+            else:
+                low = middle
+        return low, high
+
+    def _result(
+        self,
+        status: str,
+        sigma: float,
+        bracket: tuple[float, float],
+        need: float,
+        largest: float,
+    ) -> Recommendation:
+        plan, queries = self.at(sigma)
+        protected = self.attacker.protected(sigma, self.target)
+        base = float(np.median(self.predictor.base))
+        stalled = float(np.isinf(queries).mean())
+        if status == "PREDICTED" and stalled > 0:
+            self.notes.append(
+                f"for {percent(stalled)} of the images the prediction is 'never': the "
+                "way to their boundary is longer than the budget, or the walk stalls "
+                "before it"
+            )
+        if len(queries) < _FEW_IMAGES:
+            self.notes.append(
+                f"only {len(queries)} images were probed; probe {_FEW_IMAGES} or more "
+                "before trusting a share of them"
+            )
+        ceiling = self._ceiling()
+        told: dict[str, Any] = {}
+        if self.named == "best" and ceiling is not None and ceiling[2] < self.target:
+            # No noise moves it: nothing else needs to be weighed.
+            status, told = (
+                "INFEASIBLE",
+                {
+                    "evidence": "tried",
+                    "attack": Contender("patterns"),
+                    "binding": "blind patterns",
+                    "advice": f"At most {count(ceiling[0])} could be asked for",
+                },
+            )
+        made = Recommendation(
+            status=status,
+            site=self.site,
+            attacker=self.named,
+            access=self.access,
+            ceiling=ceiling,
+            patterns=int(self.stats.blind_tried or 0),
+            smoothed=smoothed(self.stats, self.site, sigma),
+            sigma=sigma,
+            sigma_bracket=bracket,
+            target_queries=float(self.target),
+            base_queries=base,
+            protect=self.protect,
+            fraction_protected=protected,
+            fraction_interval=_wilson(protected, len(queries)),
+            predicted_queries=self.attacker.predicted(sigma),
+            accuracy_loss=self.price.at(sigma),
+            clean_accuracy=self.stats.accuracy,
+            max_accuracy_loss=self.allowed,
+            binding=_binding(status, sigma),
+            sigma_for_queries=need,
+            sigma_for_accuracy=largest,
+            plan=plan,
+            floor_queries=self._floor(sigma),
+            advice=self._advice(status, sigma, need),
+            frontier=self._frontier(),
+            laws={name: find(name).regime for name in _LAWS},
+            notes=tuple(self.notes),
+            provenance={
+                **self.stats.provenance,
+                "recommended_by": querytax.__version__,
+            },
+        )
+        return dataclasses.replace(made, **told)
+
+    def _ceiling(self) -> tuple[float, float, float] | None:
+        """Blind patterns until the exposed share has fallen, if they were counted."""
+        hits, tried = self.stats.blind_hits, self.stats.blind_tried
+        if hits is None or not tried:
+            return None
+        low, middle, high = guesses.interval(hits, tried, 1.0 - self.protect)
+        return float(low), float(middle), float(high)
+
+    def _frontier(self) -> Frontier:
+        sigmas = sorted(self._seen)
+        return Frontier(
+            sigmas=tuple(sigmas),
+            queries=tuple(self.attacker.predicted(s) for s in sigmas),
+            accuracy_loss=tuple(self.price.at(s)[1] for s in sigmas),
+            plans=tuple(self._seen[s][0] for s in sigmas),
+        )
+
+    def _floor(self, sigma: float) -> float:
+        """Median over images of the floor for one reliable sign."""
+        if sigma == 0.0:
+            return 0.0
+        reading = self.predictor.reading(sigma)
+        best = reading.snr.max(axis=(0, 1, 2))
+        return float(np.median(2.0 * repeats.sequential(best, 0.01)))
+
+    def _advice(self, status: str, sigma: float, need: float) -> str:
+        if status == "UNRESOLVED":
+            return "Probe larger noise levels (sigmas=): the accuracy still allows them"
+        if status != "INFEASIBLE":
+            return ""
+        reach = f"a target of {count(self.level(sigma))} queries"
+        if math.isinf(need):
+            return (
+                f"Feasible would be {reach}; at no probed level, up to "
+                f"{self.price.measured.sigmas[-1]:g}, is the target reached"
+            )
+        price = self.price.at(need)[1]
+        return (
+            f"Feasible would be {reach}, or sigma {need:.4g} at the price of "
+            f"{percent(price)} of accuracy"
+        )
+
+
+def _binding(status: str, sigma: float) -> str:
+    return {
+        "PREDICTED": "target_queries" if sigma > 0 else "none",
+        "INFEASIBLE": "max_accuracy_loss",
+        "UNRESOLVED": "probed noise levels",
+    }[status]
+
+
+def _rounded_up(value: float) -> float:
+    """To three significant digits, never down."""
+    digits = 2 - math.floor(math.log10(value))
+    scale = 10.0**digits
+    up = math.ceil(value * scale - 1e-9) / scale
+    return up if up >= value else math.nextafter(up, math.inf)
+
+
+def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval of a binomial share."""
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def out_of_regime(
+    reason: str,
+    stats: ModelStatistics,
+    *,
+    plan: NESPlan,
+    site: str,
+    attacker: str,
+    access: str,
+    target: float,
+    protect: float,
+    allowed: float,
+) -> Recommendation:
+    """The answer that the statistics cannot give."""
+    nothing: dict[str, Any] = {
+        "sigma": 0.0,
+        "sigma_bracket": (0.0, math.inf),
+        "base_queries": 1.0,
+        "fraction_protected": 0.0,
+        "fraction_interval": (0.0, 1.0),
+        "predicted_queries": (1.0, 1.0, math.inf),
+        "accuracy_loss": (0.0, 0.0, 1.0),
+        "sigma_for_queries": math.inf,
+        "sigma_for_accuracy": 0.0,
+        "floor_queries": 0.0,
+    }
+    return Recommendation(
+        status="OUT_OF_REGIME",
+        site=site,
+        attacker=attacker,
+        access=access,
+        target_queries=target,
+        protect=protect,
+        clean_accuracy=stats.accuracy,
+        max_accuracy_loss=allowed,
+        binding="statistics",
+        plan=plan,
+        advice=reason,
+        frontier=Frontier((0.0,), ((1.0, 1.0, math.inf),), (0.0,), (plan,)),
+        provenance=dict(stats.provenance),
+        **nothing,
+    )

@@ -1,0 +1,323 @@
+"""From trials to an answer: the race at each level, the bracket, the certificate.
+
+Pure: every step reads the evidence, and the first that finds something missing ends in
+a recommendation that names what it wants next. Whoever holds the model runs that and
+asks again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from querytax.evidence import Contender, Evidence, Trial
+from querytax.recommend.answers import ALPHA, Answers, Question
+from querytax.recommend.otherwise import limit, otherwise
+from querytax.recommend.portfolio import portfolio
+from querytax.recommend.price import Price
+from querytax.recommend.race import (
+    Race,
+    Standing,
+    Wanted,
+    most_certifiable,
+    race,
+    share_bounds,
+)
+from querytax.recommend.recommendation import Interval, Recommendation
+
+__all__ = ["Solver"]
+
+_ATTEMPTS = 2
+# The search begins this far below the largest affordable level.
+_SPAN = 64.0
+# Favourites of one level that are tried first at the next.
+_WARM = 6
+
+
+class Solver:
+    """One question at one site.
+
+    Parameters
+    ----------
+    base : Recommendation
+        The answer by laws.
+    predicted : callable
+        Queries (lower, estimate, upper) by laws, at a noise level.
+    price : Price
+    question : Question
+    evidence : Evidence
+    prices : mapping of float to (lower, estimate, upper)
+        Accuracy lost on held-out images, by sigma.
+    """
+
+    def __init__(
+        self,
+        base: Recommendation,
+        predicted: Callable[[float], Interval],
+        price: Price,
+        question: Question,
+        evidence: Evidence,
+        prices: Mapping[float, Interval],
+    ) -> None:
+        self.base, self.price, self.question = base, price, question
+        self.evidence, self.prices = evidence, prices
+        self.held = question.images.get("held_out", 0)
+        self.field = self._field(base.access)
+        self.largest = _below(price.largest(base.max_accuracy_loss, place=2))
+        self.answers = Answers(
+            base,
+            predicted,
+            price,
+            question.images,
+            min(math.ceil(base.target_queries), question.effort.n_queries),
+            self.largest,
+            most_certifiable(self.held, 1.0 - base.protect, ALPHA),
+            self.field,
+        )
+
+    def solve(self) -> Recommendation:
+        """The answer, or what it waits for."""
+        if self.base.binding == "blind patterns":
+            return self._blind()
+        try:
+            return self._answer()
+        except Wanted as missing:
+            return self.answers.made(
+                "UNRESOLVED",
+                self.base.sigma,
+                (0.0, math.inf),
+                binding="trials",
+                advice=f"{len(missing.trials)} trials are missing",
+                wants=missing.trials,
+                wants_price=tuple((self.base.site, s) for s in missing.prices),
+            )
+
+    # -- the search --------------------------------------------------------------
+
+    def _answer(self) -> Recommendation:
+        hope = self.answers.hope
+        without = self._race(0.0, early=False)
+        if without.holds(hope):
+            found = self._certified(without, 0.0)
+            if found.status in ("NO_NOISE_NEEDED", "PREDICTED"):
+                return found
+        top = self._race(self.largest, early=False)
+        if top.falls():
+            return self._below_top(top)
+        if top.holds(hope):
+            return self._climbed(*self._bisected())
+        return self._climbed(0.0, self.largest)
+
+    def _bisected(self) -> tuple[float, float]:
+        """The last level that does not hold and the first that does."""
+        low, high = 0.0, self.largest
+        floor = self.largest / _SPAN
+        while high > max(low, floor) * self.question.effort.bracket:
+            middle = _rounded(math.sqrt(max(low, floor) * high))
+            if not max(low, floor) < middle < high:
+                break
+            if self._holds(middle):
+                high = middle
+            else:
+                low = middle
+        return low, high
+
+    def _holds(self, sigma: float) -> bool:
+        """Whether a level holds: its neighbours' favourites first, then everybody."""
+        glance = self._race(sigma, self._warm(sigma))
+        if glance.falls() or not glance.holds(self.answers.hope):
+            return False
+        return self._race(sigma).holds(self.answers.hope)
+
+    def _climbed(self, low: float, high: float) -> Recommendation:
+        """The level certified on held-out images, or the next above it."""
+        attempt = 0
+        while True:
+            found = self._certified(self._race(high), low, attempt)
+            larger = min(self.largest, _rounded(high * self.question.effort.bracket))
+            attempt += 1
+            done = found.status in ("FEASIBLE", "PREDICTED") or larger <= high
+            if done or attempt == _ATTEMPTS or not self.held:
+                return found
+            low, high = high, larger
+
+    def _below_top(self, top: Race) -> Recommendation:
+        """The largest level falls: whether a smaller one does better."""
+        fallen = [top]
+        for sigma in self._smaller():
+            found = self._race(sigma, self._warm(sigma))
+            if not found.falls():
+                found = self._race(sigma)
+            if not found.falls():
+                self.answers.notes.append(
+                    f"more noise than {sigma:.4g} helps the attacker here"
+                )
+                if found.holds(self.answers.hope):
+                    return self._climbed(0.0, sigma)
+                return self.answers.unresolved(found, 0.0, "images")
+            fallen.append(found)
+        beyond = _below(self.price.largest(self.base.max_accuracy_loss, place=0))
+        if beyond > self.largest * 1.05:
+            found = self._race(beyond, self._warm(beyond))
+            if not found.falls():
+                return self.answers.unresolved_price(found)
+        return self._infeasible(max(fallen, key=lambda r: r.best.queries[1]))
+
+    def _smaller(self) -> list[float]:
+        """The probed levels below the largest affordable one, the largest first."""
+        grid = self.price.measured.sigmas
+        return [float(s) for s in grid[::-1] if 0 < s < self.largest * 0.95]
+
+    # -- races -------------------------------------------------------------------
+
+    def _field(self, access: str) -> tuple[Contender, ...]:
+        q = self.question
+        own = q.entries if access == "scores" else ()
+        if self.base.attacker == "published":
+            return own
+        entries = portfolio(
+            self.base.attacker,
+            access=access,
+            norm=q.norm,
+            planar=q.planar,
+            surrogate=q.surrogate,
+        )
+        return tuple(dict.fromkeys((*entries, *own)))
+
+    def _start(
+        self, sigma: float, part: str = "calibration", attempt: int = 0
+    ) -> Trial:
+        return Trial(
+            self.field[0],
+            self.question.eps,
+            self.question.norm,
+            self.base.access,
+            self.base.site,
+            sigma,
+            part,
+            1,
+            self.answers.budget,
+            # Every certificate has draws of its own.
+            self.question.seed + (1 + attempt if part == "held_out" else 0),
+        )
+
+    def _race(
+        self,
+        sigma: float,
+        entries: Sequence[Contender] = (),
+        early: bool = True,
+    ) -> Race:
+        found = race(
+            self._start(sigma),
+            entries or self.field,
+            self.question.effort,
+            self.evidence,
+            self.answers.exposed,
+            images=self.question.images["calibration"],
+            early=early,
+        )
+        before = self.answers.races.get(sigma)
+        if before is None or before.field <= found.field:
+            self.answers.races[sigma] = found
+        return found
+
+    def _warm(self, sigma: float) -> tuple[Contender, ...]:
+        """The favourites of the nearest levels that were raced."""
+        races = self.answers.races
+        near = sorted(
+            (s for s in races if s > 0), key=lambda s: abs(math.log(s / sigma))
+        )
+        found = [
+            standing.contender
+            for place in range(_WARM)
+            for s in near[:2]
+            for standing in races[s].standings[place : place + 1]
+        ]
+        return tuple(dict.fromkeys(found))[:_WARM]
+
+    # -- answers -----------------------------------------------------------------
+
+    def _blind(self) -> Recommendation:
+        """Guessing is cheaper than the target, whatever the noise."""
+        assert self.base.ceiling is not None
+        told = {**self.answers.facts(), "certified_to": 0}
+        way_out = (limit(self.base.ceiling[0], self.answers.exposed),)
+        return dataclasses.replace(self.base, otherwise=way_out, **told)
+
+    def _certified(self, raced: Race, low: float, attempt: int = 0) -> Recommendation:
+        """Try a level again, on held-out images and with fresh draws."""
+        if not self.held:
+            why = "There are no held-out images: give some to certify this"
+            return self.answers.unresolved(raced, low, "held-out images", why)
+        sigma, effort = raced.sigma, self.question.effort
+        start = self._start(sigma, "held_out", attempt)
+        chosen = [s.contender for s in raced.standings[: effort.certified]]
+        glance = min(effort.glance, self.held)
+        if glance:
+            seen = self._tried(start, self.field, glance)
+            chosen += [s.contender for s in seen[: effort.certified]]
+        standings = self._tried(start, tuple(dict.fromkeys(chosen)), self.held)
+        if sigma > 0 and sigma not in self.prices:
+            raise Wanted((), (sigma,))
+        lost = self.prices.get(sigma, (0.0, 0.0, 0.0))
+        return self.answers.certificate(sigma, low, standings, lost)
+
+    def _tried(
+        self, start: Trial, entries: Sequence[Contender], images: int
+    ) -> tuple[Standing, ...]:
+        """All entries on so many images at the whole budget, the best first."""
+        whole = dataclasses.replace(self.question.effort, rungs=(), images=images)
+        return race(
+            start, entries, whole, self.evidence, self.answers.exposed, images=images
+        ).standings
+
+    def _infeasible(self, fallen: Race) -> Recommendation:
+        """Every affordable level falls; the attack is tried on held-out images too."""
+        evidence, standings = "tried", fallen.standings
+        if self.held:
+            start = self._start(fallen.sigma, "held_out")
+            (again,) = self._tried(start, [fallen.best.contender], self.held)
+            low, _ = share_bounds(again.broken, again.images - again.lost, ALPHA)
+            if low > self.answers.exposed:
+                evidence, standings = "certified", (again, *standings[1:])
+        return self.answers.made(
+            "INFEASIBLE",
+            fallen.sigma,
+            (self.largest, math.inf),
+            evidence=evidence,
+            standings=standings,
+            binding="max_accuracy_loss",
+            otherwise=self._otherwise(fallen, standings[0]),
+        )
+
+    def _otherwise(self, fallen: Race, binds: Standing) -> tuple[str, ...]:
+        """What else could be done, tried with the favourites of the level that fell."""
+        q = self.question
+        hard: tuple[Contender, ...] = ()
+        if self.base.access != "labels" and self.base.attacker == "best":
+            hard = self._field("labels")
+        more = otherwise(
+            self._start(fallen.sigma),
+            [s.contender for s in fallen.standings[:_WARM]],
+            hard,
+            q.networks,
+            q.effort,
+            self.evidence,
+            self.answers.exposed,
+            q.images["calibration"],
+        )
+        return (limit(binds.queries[0], self.answers.exposed), *more)
+
+
+def _rounded(value: float) -> float:
+    """To three significant digits, so that a level can be typed."""
+    return float(f"{value:.3g}")
+
+
+def _below(value: float) -> float:
+    """To three significant digits, never up."""
+    near = _rounded(value)
+    if near <= value:
+        return near
+    return _rounded(value - 0.5 * 10.0 ** (math.floor(math.log10(value)) - 2))

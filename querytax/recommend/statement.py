@@ -1,0 +1,258 @@
+"""A recommendation in words: short paragraphs with every assumption in them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+from querytax.recommend.race import Standing
+from querytax.recommend.recommendation import Interval, Recommendation
+from querytax.words import count, percent
+
+__all__ = ["statement"]
+
+_WIDTH = 79
+
+
+def statement(rec: Recommendation) -> str:
+    """The answer for a person."""
+    if rec.status == "OUT_OF_REGIME":
+        said = [
+            f"These statistics cannot answer: {rec.advice}. The attack: "
+            f"{rec.plan.describe()}. Nothing is recommended."
+        ]
+    else:
+        said = [_head(rec), _who(rec), _limits(rec), _question(rec), _rests_on(rec)]
+        if rec.otherwise:
+            said.append(f"What else could be done: {'; '.join(rec.otherwise)}.")
+        if rec.rivals:
+            said.append(_elsewhere(rec))
+        said += [f"Note: {note}." for note in rec.notes]
+    return "\n\n".join(textwrap.fill(" ".join(s.split()), _WIDTH) for s in said if s)
+
+
+def _head(rec: Recommendation) -> str:
+    """The verdict, and what to do about it."""
+    noise = f"Gaussian noise of standard deviation {rec.sigma:.6g} at {rec.site}"
+    target = count(rec.target_queries)
+    exposed = percent(1 - rec.protect)
+    match rec.status:
+        case "FEASIBLE":
+            head = (
+                f"{noise} is enough: no attack that was tried breaks more than "
+                f"{exposed} of the images for fewer than {target} queries."
+            )
+        case "NO_NOISE_NEEDED":
+            head = (
+                "No noise is needed: without any, no attack that was tried breaks "
+                f"more than {exposed} of the images for fewer than {target} queries."
+            )
+        case "PREDICTED" if rec.evidence == "certified":
+            head = (
+                f"{noise} held against all attacks for {count(rec.certified_to)} "
+                f"queries; that it holds for {target} is a prediction."
+            )
+        case "PREDICTED":
+            what = noise if rec.sigma > 0 else "No noise"
+            head = (
+                f"{what} is predicted to be enough against NES: to break more than "
+                f"{exposed} of the images he needs {_needed(rec)}. Nothing was tried; "
+                "other attacks often need far less."
+            )
+        case "INFEASIBLE" if rec.binding == "blind patterns":
+            head = (
+                "No noise is enough, at any site: blind patterns, which listen to no "
+                f"answer, break more than {exposed} of the images for "
+                f"{_span(rec.ceiling)} queries, where the target is {target}."
+            )
+        case "INFEASIBLE" if rec.standings:
+            best = rec.standings[0]
+            head = (
+                f"No noise at {rec.site} that the accuracy allows is enough. Of "
+                f"standard deviation {rec.sigma:.4g} it does most, and "
+                f"{best.contender.name}, still breaks {_share(best)} of the images "
+                f"within {count(best.n_queries)} queries: {_cost(best, exposed)}."
+            )
+        case "INFEASIBLE":
+            head = (
+                f"No noise at {rec.site} that the accuracy allows is predicted to be "
+                f"enough. Of standard deviation {rec.sigma:.4g} it does most: NES "
+                f"then needs {_needed(rec)}, where the target is {target}."
+            )
+        case _ if rec.binding == "trials":
+            head = "Not answered yet."
+        case _ if rec.standings:
+            head = (
+                f"Not resolved. At {rec.site}, sigma {rec.sigma:.4g}, "
+                f"{rec.standings[0].contender.name}, breaks "
+                f"{_share(rec.standings[0])} of the images, and {exposed} may fall."
+            )
+        case _:
+            head = (
+                f"The probed noise levels at {rec.site} end before the target is "
+                f"reached: at {rec.sigma:.4g} NES needs {_needed(rec)}."
+            )
+    return f"{head} {rec.advice}." if rec.advice else head
+
+
+def _needed(rec: Recommendation) -> str:
+    """What NES is predicted to need."""
+    low, estimate, _ = rec.predicted_queries
+    if math.isinf(low):
+        return f"{count(low)} queries: the attack stalls"
+    return f"{count(low)} queries or more (best guess {count(estimate)})"
+
+
+def _who(rec: Recommendation) -> str:
+    """Who was considered, who binds, and what the next one needs."""
+    if not rec.considered:
+        return f"The attack: {rec.plan.describe()}."
+    exposed = percent(1 - rec.protect)
+    said = (
+        f"Against {_attacker(rec)}, told {rec.access}; the budget binds the image "
+        f"that is handed in, not the probes. Considered: {', '.join(rec.considered)}."
+    )
+    if rec.standings:
+        best = rec.standings[0]
+        said += f" The one that binds is {best.contender.name}: {_cost(best, exposed)}."
+        if rec.runner_up:
+            said += (
+                f" The next of another kind, {rec.runner_up.contender.name}: "
+                f"{_cost(rec.runner_up, exposed)}."
+            )
+    if rec.noiseless:
+        said += (
+            f" Without noise the cheapest is {rec.noiseless.contender.name}: "
+            f"{_cost(rec.noiseless, exposed)}."
+        )
+    return said
+
+
+def _attacker(rec: Recommendation) -> str:
+    if rec.attacker == "best":
+        return "the best of all attackers"
+    if rec.attacker.startswith("published"):
+        return "an attacker who keeps the published settings"
+    return f"{rec.attacker} with its choices"
+
+
+def _limits(rec: Recommendation) -> str:
+    """The two numbers that no plan and no noise moves."""
+    said = []
+    exposed = percent(1 - rec.protect)
+    if rec.ceiling is not None:
+        if math.isinf(rec.ceiling[0]) or rec.ceiling[0] >= rec.patterns:
+            said.append(
+                f"The blind ceiling, what no noise can exceed, lies above the "
+                f"{rec.patterns} patterns that were tried on each image."
+            )
+        else:
+            said.append(
+                "The blind ceiling: without listening to any answer, patterns break "
+                f"{exposed} of the images for {_span(rec.ceiling)} queries, whatever "
+                "the noise."
+            )
+    said.append(
+        f"The floor: one comparison of two answers costs {rec.floor_queries:.3g} "
+        "queries at least if it is to be right 99 times in 100; it bounds that "
+        "comparison, not an attack."
+        if rec.floor_queries >= 1.0
+        else "The floor of one reliable comparison is below one query: it says nothing."
+    )
+    if rec.smoothed is not None:
+        said.append(
+            f"By randomised smoothing {percent(rec.smoothed[0])} of the images or "
+            "more keep their majority answer inside the budget at any number of "
+            "queries."
+            if rec.smoothed[1] > 0
+            else "Randomised smoothing protects no image inside this budget: it says "
+            "nothing."
+        )
+    return " ".join(said)
+
+
+def _question(rec: Recommendation) -> str:
+    loss = rec.accuracy_loss
+    return (
+        f"Asked: {count(rec.target_queries)} queries for {percent(rec.protect)} of the "
+        f"images that the model gets right; {percent(rec.fraction_protected)} withstand"
+        f" (95 % interval {percent(rec.fraction_interval[0])} to "
+        f"{percent(rec.fraction_interval[1])}, the images being a sample). Price: "
+        f"{percent(loss[1])} of accuracy (between {percent(loss[0])} and "
+        f"{percent(loss[2])}, two standard errors) of {percent(rec.clean_accuracy)}; "
+        f"{percent(rec.max_accuracy_loss)} were allowed."
+    )
+
+
+def _rests_on(rec: Recommendation) -> str:
+    """The kind of evidence, and what it assumes."""
+    n = dict(rec.images)
+    match rec.evidence:
+        case "certified":
+            said = (
+                f"Certified: after all choices, tried again on "
+                f"{n.get('held_out', 0)} held-out images with fresh draws, "
+                f"{count(rec.certified_to)} queries each. A claim of safety counts an "
+                "image as soon as one handed in fools the model without noise, or "
+                "nine votes confirm one, whichever is first; it is wrong with a "
+                "chance of 5 % at most."
+            )
+        case "tried":
+            said = (
+                "Tried: attacks on the images that choices were made on"
+                if rec.considered
+                else "Tried: patterns on the probed images"
+            ) + "; not certified on others."
+        case _:
+            said = (
+                "Predicted: laws, from statistics of the model; one plan for all "
+                f"images; steps of {_stepping(rec)}; signal, noise and curvature as "
+                f"measured on the way to the boundary. {rec.plan.describe()}."
+            )
+    return (
+        f"{said} Assumed: fresh independent noise for every query. An attack that is "
+        "not named here, or one with a copy of the model, is not covered."
+    )
+
+
+def _stepping(rec: Recommendation) -> str:
+    return "a fixed rate" if rec.plan.step_rule == "plain" else "fixed length"
+
+
+def _elsewhere(rec: Recommendation) -> str:
+    """The other sites, the best of them first."""
+    said = [
+        f"{rival.site}: {rival.status}, sigma {rival.sigma:.3g}"
+        + (
+            f", {percent(rival.share[1])} broken ({percent(rival.share[0])} to "
+            f"{percent(rival.share[2])})"
+            if rival.share
+            else ""
+        )
+        + f", {percent(rival.accuracy_loss[1])} of accuracy"
+        for rival in rec.rivals
+    ]
+    return f"At other sites, {'; '.join(said)}."
+
+
+def _share(standing: Standing) -> str:
+    low, share, high = standing.share
+    return f"{percent(share)} ({percent(low)} to {percent(high)})"
+
+
+def _cost(standing: Standing, exposed: str) -> str:
+    """What an attack takes to break the exposed share."""
+    low, middle, high = standing.queries
+    budget = count(standing.n_queries)
+    if math.isinf(middle):
+        return (
+            f"more than {budget} queries for {exposed} of the images, "
+            f"{_share(standing)} broken by then"
+        )
+    end = count(high) if math.isfinite(high) else f"more than {budget}"
+    return f"{count(middle)} queries ({count(low)} to {end}) for {exposed} of them"
+
+
+def _span(interval: Interval | None) -> str:
+    low, middle, high = interval or (0.0, math.inf, math.inf)
+    return f"{count(middle)} ({count(low)} to {count(high)})"

@@ -1,0 +1,163 @@
+"""Numerics of the walk that fluctuates: when its mean over coordinates first arrives.
+
+The mean m over d coordinates drifts at b(m) a step and diffuses at D(m): the mean time
+F to a level obeys (D/2) h' + b h = 1 with h = F'. Up to the plateau b is the slope of
+the mean path, on which w = b h is 1 where noise plays no part; above it the pull is
+linear, whose h and F are closed forms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from querytax.theory import _convergence, _passage
+from querytax.theory._floats import Array
+from querytax.theory._gaussian import ROOT2, mills
+
+# The mean overshoot of a walk of normal steps over a level, in noise of one step.
+OVERSHOOT = 0.5825971579390107
+# Cells of the path between the free way and the plateau.
+_CELLS = 32
+# The path is left for the linear pull so many standard deviations below the plateau.
+_NEAR = 0.05
+# exp(z²/2) is beyond the floats, whatever stands before it.
+_ENDLESS = 50.0
+_TINY = 1e-300
+
+
+def _free(way: Array, speed: Array, noise: Array, start: Array) -> tuple[Array, Array]:
+    """F and h after the free way; ``start`` is h at the centre."""
+    speed = np.maximum(speed, _TINY)
+    x = np.minimum(2.0 * speed * (way / noise), 1e300)
+    small = np.minimum(x, 1e-2)
+    fading = np.where(
+        x < 1e-2, 1.0 - x / 2.0 + x * x / 6.0, -np.expm1(-x) / np.maximum(x, 1e-2)
+    )
+    # (x - 1 + e^-x)/x²
+    late = np.where(
+        x < 1e-2,
+        0.5 - small / 6.0 + small**2 / 24.0 - small**3 / 120.0,
+        (1.0 - fading) / np.maximum(x, 1e-2),
+    )
+    time = way * (start * fading + np.minimum(late * x, 1.0) / speed)
+    return time, start * np.exp(-x) + np.minimum(fading * x, 1.0) / speed
+
+
+def _held(
+    origin: Array, target: Array, slope: Array, rate: Array, width: Array
+) -> Array:
+    """Time from origin to target, in standard deviations of a linear pull.
+
+    ``slope`` is h at the origin, just below the mean; that of a path that comes from
+    far below would be Mills' ratio, and the time that of ``ou_mantissa``.
+    """
+    value = np.where(target > _ENDLESS, np.inf, 0.0)
+    at = np.flatnonzero((target > origin) & (target <= _ENDLESS))
+    if not at.size:
+        return value
+    origin, target, slope = origin[at], target[at], slope[at]
+    rate, width = rate[at], width[at]
+    mantissa, exponent = _passage.ou_mantissa(origin, target)
+    high = np.maximum(target, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The integral of exp(z²/2) over its value at the end.
+        up = ROOT2 * special.dawsn(target / ROOT2)
+        up = up - ROOT2 * special.dawsn(origin / ROOT2) * np.exp(
+            0.5 * (origin - high) * (origin + high)
+        )
+        more = slope * width - mills(-origin) / rate
+        part = mantissa / rate + more * np.exp(-0.5 * np.square(origin)) * up
+        value[at] = np.maximum(part, 0.0) * np.exp(exponent)
+    return value
+
+
+def box(
+    level: Array, drift: Array, step: Array, dimension: Array, scatter: Array
+) -> Array:
+    """Mean steps from the centre until the mean over the coordinates is at ``level``.
+
+    ``scatter`` is d times the sum of squared weights of the coordinates.
+    """
+    c, a = drift, np.minimum(step, 2.0)
+    top, room = _convergence.box_mean(c, step), _convergence.box_variance(c, step)
+    each = scatter / dimension
+    width = np.sqrt(np.maximum(each * room, _TINY))
+    moves = np.maximum(_convergence.moves(c, a), 1e-17)
+    noise = each * np.square(a) * moves
+    first_noise = np.maximum(each * np.square(a) * (1.0 - c) * (1.0 + c), _TINY)
+    rate = 0.5 * noise / np.square(width)
+    speed = c * np.minimum(step, 1.0)
+    # Below the centre it is pulled by the other wall too.
+    pull = speed / (rate * width)
+    start = mills(pull) / (rate * width)
+    way = np.minimum(_convergence.free(c, step)[1], top)
+    time, slope = _free(np.minimum(level, way), speed, first_noise, start)
+    edge = np.maximum(top - _NEAR * width, way)
+    origin = (edge - top) / width
+    target = np.maximum((level - top) / width, origin)
+    time = np.where(target > _ENDLESS, np.inf, time)
+    beyond = np.flatnonzero((level > way) & (target <= _ENDLESS))
+    for part in np.array_split(beyond, -(-beyond.size // 1024) or 1):
+        near = np.minimum(level, edge)[part]
+        noises = first_noise[part], noise[part]
+        on, end = _path(
+            c[part], step[part], near, way[part], top[part], *noises, slope[part]
+        )
+        ends = origin[part], target[part]
+        time[part] += on + _held(*ends, end, rate[part], width[part])
+    return time
+
+
+def _path(
+    c: Array,
+    step: Array,
+    level: Array,
+    way: Array,
+    top: Array,
+    first_noise: Array,
+    noise: Array,
+    slope: Array,
+) -> tuple[Array, Array]:
+    """F along the mean path from the free way to a level, and h there."""
+    path = _convergence.Path(c, step)
+    last = path.steps(1.0 - level / np.maximum(top, _TINY))
+    moved = last > path.first
+    length = np.where(moved, last - path.first, 1.0) / _CELLS
+    t = path.first[:, None] + length[:, None] * np.arange(_CELLS + 1.0)
+    left, fall = path.missing(t)
+    speed = np.maximum(top[:, None] * fall, _TINY)
+    middle = 1.0 - 0.5 * (left[:, 1:] + left[:, :-1])
+    across = first_noise[:, None] + (noise - first_noise)[:, None] * middle
+    steady = 2.0 * speed[:, 1:] * speed[:, :-1] / np.maximum(across, _TINY)
+    bend = -np.diff(np.log(speed), axis=1) / length[:, None]
+    # w' = A (1 - w) - g w with A = 2b²/D and g = -b'/b, both held within a cell.
+    back = np.maximum(steady + bend, 1e-12 / length[:, None])
+    rest, keep = steady / back, np.exp(-back * length[:, None])
+    w, time = slope * speed[:, 0], np.zeros(c.shape)
+    for i in range(_CELLS):
+        excess = w - rest[:, i]
+        time += rest[:, i] * length + excess * (1.0 - keep[:, i]) / back[:, i]
+        w = rest[:, i] + excess * keep[:, i]
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = 1.0 / np.square(path.pace)
+        time = np.where(moved, time * scale, 0.0)
+        return time, np.where(moved, w / speed[:, -1] * scale, slope)
+
+
+def ball(level: Array, drift: Array, step: Array, dimension: Array) -> Array:
+    """Mean steps from the centre until the displacement is ``level``, in the ball."""
+    top = _convergence.ball(drift, step)
+    rate = _convergence.ball_rate(drift, step)
+    way = _convergence.ball_free(drift, step)
+    near = np.minimum(level, way)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flown = np.where(near > 0.0, near / drift / np.minimum(step, 1.0), 0.0)
+    width = (1.0 - top) * (1.0 + top) / np.sqrt(dimension * (1.0 + top * top))
+    width = np.maximum(width, 1e-150)
+    end = np.maximum(level, way)
+    mantissa, exponent = _passage.ou_mantissa((way - top) / width, (end - top) / width)
+    bent = np.log1p((end - way) * top / (1.0 + way * top))
+    with np.errstate(over="ignore"):
+        held = np.where(mantissa > 0.0, mantissa * np.exp(exponent), 0.0)
+        return flown + (held + bent) / step / rate

@@ -1,0 +1,190 @@
+"""Counts of adversarial patterns: unbiased, and intervals that hold."""
+
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from querytax.expect import DomainError
+from querytax.theory import blind, blind_counts
+
+# Each test of coverage fails with probability 1e-6 at worst where the interval holds.
+FALSE_ALARM = 1e-6
+
+
+def exact(queries, hits, tried):
+    ways = [
+        Fraction(comb(n - k, queries), comb(n, queries))
+        for k, n in zip(hits, tried, strict=True)
+    ]
+    return float(sum(ways) / len(ways))
+
+
+def test_survival_in_fractions():
+    hits, tried = [0, 1, 7, 60, 100], [100, 130, 100, 250, 100]
+    t = np.arange(101)
+    found = blind_counts.survival(t, hits, tried)
+    wanted = [exact(int(n), hits, tried) for n in t]
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
+    assert blind_counts.survival(3000, [2], 10**6) == pytest.approx(
+        exact(3000, [2], [10**6]), rel=1e-13
+    )
+
+
+def test_survival_is_unbiased():
+    """Over every count of hits, weighed by its chance; the plug-in is not."""
+    p, n = np.array([0.001, 0.03, 0.4]), 50
+    k = np.arange(n + 1)
+    chance = stats.binom.pmf(k[:, None], n, p)
+    for t in (1, 10, 50):
+        found = blind_counts.survival(t, k[:, None], n)
+        np.testing.assert_allclose(
+            found @ chance, blind.survival(t, p[:, None]), rtol=1e-11, atol=1e-300
+        )
+    plug_in = blind.survival(50, (k / n)[:, None]) @ chance
+    assert plug_in[1] > 1.5 * blind.survival(50, [0.03])
+
+
+def test_error_is_that_of_fresh_images():
+    """2000 samples of 30 images: standard deviation of the mean within 10 %."""
+    rng = np.random.default_rng(2)
+    p = 10 ** rng.normal(-2.5, 1.0, (2000, 30)).clip(-9, 0)
+    hits = rng.binomial(200, p)
+    spread = blind_counts.survival(100, hits, 200).std()
+    found = np.sqrt(np.mean(np.square(blind_counts.error(100, hits, 200))))
+    assert found == pytest.approx(spread, rel=0.1)
+    assert blind_counts.error(3, [4], [10]) == np.inf
+
+
+def populations():
+    rng = np.random.default_rng(3)
+    some = rng.random(20_000)
+    return {
+        "spread": 10 ** rng.normal(-2.5, 1.2, 20_000).clip(-9, 0),
+        "half immune": np.where(some < 0.5, 0.0, rng.beta(0.5, 3.0, 20_000)),
+        "all or none": (some < 0.4) * 1.0,
+        "alike": np.full(20_000, 0.01),
+        "rare": np.where(some < 0.08, 0.5, 1e-5),
+    }
+
+
+@pytest.mark.parametrize("images", [60, 6, 2])
+@pytest.mark.parametrize("name", list(populations()))
+def test_the_interval_holds(name, images):
+    """200 samples: a side that misses more than 2.5 % by chance alone is allowed.
+
+    A side that misses 15 % or more is caught with probability .95.
+    """
+    p, shares = populations()[name], np.array([0.05, 0.25, 0.45])
+    truth = blind.queries(p, shares)
+    rng, repeats, tried = np.random.default_rng(7), 200, 200
+    low, high = np.zeros(3), np.zeros(3)
+    for _ in range(repeats):
+        hits = rng.binomial(tried, rng.choice(p, images))
+        lower, value, upper = blind_counts.interval(hits, tried, shares)
+        assert np.all((lower >= 1) & (lower <= value) & (value <= upper))
+        assert np.all((lower <= tried) & ((upper <= tried) | (upper == np.inf)))
+        low, high = low + (lower > truth), high + (upper < truth)
+    allowed = stats.binom.isf(FALSE_ALARM / 6, repeats, 0.025)
+    assert stats.binom.cdf(allowed, repeats, 0.15) < 0.05
+    assert low.max() <= allowed
+    assert high.max() <= allowed
+
+
+def test_the_interval_is_hardly_wider_than_the_normal_one():
+    """60 images of 300 patterns: S(t) ± 1.96 errors, inverted, in decades."""
+    rng = np.random.default_rng(8)
+    p, t = populations()["spread"], np.arange(1.0, 301.0)
+    mine, normal = [], []
+    for _ in range(20):
+        hits = rng.binomial(300, rng.choice(p, 60))
+        lower, _, upper = blind_counts.interval(hits, 300, 0.3)
+        s = blind_counts.survival(t, hits, 300)
+        half = 1.96 * blind_counts.error(t, hits, 300)
+        ends = [t[np.argmax(s - half <= 0.7)], t[np.argmax(s + half <= 0.7)]]
+        if upper < np.inf and np.any(s + half <= 0.7):
+            mine.append(np.log10(upper / lower))
+            normal.append(np.log10(ends[1] / ends[0]))
+    assert len(mine) > 10
+    assert 1.0 <= np.mean(mine) / np.mean(normal) <= 1.2
+
+
+def test_luck_gives_no_narrow_interval():
+    """Images that all agree: Clopper and Pearson's ends on images."""
+    for images in (1, 2, 10, 60):
+        none = 0.025 ** (1.0 / images)
+        # With no hit at all S may be as low as that; no count is refuted below it.
+        hits = np.zeros(images)
+        wide = blind_counts.interval(hits, 100, 1.0 - none + 1e-9)
+        assert wide == (100.0, np.inf, np.inf)
+        assert blind_counts.interval(hits, 100, 1.0 - none - 1e-9)[0] == 1.0
+        # With hits alone it may be as high as 1 less that.
+        hits = np.full(images, 100)
+        assert blind_counts.interval(hits, 100, none - 1e-9) == (1.0, 1.0, 1.0)
+        assert blind_counts.interval(hits, 100, none + 1e-9) == (1.0, 1.0, np.inf)
+
+
+def test_one_image():
+    """Clopper and Pearson hold at every p: their chance to miss, summed exactly."""
+    n, k = 40, np.arange(41)
+    lower, value, upper = blind_counts.image_interval(k, n, 0.5)
+    assert np.all((lower <= value) & (value <= upper))
+    assert value[0] == upper[0] == np.inf
+    assert lower[n] == value[n] == 1
+    for p in np.geomspace(1e-4, 0.99, 60):
+        truth, chance = blind.queries([p], 0.5), stats.binom.pmf(k, n, p)
+        assert chance @ (lower > truth) <= 0.025 + 1e-12
+        assert chance @ (upper < truth) <= 0.025 + 1e-12
+
+
+def test_one_image_by_fractions():
+    for hits, tried, share in [
+        (1, 10, 0.5),
+        (3, 1000, 0.5),
+        (7, 100, 0.9),
+        (5, 5, 0.2),
+    ]:
+        value = blind_counts.image_interval(hits, tried, share)[1]
+        counts = range(1, tried + 1)
+        wanted = Fraction(1) - Fraction(share)
+        left = (Fraction(comb(tried - hits, t), comb(tried, t)) for t in counts)
+        assert value == next(
+            t for t, x in zip(counts, left, strict=True) if x <= wanted
+        )
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=8),
+    st.floats(0.01, 0.99),
+    st.floats(0.5, 0.999),
+)
+def test_more_confidence_is_wider(hits, share, confidence):
+    narrow = blind_counts.interval(hits, 30, share, confidence)
+    wide = blind_counts.interval(hits, 30, share, 0.5 + confidence / 2)
+    assert wide[0] <= narrow[0] <= narrow[1] == wide[1]
+    assert narrow[2] <= wide[2]
+
+
+def test_shapes():
+    hits = np.array([[0, 1, 5], [2, 9, 20]])
+    lower, value, upper = blind_counts.interval(hits, 50, [[0.2], [0.5], [0.6]])
+    assert lower.shape == value.shape == upper.shape == (3, 2)
+    one = blind_counts.interval(hits[1], 50, 0.5)
+    assert (lower[1, 1], value[1, 1], upper[1, 1]) == one
+    unequal = blind_counts.interval([3, 3], [50, 20], 0.9)
+    assert unequal[0] <= 20
+
+
+def test_domains():
+    with pytest.raises(DomainError, match="expected hits at most tried, got 11"):
+        blind_counts.interval([3, 11], 10, 0.5)
+    with pytest.raises(DomainError, match="expected queries at most tried"):
+        blind_counts.survival(11, [3, 4], [30, 10])
+    with pytest.raises(DomainError, match="expected hits a whole number"):
+        blind_counts.image_interval(0.5, 10, 0.5)
+    with pytest.raises(DomainError, match=r"expected confidence in \(0, 1\)"):
+        blind_counts.interval([3], 10, 0.5, 1.0)
