@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # `import querytax` costs no more than the interpreter.
 _HOME = {
     "AttackResult": "querytax.attacks",
+    "CombinedNoise": "querytax.defenses",
     "DomainError": "querytax.expect",
     "FeatureNoise": "querytax.defenses",
     "InputNoise": "querytax.defenses",
@@ -24,11 +25,15 @@ _HOME = {
     "Site": "querytax.sites",
     "attack": "querytax.attacks",
     "attack_all": "querytax.attacks",
+    "certify": "querytax.certify",
     "defend": "querytax.defenses",
+    "feature_sites": "querytax.defenses",
     "foreign_attack": "querytax.attacks.foreign",
     "frontier_figure": "querytax.figures",
     "nes": "querytax.attacks",
     "plan_of": "querytax.attacks",
+    "portfolio_figure": "querytax.figures",
+    "preset": "querytax.defenses",
     "probe": "querytax.probes",
     "published_plan": "querytax.recommend",
     "recommend_sigma": "querytax.recommend",

@@ -28,6 +28,17 @@ __all__ = ["certify", "price", "settle"]
 # Noise draws an image behind the accuracy on held-out images.
 _DRAWS = 16
 
+# What a probe may spend: trials decide, and laws say what they cannot reach.
+_PROBES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "betas": (0.001, 0.01, 0.05, 0.2),
+        "n_directions": 4,
+        "n_proposals": 16,
+    },
+    "normal": {"n_directions": 8},
+    "thorough": {},
+}
+
 
 def certify(
     model: Model,
@@ -114,6 +125,7 @@ def certify(
             (images[1::2], labels[1::2]),
         )
     seed = seed_of(rng)
+    expect.one_of(_PROBES, effort=effort)
     sites = [site] if isinstance(site, str) else list(site)
     if stats is None:
         if site == "best":
@@ -131,6 +143,7 @@ def certify(
             batch_size=batch_size,
             rng=seed,
             verbose=verbose,
+            **_PROBES[effort],
         )
     inquiry = Inquiry(
         stats,
@@ -200,9 +213,10 @@ def settle(
         )
         if not (found.wants or found.wants_price):
             return found
-        if verbose and found.wants:
-            _say(found.wants, bench)
-        known += bench.run(found.wants, verbose=verbose)
+        if found.wants:
+            if verbose:
+                _say(found.wants, bench)
+            known += bench.run(found.wants, verbose=verbose)
         for site, sigma in found.wants_price:
             prices[site, sigma] = price(
                 bench.ground.networks[""],

@@ -145,15 +145,13 @@ class Tried:
 
     @property
     def fell(self) -> QueryCount:
-        """Until either: the generous count, which a claim of safety rests on."""
-        return QueryCount(
-            np.minimum(
-                np.where(self.confirmed.success, self.confirmed.queries, np.inf),
-                np.where(self.clean.success, self.clean.queries, np.inf),
-            ).clip(max=np.maximum(self.confirmed.queries, self.clean.queries)),
-            self.confirmed.success | self.clean.success,
-            self.confirmed.cut,
-        )
+        """Until the model without noise was fooled, confirmed or not.
+
+        The generous count, which a claim of safety rests on. What votes confirm and
+        the model without noise gets right is no success: among many images handed in,
+        noise lets some pass.
+        """
+        return self.clean
 
     def upto(self, images: int, n_queries: int) -> Tried:
         """The part of it that a smaller trial would have been."""

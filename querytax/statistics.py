@@ -34,7 +34,8 @@ class SiteStatistics:
     Attributes
     ----------
     sigmas : ndarray
-        ``(S,)`` standard deviations, ascending from 0, in the units of the site.
+        ``(S,)`` standard deviations, ascending from 0, in the units of the site; of
+        several places to be multiplied by each one's weight.
     signal : ndarray
         ``(2, S, B, P, T, n)``: second moment, over directions, of the change of the
         attacker's *expected noisy* loss between the two ends of an antithetic probe.
@@ -53,7 +54,8 @@ class SiteStatistics:
         ``(2, S, N)`` standard deviation of the loss of one answer.
     gradient_norm : ndarray
         ``(N,)`` L2 norm of the gradient of the cross-entropy at the site, NaN where
-        the model gives none (output sites: with respect to the logits).
+        the model gives none (output sites: with respect to the logits; of several
+        places: the root of the summed squares of each one's times its weight).
     n_draws : int
         Noise draws behind each number of ``flips``, ``correct``, ``loss_noise`` and
         ``label_share``.

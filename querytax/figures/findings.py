@@ -51,6 +51,8 @@ def called(attack: str) -> str:
 
 def place_of(site: str) -> tuple[str, str]:
     """Where the noise is, in words, and its unit."""
+    if "+" in site:
+        return site.replace("+", " + "), "times each place's weight"
     return {
         "input": ("the input", "pixel units"),
         "output": ("the outputs", "units of the answer"),

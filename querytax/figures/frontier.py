@@ -366,6 +366,8 @@ def _ceiling(ax: Any, recommendations: Sequence[Recommendation], top: float) -> 
             f"blind patterns {count(middle)}, whatever the noise",
             color=color,
             start=0.22,
+            # Away from the target.
+            below=middle < recommendations[0].target_queries,
         )
 
 
@@ -399,7 +401,13 @@ def _brackets(
 
 
 def _level(
-    ax: Any, y: float, text: str, *, color: str = GREY, start: float = 0.0
+    ax: Any,
+    y: float,
+    text: str,
+    *,
+    color: str = GREY,
+    start: float = 0.0,
+    below: bool = False,
 ) -> None:
     """A horizontal line with a word on it."""
     ax.axhline(y, color=color, linewidth=1, linestyle=(0, (4, 3)))
@@ -407,7 +415,8 @@ def _level(
         text,
         (start, y),
         xycoords=("axes fraction", "data"),
-        xytext=(4, 3),
+        xytext=(4, -3 if below else 3),
         textcoords="offset points",
+        va="top" if below else "bottom",
         color=color,
     )

@@ -21,6 +21,12 @@ class Activations:
 
     gradient_norms: dict[str, np.ndarray]
 
+    def of(self, site: Site) -> np.ndarray:
+        """A site's norm; of several places, to first order, that of all together."""
+        if site.kind == "output":
+            return self.gradient_norms["output"]
+        return self.gradient_norms[site.name]
+
     @staticmethod
     def scale(model: Model, images: Tensor, site: Site, batch_size: int) -> float:
         """Root mean square of what the module of ``site`` puts out, or is given."""
@@ -56,8 +62,9 @@ def measure_activations(
     gradient: bool,
     batch_size: int,
 ) -> Activations:
-    """Norms at the input, the logits and the named modules."""
-    names = ["input", "output", *(site.name for site in sites)]
+    """Norms at the input, the logits and the sites."""
+    others = (site.name for site in sites if site.kind in ("feature", "several"))
+    names = list(dict.fromkeys(["input", "output", *others]))
     if not gradient:
         return Activations({name: np.full(len(images), np.nan) for name in names})
     # Towards a target the cross-entropy has the other sign, and the same norm.

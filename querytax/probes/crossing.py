@@ -10,6 +10,7 @@ from torch import Tensor
 
 from querytax.attacks.oracle import Model, answer_in_batches
 from querytax.defenses.build import defend
+from querytax.probes.places import outside
 from querytax.probes.response import Known
 from querytax.sites import Site
 
@@ -79,7 +80,7 @@ class Near:
         numbers = torch.arange(len(OFFSETS), device=asked.device)
         rows = (self.keys[:, None] * len(OFFSETS) + numbers).flatten()
         goals = self.goals.repeat_interleave(len(OFFSETS))
-        if site.kind == "output":
+        if outside(site):
             # The noise acts on answers known already: no forward pass for a draw.
             asked = answer_in_batches(model, asked, batch_size)
             model, batch_size = Known(answered), len(asked)

@@ -16,6 +16,7 @@ from querytax.expect import DomainError
 from querytax.losses import attacker_loss, check_images, check_labels, check_logits
 from querytax.plans import LOSSES
 from querytax.probes.path import has_gradient, slope
+from querytax.probes.places import parts_of
 from querytax.sites import Site
 
 __all__ = ["gradient_norms", "margins", "signed_step"]
@@ -76,7 +77,8 @@ def gradient_norms(
     sites : sequence of str
         ``input``, ``output`` (the answers) or names of modules: the gradient is with
         respect to what the module returns, or with ``:before`` to what it is given, at
-        all of its visits together.
+        all of its visits together. Of several places joined by ``+``: the root of the
+        summed squares of each one's norm times its weight.
     loss : {"margin", "ce"}
         See :func:`querytax.losses.attacker_loss`.
     batch_size : int
@@ -85,7 +87,8 @@ def gradient_norms(
     Returns
     -------
     dict of str to ndarray
-        ``(N,)`` float64 by site; 0 at a module that the loss does not depend on.
+        ``(N,)`` float64 by site, of several places by the full word; 0 at a module
+        that the loss does not depend on.
 
     Raises
     ------
@@ -95,7 +98,11 @@ def gradient_norms(
     """
     images, labels, answered = _check(model, images, labels, batch_size)
     expect.one_of(LOSSES, loss=loss)
-    names = [_site(model, site) for site in sites]
+    asked = [Site.parse(site) for site in sites]
+    wanted = {site: [_word(part) for part, _ in parts_of(site)] for site in asked}
+    for site in asked:
+        defend(model, site, 0.0)
+    names = list(dict.fromkeys(name for words in wanted.values() for name in words))
     with evaluating(model):
         _expect_gradient(model, images)
         parts = [
@@ -104,7 +111,16 @@ def gradient_norms(
                 images.split(batch_size), labels.split(batch_size), strict=True
             )
         ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    each = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    found = {}
+    for site, words in wanted.items():
+        squares = [
+            np.square(weight * each[name])
+            for name, (_, weight) in zip(words, parts_of(site), strict=True)
+        ]
+        one = site.kind != "several"
+        found[_word(site)] = each[words[0]] if one else np.sqrt(sum(squares))
+    return found
 
 
 def signed_step(
@@ -153,13 +169,9 @@ def _check(
     return images, labels, getattr(model, "answers", "logits")
 
 
-def _site(model: Model, site: str) -> str:
-    """The site's word, after the defence for it has found its place."""
-    parsed = Site.parse(site)
-    if parsed.kind == "several":
-        raise DomainError(f"expected sites to be one place each, got {site!r}")
-    defend(model, parsed, 0.0)
-    return site if parsed.kind == "feature" else parsed.kind
+def _word(site: Site) -> str:
+    """What a site's norms are kept under: noise on an answer takes any form."""
+    return "output" if site.kind == "output" else site.name
 
 
 def _expect_gradient(model: Model, images: Tensor) -> None:

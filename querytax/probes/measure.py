@@ -18,6 +18,7 @@ from querytax.plans import LOSSES, NORMS
 from querytax.probes.activations import Activations, measure_activations
 from querytax.probes.blind import TURN
 from querytax.probes.crossing import OFFSETS, Near
+from querytax.probes.levels import noise_levels
 from querytax.probes.path import has_gradient
 from querytax.probes.proposals import kinds_of
 from querytax.probes.walk import Walk
@@ -29,15 +30,6 @@ from querytax.statistics import ModelStatistics, SiteStatistics
 __all__ = ["probe"]
 
 BETAS = (1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4)
-_SIGMAS = {
-    "input": (0.003, 0.01, 0.03, 0.1, 0.2, 0.4),
-    "probabilities": (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
-    "logits": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
-    # In units of the root mean square of the site's activations.
-    "feature": (0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
-}
-# Images that the scale of a feature site is taken from.
-_SCALED = 256
 
 
 def probe(
@@ -72,7 +64,8 @@ def probe(
     images, labels : Tensor
         ``(N, ...)`` float in [0, 1] and ``(N,)``. All of them measure accuracy.
     sites : sequence of str
-        Places for noise, see :class:`querytax.sites.Site`.
+        Places for noise, see :class:`querytax.sites.Site`; one word may join several,
+        as in ``input*0.5+layer3``, whose noise is then measured together.
     eps, norm
         The perturbation budget that the attacker is held to.
     targets : Tensor, optional
@@ -80,7 +73,8 @@ def probe(
     betas : iterable of float
         Probe sizes, standard deviation per pixel.
     sigmas : mapping of str to iterable of float, optional
-        Noise levels by site; 0 is always among them.
+        Noise levels by site; 0 is always among them. Of several places at once a
+        level is multiplied by each one's weight.
     n_probe : int
         Images to probe: the first that are classified correctly.
     n_directions, n_draws : int
@@ -157,7 +151,7 @@ def probe(
         if targets is not None:
             check_logits(logits, targets, answered, "targets")
         goals = labels if targets is None else targets
-        levels = _levels(model, images[:_SCALED], sites, sigmas, batch_size)
+        levels = noise_levels(model, images, sites, sigmas, batch_size)
         gradient = has_gradient(model, images)
         right = logits.argmax(1) == labels
         if targets is not None:
@@ -188,7 +182,7 @@ def probe(
             model,
             images,
             goals,
-            [s for s, _ in levels if s.kind == "feature"],
+            [s for s, _ in levels],
             gradient=gradient,
             batch_size=batch_size,
         )
@@ -269,44 +263,6 @@ def probe(
     )
 
 
-def _levels(
-    model: Model,
-    images: Tensor,
-    sites: Sequence[str],
-    sigmas: Mapping[str, Iterable[float]] | None,
-    batch_size: int,
-) -> list[tuple[Site, np.ndarray]]:
-    """Noise levels of each site, 0 first."""
-    if isinstance(sites, str) or not sites:
-        raise expect.DomainError(f"expected sites to be words in a list, got {sites!r}")
-    given = {Site.parse(name).name: value for name, value in (sigmas or {}).items()}
-    parsed = [Site.parse(name) for name in sites]
-    for name in given:
-        expect.one_of([site.name for site in parsed], sigmas=name)
-    levels = []
-    for site in dict.fromkeys(parsed):
-        if site.kind == "several":
-            raise expect.DomainError(
-                f"expected sites to be one place each, got {site.name!r}"
-            )
-        # A site that cannot carry noise is named before any walk.
-        guarded = defend(model, site, 0.0)
-        if site.kind == "feature":
-            guarded(images[:batch_size])
-        if site.name in given:
-            values = expect.nonnegative(
-                sigmas=np.asarray(list(given[site.name]), float)
-            )
-        elif site.kind == "feature":
-            scale = Activations.scale(model, images, site, batch_size)
-            values = scale * np.array(_SIGMAS["feature"])
-        else:
-            key = "input" if site.kind == "input" else site.on
-            values = np.array(_SIGMAS[key])
-        levels.append((site, np.unique(np.concatenate([[0.0], values]))))
-    return levels
-
-
 def _chances(answers: Tensor, answered: str) -> Tensor:
     """The probabilities behind the answers."""
     return answers if answered == "probabilities" else answers.double().softmax(1)
@@ -366,7 +322,6 @@ def _site(
         targeted=walk.targeted,
     )
     signal, error, noise, alignment = response
-    key = site.name if site.kind == "feature" else site.kind
     return SiteStatistics(
         sigmas=sigmas,
         signal=signal,
@@ -376,7 +331,7 @@ def _site(
         flips=np.stack(flips),
         correct=np.stack(correct),
         loss_noise=np.stack(spread, 1),
-        gradient_norm=activations.gradient_norms[key],
+        gradient_norm=activations.of(site),
         n_draws=n_flips,
         label_share=share,
     )

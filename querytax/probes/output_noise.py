@@ -54,6 +54,10 @@ class CrossEntropyUnderNoise:
         ) + self._slope(minus)
         return np.where(far, self._mean(plus) - self._mean(minus), slope / 6.0 * apart)
 
+    def mean(self, probability: np.ndarray) -> np.ndarray:
+        """Mean loss at a probability."""
+        return self._mean(probability)
+
     def variance(self, probability: np.ndarray) -> np.ndarray:
         """Variance of the loss at a probability."""
         return np.maximum(self._variance(probability), 0.0)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from querytax.attacks.oracle import Model, answer_in_batches
-from querytax.defenses.build import defend
+from querytax.defenses import CombinedNoise, KeyedDefense, OutputNoise, defend
 from querytax.losses import attacker_loss
 from querytax.noise import normals
 from querytax.plans import LOSSES
 from querytax.probes.output_noise import cross_entropy_under_noise
 from querytax.probes.path import slope
+from querytax.probes.places import answered_at, outside
 from querytax.sites import Site
 
 __all__ = ["Known", "Points", "Response", "directions", "respond"]
@@ -210,11 +211,12 @@ class _Probe:
         """Changes ``(2, M, U, K)`` and the noise variance ``(2, M)`` on them."""
         if sigma == 0.0:
             zeros = torch.zeros(clean.shape[:2], dtype=clean.dtype)
-            if site.kind == "output" and site.on != self.answered:
+            on = answered_at(site, self.answered)
+            if on != self.answered:
                 p = [z.double().softmax(1) for z in logits]
-                clean = self.losses(p[0], site.on) - self.losses(p[1], site.on)
+                clean = self.losses(p[0], on) - self.losses(p[1], on)
             return clean[..., None], zeros.to(clean)
-        if site.kind == "output":
+        if outside(site):
             # The noise acts on answers that are known already: no forward pass.
             guarded = defend(Known(self.answered), site, sigma, rng=seed)
             asked = [z.double() for z in logits]
@@ -226,44 +228,68 @@ class _Probe:
             self.points.keys[:, None] * self.n_directions
             + torch.arange(self.n_directions, device=self.goals.device)
         ).flatten()
-        heard = [
-            torch.stack(
-                [
-                    self.losses(
-                        answer_in_batches(
-                            guarded, end, batch_size, rows, torch.full_like(rows, k)
-                        ),
-                        guarded.answers,
-                    )
-                    for k in range(n_draws)
-                ],
-                -1,
-            )
-            for end in asked
-        ]
+        # Noise on probabilities comes last: what it is added to is kept beside it.
+        last = _last(guarded)
+        heard: list[Tensor] = []
+        behind: list[Tensor] = []
+        for end in asked:
+            losses, label = [], []
+            for k in range(n_draws):
+                queries = torch.full_like(rows, k)
+                inner = guarded if last is None else last.model
+                answers = answer_in_batches(inner, end, batch_size, rows, queries)
+                if last is not None:
+                    label.append(self._label(answers, inner))
+                    answers = last.after(answers, rows, queries)
+                losses.append(self.losses(answers, guarded.answers))
+            heard.append(torch.stack(losses, -1))
+            if last is not None:
+                behind.append(torch.stack(label))
         change = heard[0] - heard[1]
         noise = (heard[0].var(-1) + heard[1].var(-1)).mean(-1)
-        if site.kind == "output" and site.on == "probabilities":
-            change[0], noise[0] = self._integrated(logits, site, sigma, n_draws)
+        if last is not None:
+            if last is guarded:
+                # Nothing is random behind it: one draw is all.
+                behind = [p[:1] for p in behind]
+            change[0], noise[0] = self._integrated(behind, last)
         return change, noise
 
+    def _label(self, answers: Tensor, model: Model) -> Tensor:
+        """``(rows,)`` float64, the label's probability."""
+        z = answers.double()
+        if getattr(model, "answers", "logits") != "probabilities":
+            z = z.softmax(1)
+        return z.gather(1, self.goals[:, None])[:, 0]
+
     def _integrated(
-        self, logits: list[Tensor], site: Site, sigma: float, n_draws: int
+        self, behind: list[Tensor], last: OutputNoise
     ) -> tuple[Tensor, Tensor]:
-        table = cross_entropy_under_noise(sigma, site.form)
-        p = []
-        for z in logits:
-            z = (
-                z.double()
-                if self.answered == "probabilities"
-                else z.double().softmax(1)
-            )
-            p.append(z.gather(1, self.goals[:, None])[:, 0].cpu().numpy())
+        """Changes ``(M, U, K)`` and noise ``(M,)`` of the cross-entropy.
+
+        The last noise is integrated over; ``behind`` are the label's probabilities
+        ``(K, rows)`` that it meets at either end.
+        """
+        table = cross_entropy_under_noise(last.sigma, last.form)
+        plus, minus = (p.cpu().numpy() for p in behind)
         sign = -1.0 if self.targeted else 1.0
-        change = torch.from_numpy(sign * table.change(*p)).view(-1, self.n_directions)
-        noise = torch.from_numpy(sum(map(table.variance, p))).view_as(change).mean(-1)
+        change = torch.from_numpy(sign * table.change(plus, minus))
+        variance = table.variance(plus).mean(0) + table.variance(minus).mean(0)
+        if len(plus) > 1:
+            # A law of total variance: what the noises behind do to the mean.
+            means = table.mean(plus), table.mean(minus)
+            variance += sum(mean.var(0, ddof=1) for mean in means)
+        shape = -1, self.n_directions
+        noise = torch.from_numpy(variance).view(shape).mean(-1)
         device = self.goals.device
-        return change.to(device)[..., None].expand(-1, -1, n_draws), noise.to(device)
+        return change.T.reshape(*shape, len(plus)).to(device), noise.to(device)
+
+
+def _last(guarded: KeyedDefense) -> OutputNoise | None:
+    """The noise on probabilities, which acts after all others; None without any."""
+    outer = guarded.model if isinstance(guarded, CombinedNoise) else guarded
+    if isinstance(outer, OutputNoise) and outer.on == "probabilities":
+        return outer
+    return None
 
 
 class Known:

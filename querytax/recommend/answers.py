@@ -14,10 +14,11 @@ from querytax.recommend.race import Effort, Race, Standing, share_bounds
 from querytax.recommend.recommendation import Interval, Level, Recommendation
 from querytax.words import count, percent
 
-__all__ = ["ALPHA", "Answers", "Question"]
+__all__ = ["ALPHA", "ATTEMPTS", "Answers", "Question"]
 
-# Of calling a level safe that is not, an attempt at certifying; there are two.
-ALPHA = 0.025
+# Attempts at certifying; and of calling a level safe that is not, in each of them.
+ATTEMPTS = 3
+ALPHA = 0.05 / ATTEMPTS
 # Attacks of each level that an answer keeps.
 _KEPT = 8
 
@@ -175,9 +176,7 @@ class Answers:
             "evidence": "certified",
             "accuracy_loss": lost,
         }
-        worst = max(
-            share_bounds(s.fell, s.images - s.lost, ALPHA)[1] for s in standings
-        )
+        worst = max(s.bound(ALPHA) for s in standings)
         if _breaks(standings, self.exposed):
             # A larger level may still hold, unless there is none.
             return self.made(

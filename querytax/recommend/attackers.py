@@ -59,7 +59,7 @@ class Attacker:
 
     def answer(self, sigma: float, place: str = "lower") -> Answer:
         """His plan, and the queries that each image then needs."""
-        return min(self._answers(sigma, place), key=lambda a: self.level(a[1]))
+        return min(self.answers(sigma, place), key=lambda a: self.level(a[1]))
 
     def predicted(self, sigma: float) -> tuple[float, float, float]:
         """Queries (lower, estimate, upper) of his best answer under each reading."""
@@ -78,9 +78,9 @@ class Attacker:
         The plan that breaks the easiest images soonest is not the one that breaks the
         most of them within the target: this is about the latter.
         """
-        return float(min((c >= target).mean() for _, c in self._answers(sigma)))
+        return float(min((c >= target).mean() for _, c in self.answers(sigma)))
 
-    def _answers(self, sigma: float, place: str = "lower") -> list[Answer]:
+    def answers(self, sigma: float, place: str = "lower") -> list[Answer]:
         """The plans that he weighs, and the queries of each image by this reading."""
         if (sigma, place) not in self._found:
             self._found[sigma, place] = [

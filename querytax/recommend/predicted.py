@@ -13,6 +13,7 @@ from querytax.evidence import Contender
 from querytax.plans import NESPlan
 from querytax.recommend.agnostic import smoothed
 from querytax.recommend.attackers import Attacker
+from querytax.recommend.families import Field
 from querytax.recommend.prediction import Predictor
 from querytax.recommend.price import Price
 from querytax.recommend.recommendation import Frontier, Recommendation
@@ -26,13 +27,15 @@ __all__ = ["Search", "out_of_regime"]
 
 _TOLERANCE = 0.01
 _FEW_IMAGES = 30
-_LAWS = (
+_LAWS = ("repeats.sequential", "accuracy.accuracy_loss")
+_WALKS = (
     "convergence.steps",
+    "convergence.first_passage",
     "query_ratio.cosine",
     "query_ratio.sign_drift",
-    "repeats.sequential",
-    "accuracy.accuracy_loss",
+    "query_ratio.sign_drift_of",
 )
+_SEARCHES = ("search.queries", "passage.arrived")
 
 
 class Search:
@@ -55,24 +58,31 @@ class Search:
         self.named, self.access = attacker, access
         self.predictor = Predictor(stats, site, plan, base)
         law = "published" if attacker.startswith("published") else "best"
-        self.attacker = Attacker(law, self.predictor, protect)
+        nes = Attacker(law, self.predictor, protect)
+        self.attacker = Field(stats, site, attacker, access, nes, protect)
         self.price = Price(stats, site)
         self.notes = list(self.predictor.notes)
-        self._seen: dict[float, tuple[NESPlan, np.ndarray]] = {}
-
-    def at(self, sigma: float) -> tuple[NESPlan, np.ndarray]:
-        """The attacker's plan and the queries an image, read on the safe side."""
-        if sigma not in self._seen:
-            self._seen[sigma] = self.attacker.answer(sigma)
-        return self._seen[sigma]
+        self._seen: dict[float, float] = {}
+        # Whether laws end before the accuracy does.
+        self._ended = False
 
     def level(self, sigma: float) -> float:
-        """Queries of the image that ``protect`` leaves exposed first."""
-        return self.attacker.level(self.at(sigma)[1])
+        """Queries of the image that ``protect`` leaves exposed first, at least."""
+        if sigma not in self._seen:
+            self._seen[sigma] = self.attacker.lower(sigma)
+        return self._seen[sigma]
 
     def solve(self) -> Recommendation:
         grid = self.price.measured.sigmas
         largest = self.price.largest(self.allowed)
+        known = [self.attacker.predicts(float(s)) for s in grid]
+        if not known[0]:
+            return self._result("UNRESOLVED", 0.0, (0.0, math.inf), math.inf, largest)
+        # As far as laws reach.
+        if False in known:
+            grid = grid[: known.index(False)]
+            self._ended = bool(largest >= grid[-1])
+            largest = min(largest, float(grid[-1]))
         levels = np.array([self.level(float(s)) for s in grid])
         # From each level up: what it guarantees even if more noise were to help the
         # attacker. A curve that falls is taken at its later, lower values.
@@ -131,19 +141,19 @@ class Search:
         need: float,
         largest: float,
     ) -> Recommendation:
-        plan, queries = self.at(sigma)
         protected = self.attacker.protected(sigma, self.target)
         base = float(np.median(self.predictor.base))
-        stalled = float(np.isinf(queries).mean())
+        stalled = self.attacker.endless(sigma)
+        probed, known = len(self.stats.probed), self.attacker.predicts(sigma)
         if status == "PREDICTED" and stalled > 0:
             self.notes.append(
                 f"for {percent(stalled)} of the images the prediction is 'never': the "
                 "way to their boundary is longer than the budget, or the walk stalls "
                 "before it"
             )
-        if len(queries) < _FEW_IMAGES:
+        if probed < _FEW_IMAGES:
             self.notes.append(
-                f"only {len(queries)} images were probed; probe {_FEW_IMAGES} or more "
+                f"only {probed} images were probed; probe {_FEW_IMAGES} or more "
                 "before trusting a share of them"
             )
         ceiling = self._ceiling()
@@ -173,19 +183,21 @@ class Search:
             base_queries=base,
             protect=self.protect,
             fraction_protected=protected,
-            fraction_interval=_wilson(protected, len(queries)),
+            fraction_interval=_wilson(protected, probed) if known else (0.0, 1.0),
             predicted_queries=self.attacker.predicted(sigma),
             accuracy_loss=self.price.at(sigma),
             clean_accuracy=self.stats.accuracy,
             max_accuracy_loss=self.allowed,
-            binding=_binding(status, sigma),
+            binding=self._binding(status, sigma),
             sigma_for_queries=need,
             sigma_for_accuracy=largest,
-            plan=plan,
+            predicted_by=self.attacker.predicted_by(sigma),
+            unpredicted=self.attacker.unpredicted(sigma),
+            plan=self.attacker.plan(sigma),
             floor_queries=self._floor(sigma),
             advice=self._advice(status, sigma, need),
             frontier=self._frontier(),
-            laws={name: find(name).regime for name in _LAWS},
+            laws={name: find(name).regime for name in self._laws()},
             notes=tuple(self.notes),
             provenance={
                 **self.stats.provenance,
@@ -199,16 +211,31 @@ class Search:
         hits, tried = self.stats.blind_hits, self.stats.blind_tried
         if hits is None or not tried:
             return None
-        low, middle, high = guesses.interval(hits, tried, 1.0 - self.protect)
+        each, exposed = self.stats.blind_outcomes, 1.0 - self.protect
+        if each is None:
+            low, middle, high = guesses.interval(hits, tried, exposed)
+        else:
+            turn = self.stats.blind_turn
+            low, middle, high = guesses.scheduled_interval(each, turn, exposed)
         return float(low), float(middle), float(high)
 
+    def _laws(self) -> list[str]:
+        """The laws that some prediction used."""
+        words = {word for s in self._seen for word, _ in self.attacker.predicted_by(s)}
+        names = list(_LAWS)
+        if "nes" in words:
+            names += _WALKS
+        if words - {"nes", "patterns"}:
+            names += _SEARCHES
+        return names
+
     def _frontier(self) -> Frontier:
-        sigmas = sorted(self._seen)
+        sigmas = sorted(self._seen) or [0.0]
         return Frontier(
             sigmas=tuple(sigmas),
             queries=tuple(self.attacker.predicted(s) for s in sigmas),
             accuracy_loss=tuple(self.price.at(s)[1] for s in sigmas),
-            plans=tuple(self._seen[s][0] for s in sigmas),
+            plans=tuple(self.attacker.plan(s) for s in sigmas),
         )
 
     def _floor(self, sigma: float) -> float:
@@ -219,8 +246,20 @@ class Search:
         best = reading.snr.max(axis=(0, 1, 2))
         return float(np.median(2.0 * repeats.sequential(best, 0.01)))
 
+    def _binding(self, status: str, sigma: float) -> str:
+        reached = self.attacker.predicts(sigma) and not self._ended
+        return {
+            "PREDICTED": "target_queries" if sigma > 0 else "none",
+            "INFEASIBLE": "max_accuracy_loss",
+            "UNRESOLVED": "probed noise levels" if reached else "laws",
+        }[status]
+
     def _advice(self, status: str, sigma: float, need: float) -> str:
         if status == "UNRESOLVED":
+            if not self.attacker.predicts(sigma):
+                return "No law predicts who listens to the answers here: try it"
+            if self._ended:
+                return f"No law predicts it beyond sigma {sigma:.4g}: try it there"
             return "Probe larger noise levels (sigmas=): the accuracy still allows them"
         if status != "INFEASIBLE":
             return ""
@@ -235,14 +274,6 @@ class Search:
             f"Feasible would be {reach}, or sigma {need:.4g} at the price of "
             f"{percent(price)} of accuracy"
         )
-
-
-def _binding(status: str, sigma: float) -> str:
-    return {
-        "PREDICTED": "target_queries" if sigma > 0 else "none",
-        "INFEASIBLE": "max_accuracy_loss",
-        "UNRESOLVED": "probed noise levels",
-    }[status]
 
 
 def _rounded_up(value: float) -> float:

@@ -99,7 +99,9 @@ class Predictor:
         # The last sigma that was read: its places are read one after the other.
         self._read: tuple[Any, ...] = (None,)
         self.displacement = self._displacement(base_queries)
-        self.base = self.queries(plan, 0.0)
+        # By the mean path, as the displacement was found.
+        noiseless = self.at_probe(self.reading(0.0), plan)
+        self.base = self._walk(noiseless, plan, self.displacement)
 
     # -- what was measured -------------------------------------------------------
 
@@ -196,9 +198,14 @@ class Predictor:
     # -- what follows ------------------------------------------------------------
 
     def queries(self, plan: NESPlan, sigma: float, place: str = "lower") -> np.ndarray:
-        """Queries until success, ``(n,)``; infinite where the attack stalls."""
+        """Queries until success, ``(n,)``.
+
+        A walk that stalls short of the boundary fluctuates about its plateau. Readings
+        "lower" and "estimate" count its first passage; "upper" is the mean path's, and
+        infinite where that stalls.
+        """
         reading = self.at_probe(self.reading(sigma, place), plan)
-        return self._walk(reading, plan, self.displacement, place)
+        return self._walk(reading, plan, self.displacement, place, place != "upper")
 
     def _walk(
         self,
@@ -206,10 +213,11 @@ class Predictor:
         plan: NESPlan,
         displacement: np.ndarray,
         place: str = "lower",
+        fluctuates: bool = False,
     ) -> np.ndarray:
         drift = self.drift(reading.snr, reading.alignment, plan.pairs, plan.step_rule)
         step = self.step_share(reading, plan, drift)
-        steps = self.steps(displacement, drift, step, place=place)
+        steps = self.steps(displacement, drift, step, place, fluctuates)
         return np.maximum(np.ceil(steps), 1.0) * (plan.queries_per_step + 1)
 
     def drift(
@@ -221,6 +229,8 @@ class Predictor:
             return np.asarray(query_ratio.plain_drift(snr, dimension, pairs, alignment))
         cosine = query_ratio.cosine(snr, dimension, pairs, alignment)
         if rule == "sign":
+            if self._entries is not None:
+                return np.asarray(query_ratio.sign_drift_of(self._entries, cosine))
             with warnings.catch_warnings():
                 # Of the gradients only a gain is stored, at any cosine.
                 warnings.simplefilter("ignore", RegimeWarning)
@@ -231,6 +241,22 @@ class Predictor:
     def _gain(self) -> float:
         """One gain for all images, as one gradient says little about one way."""
         return float(np.median(self.stats.sign_gain))
+
+    @functools.cached_property
+    def _entries(self) -> np.ndarray | None:
+        """Sizes of a gradient's entries at the midpoints of equal shares.
+
+        One profile for all images, the mean of those of unit root mean square.
+        """
+        stored = self.stats.gradient_profile
+        if stored is None:
+            return None
+        sizes = 0.5 * (stored[:, :-1] + stored[:, 1:])
+        size = np.sqrt(np.square(sizes).mean(axis=1))
+        known = np.isfinite(size) & (size > 0.0)
+        if not known.any():
+            return None
+        return np.asarray((sizes[known] / size[known, None]).mean(axis=0))
 
     def step_share(
         self, reading: Reading, plan: NESPlan, drift: np.ndarray
@@ -255,12 +281,14 @@ class Predictor:
         drift: np.ndarray,
         step: np.ndarray | float,
         place: str = "lower",
+        fluctuates: bool = False,
     ) -> np.ndarray:
         """Steps to cover the way; ``drift`` is ``(..., T, n)``, stages of equal share.
 
         An attack that diffuses is nearer to the boundary for it, on average: the way
         is shortened by the measured share, as far as the walk has spread by then.
-        Reading "upper" leaves that out.
+        Reading "upper" leaves that out. ``fluctuates``: the first passage of the walk
+        about its mean path, where that comes sooner.
         """
         reachable = np.isfinite(displacement)
         way = np.where(reachable, displacement, 1.0)
@@ -271,18 +299,38 @@ class Predictor:
             )
             spread = self._spread(taken, pace.mean(-2))
             way = way * (1.0 - spread * self._shortening)
-            taken = self._staged(np.minimum(way, 1.0), drift, step)
+            way = np.minimum(way, 1.0)
+            taken = self._staged(way, drift, step)
+        if fluctuates:
+            passed = self._staged(
+                np.minimum(way[reachable], 1.0),
+                drift[..., reachable],
+                np.broadcast_to(step, drift.shape)[..., reachable],
+                first=True,
+            )
+            taken[reachable] = np.minimum(taken[reachable], passed)
         return np.where(reachable, taken, _NEVER)
 
     def _staged(
-        self, way: np.ndarray, drift: np.ndarray, step: np.ndarray | float
+        self,
+        way: np.ndarray,
+        drift: np.ndarray,
+        step: np.ndarray | float,
+        first: bool = False,
     ) -> np.ndarray:
         shares = np.concatenate([[0.0], np.cumsum(self.stats.stage_weights)])
         shares = np.minimum(shares, 1.0)[:, None]
         way = way[..., None, :]
-        taken = convergence.steps(
-            way * shares[1:], drift, step, self.stats.norm, start=way * shares[:-1]
-        )
+        end, start, norm = way * shares[1:], way * shares[:-1], self.stats.norm
+        if first:
+            with warnings.catch_warnings():
+                # Few coordinates: the law is then an order of magnitude.
+                warnings.simplefilter("ignore", RegimeWarning)
+                taken = convergence.first_passage(
+                    end, drift, step, self.stats.dimension, self._gain, norm, start
+                )
+        else:
+            taken = convergence.steps(end, drift, step, norm, start=start)
         return np.asarray(taken.sum(-2))
 
     def _spread(self, steps: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ __all__ = ["Price"]
 class Price:
     """Accuracy lost at one site, interpolated from what was measured.
 
-    Raw noise on a known answer needs no sampling: there the loss is the exact
-    multi-class law over the measured answers.
+    Raw noise on a known answer, and nowhere else, needs no sampling: there the loss is
+    the exact multi-class law over the measured answers.
     """
 
     def __init__(self, stats: ModelStatistics, site: str) -> None:

@@ -51,6 +51,9 @@ class Effort:
         Held-out images on which the whole portfolio is tried again; 0 for none.
     bracket : float
         Ratio of two noise levels at which the search ends.
+    everybody : bool
+        Whether all race at every level that the favourites of its neighbours leave
+        standing, or at the first and the last level alone.
     """
 
     n_queries: int
@@ -59,10 +62,11 @@ class Effort:
     certified: int
     glance: int
     bracket: float
+    everybody: bool = True
 
 
 EFFORTS = {
-    "quick": Effort(1_000, ((12, 1 / 8, 12), (24, 1 / 3, 4)), 64, 4, 0, 1.4),
+    "quick": Effort(1_000, ((12, 1 / 8, 12), (24, 1 / 3, 4)), 64, 4, 0, 1.5, False),
     "normal": Effort(5_000, ((12, 1 / 8, 16), (32, 1 / 3, 6)), 150, 6, 24, 1.25),
     "thorough": Effort(20_000, ((24, 1 / 8, 24), (64, 1 / 3, 12)), 400, 12, 64, 1.15),
 }
@@ -111,6 +115,10 @@ class Standing:
         """Share of the images that fell, with its 95 % interval."""
         low, high = share_bounds(self.fell, self.images - self.lost, 0.025)
         return low, self.fell / max(self.images - self.lost, 1), high
+
+    def bound(self, alpha: float) -> float:
+        """Upper bound of the share that falls, wrong with probability ``alpha``."""
+        return share_bounds(self.fell, self.images - self.lost, alpha)[1]
 
     @classmethod
     def of(cls, tried: Tried, exposed: float) -> Standing:

@@ -215,6 +215,8 @@ class Recommendation:
     standings: tuple[Standing, ...] = ()
     levels: tuple[Level, ...] = ()
     considered: tuple[str, ...] = ()
+    predicted_by: tuple[tuple[str, Interval], ...] = ()
+    unpredicted: tuple[str, ...] = ()
     certified_to: int = 0
     images: tuple[tuple[str, int], ...] = ()
     smoothed: Interval | None = None

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from querytax.evidence import Contender, Evidence, Trial
-from querytax.recommend.answers import ALPHA, Answers, Question
+from querytax.recommend.answers import ALPHA, ATTEMPTS, Answers, Question
 from querytax.recommend.otherwise import limit, otherwise
 from querytax.recommend.portfolio import portfolio
 from querytax.recommend.price import Price
@@ -28,11 +28,10 @@ from querytax.recommend.recommendation import Interval, Recommendation
 
 __all__ = ["Solver"]
 
-_ATTEMPTS = 2
 # The search begins this far below the largest affordable level.
-_SPAN = 64.0
+_SPAN = 16.0
 # Favourites of one level that are tried first at the next.
-_WARM = 6
+_WARM = 4
 
 
 class Solver:
@@ -125,22 +124,27 @@ class Solver:
 
     def _holds(self, sigma: float) -> bool:
         """Whether a level holds: its neighbours' favourites first, then everybody."""
-        glance = self._race(sigma, self._warm(sigma))
-        if glance.falls() or not glance.holds(self.answers.hope):
+        hope, everybody = self.answers.hope, self.question.effort.everybody
+        if not self._race(sigma, self._warm(sigma)).holds(hope):
             return False
-        return self._race(sigma).holds(self.answers.hope)
+        return not everybody or self._race(sigma).holds(hope)
 
     def _climbed(self, low: float, high: float) -> Recommendation:
-        """The level certified on held-out images, or the next above it."""
-        attempt = 0
-        while True:
-            found = self._certified(self._race(high), low, attempt)
-            larger = min(self.largest, _rounded(high * self.question.effort.bracket))
-            attempt += 1
-            done = found.status in ("FEASIBLE", "PREDICTED") or larger <= high
-            if done or attempt == _ATTEMPTS or not self.held:
-                return found
-            low, high = high, larger
+        """The level certified on held-out images, or one above it.
+
+        What held by luck of the calibration images may not hold again: then comes the
+        middle between that level and the largest, then the largest.
+        """
+        sigma = high
+        for attempt in range(ATTEMPTS):
+            found = self._certified(self._stood(sigma), low, attempt)
+            short = found.status not in ("FEASIBLE", "PREDICTED")
+            if not (short and self.held and sigma < self.largest):
+                break
+            low = sigma
+            middle = _rounded(math.sqrt(sigma * self.largest))
+            sigma = middle if attempt + 2 < ATTEMPTS else self.largest
+        return found
 
     def _below_top(self, top: Race) -> Recommendation:
         """The largest level falls: whether a smaller one does better."""
@@ -222,6 +226,13 @@ class Solver:
             self.answers.races[sigma] = found
         return found
 
+    def _stood(self, sigma: float) -> Race:
+        """How a level that is to be certified was raced, or its favourites' race."""
+        if sigma in self.answers.races:
+            return self.answers.races[sigma]
+        everybody = self.question.effort.everybody
+        return self._race(sigma, () if everybody else self._warm(sigma))
+
     def _warm(self, sigma: float) -> tuple[Contender, ...]:
         """The favourites of the nearest levels that were raced."""
         races = self.answers.races
@@ -257,7 +268,11 @@ class Solver:
         if glance:
             seen = self._tried(start, self.field, glance)
             chosen += [s.contender for s in seen[: effort.certified]]
-        standings = self._tried(start, tuple(dict.fromkeys(chosen)), self.held)
+        first, *others = dict.fromkeys(chosen)
+        standings = self._tried(start, [first], self.held)
+        # Where the first attack forbids a certificate, no other can give it.
+        if others and standings[0].bound(ALPHA) <= self.answers.exposed:
+            standings = self._tried(start, [first, *others], self.held)
         if sigma > 0 and sigma not in self.prices:
             raise Wanted((), (sigma,))
         lost = self.prices.get(sigma, (0.0, 0.0, 0.0))

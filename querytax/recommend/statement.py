@@ -55,9 +55,9 @@ def _head(rec: Recommendation) -> str:
         case "PREDICTED":
             what = noise if rec.sigma > 0 else "No noise"
             head = (
-                f"{what} is predicted to be enough against NES: to break more than "
-                f"{exposed} of the images he needs {_needed(rec)}. Nothing was tried; "
-                "other attacks often need far less."
+                f"{what} is predicted to be enough against all attacks that laws "
+                f"predict: to break more than {exposed} of the images the best of them "
+                f"needs {_needed(rec)}. Nothing was tried."
             )
         case "INFEASIBLE" if rec.binding == "blind patterns":
             head = (
@@ -76,8 +76,8 @@ def _head(rec: Recommendation) -> str:
         case "INFEASIBLE":
             head = (
                 f"No noise at {rec.site} that the accuracy allows is predicted to be "
-                f"enough. Of standard deviation {rec.sigma:.4g} it does most: NES "
-                f"then needs {_needed(rec)}, where the target is {target}."
+                f"enough. Of standard deviation {rec.sigma:.4g} it does most: the "
+                f"best attack then needs {_needed(rec)}, where the target is {target}."
             )
         case _ if rec.binding == "trials":
             head = "Not answered yet."
@@ -87,16 +87,19 @@ def _head(rec: Recommendation) -> str:
                 f"{rec.standings[0].contender.name}, breaks "
                 f"{_share(rec.standings[0])} of the images, and {exposed} may fall."
             )
+        case _ if not rec.predicted_by or rec.binding == "laws":
+            head = f"Not answered: at {rec.site} no law says what the attack needs."
         case _:
             head = (
                 f"The probed noise levels at {rec.site} end before the target is "
-                f"reached: at {rec.sigma:.4g} NES needs {_needed(rec)}."
+                f"reached: at {rec.sigma:.4g} the best attack that laws predict needs "
+                f"{_needed(rec)}."
             )
     return f"{head} {rec.advice}." if rec.advice else head
 
 
 def _needed(rec: Recommendation) -> str:
-    """What NES is predicted to need."""
+    """What the best attack is predicted to need."""
     low, estimate, _ = rec.predicted_queries
     if math.isinf(low):
         return f"{count(low)} queries: the attack stalls"
@@ -106,7 +109,7 @@ def _needed(rec: Recommendation) -> str:
 def _who(rec: Recommendation) -> str:
     """Who was considered, who binds, and what the next one needs."""
     if not rec.considered:
-        return f"The attack: {rec.plan.describe()}."
+        return _by_laws(rec)
     exposed = percent(1 - rec.protect)
     said = (
         f"Against {_attacker(rec)}, told {rec.access}; the budget binds the image "
@@ -126,6 +129,22 @@ def _who(rec: Recommendation) -> str:
             f"{_cost(rec.noiseless, exposed)}."
         )
     return said
+
+
+def _by_laws(rec: Recommendation) -> str:
+    """Which attack binds by laws, what the others need, and who is not predicted."""
+    said = []
+    words = [word for word, _ in rec.predicted_by]
+    if words:
+        said.append(f"By laws {words[0]} binds.")
+    if words[1:]:
+        others = (f"{w} {count(ends[0])}" for w, ends in rec.predicted_by[1:])
+        said.append(f"The others need, at least: {', '.join(others)}.")
+    if "nes" in words:
+        said.append(f"The gradient estimator: {rec.plan.describe()}.")
+    if rec.unpredicted:
+        said.append(f"Not predicted, and to be tried: {', '.join(rec.unpredicted)}.")
+    return " ".join(said)
 
 
 def _attacker(rec: Recommendation) -> str:
@@ -193,9 +212,8 @@ def _rests_on(rec: Recommendation) -> str:
                 f"Certified: after all choices, tried again on "
                 f"{n.get('held_out', 0)} held-out images with fresh draws, "
                 f"{count(rec.certified_to)} queries each. A claim of safety counts an "
-                "image as soon as one handed in fools the model without noise, or "
-                "nine votes confirm one, whichever is first; it is wrong with a "
-                "chance of 5 % at most."
+                "image as soon as one handed in fools the model without noise, "
+                "confirmed or not; it is wrong with a chance of 5 % at most."
             )
         case "tried":
             said = (
@@ -206,8 +224,8 @@ def _rests_on(rec: Recommendation) -> str:
         case _:
             said = (
                 "Predicted: laws, from statistics of the model; one plan for all "
-                f"images; steps of {_stepping(rec)}; signal, noise and curvature as "
-                f"measured on the way to the boundary. {rec.plan.describe()}."
+                f"images; steps of {_stepping(rec)}; signal, noise, curvature and what "
+                "a search's moves change as measured on the way to the boundary."
             )
     return (
         f"{said} Assumed: fresh independent noise for every query. An attack that is "

@@ -16,7 +16,7 @@ from querytax import expect
 from querytax.theory import _blind
 from querytax.theory._floats import Array, Floats, floats, ratio
 from querytax.theory.bisection import majority
-from querytax.theory.blind_counts import interval
+from querytax.theory.blind_counts import interval, scheduled_interval
 from querytax.theory.law import law
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "interval",
     "majority",
     "queries",
+    "scheduled_interval",
     "success",
     "survival",
 ]

@@ -7,25 +7,38 @@ parameter, for an argument outside its stated range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
+from querytax.expect import DomainError
+from querytax.theory import _blind_counts
 from querytax.theory._blind import SLACK, plain_queries
 from querytax.theory._floats import Array, Floats, floats
 from querytax.theory.law import law
 
-__all__ = ["error", "image_interval", "interval", "survival"]
+__all__ = [
+    "error",
+    "image_interval",
+    "interval",
+    "scheduled_interval",
+    "scheduled_survival",
+    "survival",
+]
 
 _QUERIES = "t, guesses, count, [0, least n]"
 _HITS = "k, adversarial ones of the patterns tried, images on the last axis, [0, n]"
 _TRIED = "n, patterns tried on each image, count, [1, inf)"
 _SHARE = "q, share of the images to be broken, probability, (0, 1)"
 _CONFIDENCE = "chance that the interval holds the truth, probability, (0, 1)"
+_OUTCOMES = "which patterns are adversarial, images by order of the attack, {0, 1}"
+_TURN = "r, kinds of pattern, which come in turns, count, [1, inf)"
 _COUNTED = "images and patterns drawn at random, no noise on their labels; t <= n"
+_TURNS = (
+    "images drawn at random, patterns t and t + r drawn of one kind, no noise on their "
+    "labels; t <= n"
+)
 
 
 def _counts(hits: npt.ArrayLike, tried: npt.ArrayLike) -> tuple[Array, Array]:
@@ -35,87 +48,13 @@ def _counts(hits: npt.ArrayLike, tried: npt.ArrayLike) -> tuple[Array, Array]:
     return k, n
 
 
-def _without(queries: Array, hits: Array, tried: Array) -> Array:
-    """C(n-k, t)/C(n, t): no hit among t of the n that were tried."""
-    t, k, n = np.broadcast_arrays(queries, hits, tried)
-    # The same with t and k exchanged: a product of the fewer factors.
-    few, many = np.minimum(t, k), np.maximum(t, k)
-    out = np.ones(t.shape)
-    for j in range(int(few.max(initial=0.0))):
-        factor = np.maximum(n - many - j, 0.0) / np.maximum(n - j, 1.0)
-        out *= np.where(j < few, factor, 1.0)
-    return out
-
-
-def _least(holds: Callable[[Array], npt.NDArray[np.bool_]], most: Array) -> Array:
-    """Least count from 1 at which a lasting condition holds; inf beyond ``most``."""
-    at = np.zeros(most.shape)
-    for k in range(int(np.ceil(np.log2(most.max(initial=1.0)))) + 1, -1, -1):
-        farther = at + 2.0**k
-        short = (farther <= most) & ~holds(np.minimum(farther, most))
-        at = np.where(short, farther, at)
-    return np.where(at >= most, np.inf, at + 1.0)
-
-
-def _end(values: tuple[Array, Array, Array], images: int, tail: Array) -> Array:
-    """Lower end for the mean of values in [0, 1], from their sum, squares, greatest.
-
-    The images and one more that is 0 get Dirichlet weights; a beta law of the same
-    mean and variance stands for theirs, and is theirs where values are 0 or one other.
-    """
-    total, squares, most = values
-    scale = np.where(most > 0.0, most, 1.0)
-    mean = total / scale / (images + 1.0)
-    spread = squares / np.square(scale) / (images + 1.0) - np.square(mean)
-    mean = np.where(most > 0.0, mean, 0.5)
-    spread = np.where(most > 0.0, spread, 0.25)
-    size = np.maximum(mean * (1.0 - mean) * (images + 2.0) / spread, 1.0) - 1.0
-    low = special.betaincinv(size * mean, size * (1.0 - mean), tail)
-    return np.where(most > 0.0, most * low, 0.0)
-
-
-def _band(hits: Array, tried: Array, tail: Array) -> tuple[Array, Array, Array]:
-    """Lower end, mean and upper end of S(t) for t from 0 to the fewest tried."""
-    count = int(tried.min())
-    j = np.arange(count, dtype=float)
-    left = np.zeros((3, count + 1))
-    gone = np.zeros((3, count + 1))
-    for k, n in zip(hits, tried, strict=True):
-        own = np.append(1.0, np.cumprod(np.maximum(n - k - j, 0.0) / (n - j)))
-        for sums, value in ((left, own), (gone, 1.0 - own)):
-            sums[0] += value
-            sums[1] += value * value
-            sums[2] = np.maximum(sums[2], value)
-    low = _end((left[0], left[1], left[2]), hits.size, tail)
-    high = 1.0 - _end((gone[0], gone[1], gone[2]), hits.size, tail)
-    return low, left[0] / hits.size, high
-
-
-def _crossing(
-    share: float, low: Array, middle: Array, high: Array
-) -> tuple[float, ...]:
-    """Counts at which the band and its mean have fallen to 1 - share.
-
-    Of a band that rises again the widest reading is taken.
-    """
-    level = 1.0 - share
-    most = low.size - 1.0
-    under = np.flatnonzero(middle <= level * (1.0 + SLACK))
-    value = float(under[0]) if under.size else np.inf
-    reached = np.flatnonzero(low <= level)
-    first = float(reached[0]) if reached.size else most
-    last = float(np.flatnonzero(high > level)[-1])
-    upper = last + 1.0 if last < most else np.inf
-    return min(max(first, 1.0), value), value, max(upper, value)
-
-
 def _untouched(
     queries: npt.ArrayLike, hits: npt.ArrayLike, tried: npt.ArrayLike
 ) -> Array:
     k, n = map(np.atleast_1d, _counts(hits, tried))
     t = floats(expect.integer(0, queries=queries))
     expect.that(t <= n.min(axis=-1), "at most tried", queries=t)
-    return _without(t[..., None], k, n)
+    return _blind_counts.without(t[..., None], k, n)
 
 
 @law(
@@ -238,8 +177,141 @@ def interval(
     for place in np.ndindex(shape):
         at = np.broadcast_to(k, (*shape, k.shape[-1]))[place]
         of = np.broadcast_to(n, (*shape, k.shape[-1]))[place]
-        ends = _band(at, of, tail[place])
-        out[(slice(None), *place)] = _crossing(float(q[place]), *ends)
+        left = _blind_counts.exchangeable(at, of)
+        ends = _blind_counts.band(left, at.size, tail[place])
+        out[(slice(None), *place)] = _blind_counts.crossing(float(q[place]), *ends)
+    return out[0][()], out[1][()], out[2][()]
+
+
+def _schedule(
+    outcomes: npt.ArrayLike, turn: npt.ArrayLike
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    hit = np.atleast_2d(floats(expect.unit(outcomes=outcomes)))
+    expect.that((hit == 0.0) | (hit == 1.0), "true or false", outcomes=hit)
+    if not hit.shape[-2] * hit.shape[-1]:
+        raise DomainError(f"expected outcomes not empty, got shape {hit.shape}")
+    # Of more kinds than patterns each is a kind of its own.
+    return hit, np.minimum(expect.integer(turn=turn), hit.shape[-1]).astype(np.int64)
+
+
+@law(
+    formula="mean over images of the product over kinds j of C(n_j - k_j, t_j)/"
+    "C(n_j, t_j), t_j = ceil((t - j)/turn), j from 0",
+    latex=r"\frac{1}{N}\sum_i \prod_{j=0}^{r-1} \binom{n_j - k_{ij}}{t_j} \Big/ "
+    r"\binom{n_j}{t_j},\quad t_j = \left\lceil\frac{t - j}{r}\right\rceil",
+    symbols={
+        "queries": "t, guesses, count, [0, n]",
+        "outcomes": _OUTCOMES,
+        "turn": _TURN,
+    },
+    regime=f"unbiased: {_TURNS}",
+    source="derived here",
+    tables={"outcomes": 2},
+)
+def scheduled_survival(
+    queries: npt.ArrayLike, outcomes: npt.ArrayLike, turn: npt.ArrayLike
+) -> Floats:
+    """Share of images that guesses leave whose kinds come in turns, the same for all.
+
+    Where the best kinds come first, :func:`survival` of the same counts falls too
+    slowly over the first guesses.
+
+    Parameters
+    ----------
+    queries : array_like of int
+        Guesses t, at most as many as were tried.
+    outcomes : array_like of bool, shape (..., images, tried)
+        Which patterns are adversarial, in the order of the attack.
+    turn : array_like of int
+        Kinds: patterns t and t + turn are independent draws of one.
+
+    Examples
+    --------
+    >>> hit = [[1, 0, 0, 0], [0, 0, 1, 0]]
+    >>> scheduled_survival([0, 1, 2, 3], hit, 2).tolist()
+    [1.0, 0.5, 0.5, 0.0]
+    >>> survival([0, 1, 2, 3], [1, 1], 4).tolist()
+    [1.0, 0.75, 0.5, 0.25]
+    """
+    hit, r = _schedule(outcomes, turn)
+    t = floats(expect.integer(0, queries=queries))
+    count = hit.shape[-1]
+    expect.that(t <= count, "at most tried", queries=t)
+    outer = np.broadcast_shapes(hit.shape[:-2], r.shape)
+    every = np.broadcast_to(hit, outer + hit.shape[-2:])
+    turns = np.broadcast_to(r, outer)
+    curve = np.empty((*outer, count + 1))
+    for place in np.ndindex(outer):
+        left = _blind_counts.scheduled(every[place], int(turns[place]))
+        curve[place] = left.mean(axis=0)
+    shape = np.broadcast_shapes(outer, t.shape)
+    at = np.broadcast_to(t, shape).astype(np.int64)[..., None]
+    curve = np.broadcast_to(curve, (*shape, count + 1))
+    return np.take_along_axis(curve, at, axis=-1)[..., 0][()]
+
+
+@law(
+    formula="t at which S(t) of scheduled_survival and its ends fall to 1 - q: least t "
+    "with S_low <= 1 - q, with S <= 1 - q, and that from which S_high <= 1 - q",
+    latex=r"\min\{t: S_-(t) \le 1 - q\},\ \min\{t: S(t) \le 1 - q\},\ "
+    r"1 + \max\{t: S_+(t) > 1 - q\}",
+    symbols={
+        "outcomes": _OUTCOMES,
+        "turn": _TURN,
+        "share": _SHARE,
+        "confidence": _CONFIDENCE,
+    },
+    regime=(
+        f"{_TURNS}, inf beyond; ends exact (Clopper-Pearson) where an image is broken "
+        "by all patterns or by none, else by a beta law of the same two moments"
+    ),
+    source="derived here; Gaffke 2005, the mean of bounded variables",
+    tables={"outcomes": 2},
+)
+def scheduled_interval(
+    outcomes: npt.ArrayLike,
+    turn: npt.ArrayLike,
+    share: npt.ArrayLike,
+    confidence: npt.ArrayLike = 0.95,
+) -> tuple[Floats, Floats, Floats]:
+    """Guesses of kinds in turns that break a share of all images, from some of them.
+
+    Parameters
+    ----------
+    outcomes : array_like of bool, shape (..., images, tried)
+        Which patterns are adversarial, in the order of the attack.
+    turn : array_like of int
+        Kinds: patterns t and t + turn are independent draws of one.
+    share : array_like
+        Share q of the images to be broken, in (0, 1).
+    confidence : array_like
+        Chance that the interval holds the truth, in (0, 1).
+
+    Returns
+    -------
+    lower, value, upper : float or ndarray
+        Guesses, as those of :func:`interval`, which this is at a turn of 1.
+
+    Examples
+    --------
+    >>> first = [[True, False] * 20] * 30 + [[False] * 40] * 10
+    >>> [float(x) for x in scheduled_interval(first, 2, 0.5)]
+    [1.0, 1.0, 1.0]
+    >>> [float(x) for x in interval([20] * 30 + [0] * 10, 40, 0.5)]
+    [2.0, 2.0, 3.0]
+    """
+    hit, r = _schedule(outcomes, turn)
+    q = floats(expect.probability(share=share))
+    tail = 0.5 - 0.5 * floats(expect.probability(confidence=confidence))
+    shape = np.broadcast_shapes(hit.shape[:-2], r.shape, q.shape, tail.shape)
+    q, tail = np.broadcast_to(q, shape), np.broadcast_to(tail, shape)
+    turns = np.broadcast_to(r, shape)
+    every = np.broadcast_to(hit, shape + hit.shape[-2:])
+    out = np.empty((3, *shape))
+    for place in np.ndindex(shape):
+        left = _blind_counts.scheduled(every[place], int(turns[place]))
+        ends = _blind_counts.band(left, len(left), tail[place])
+        out[(slice(None), *place)] = _blind_counts.crossing(float(q[place]), *ends)
     return out[0][()], out[1][()], out[2][()]
 
 
@@ -292,6 +364,6 @@ def image_interval(
     low = np.where(k > 0, special.betaincinv(some, n - some + 1.0, tail), 0.0)
     high = np.where(k < n, special.betaincinv(all_ + 1.0, n - all_, 1.0 - tail), 1.0)
     level = (1.0 - q) * (1.0 + SLACK)
-    value = _least(lambda t: _without(t, k, n) <= level, n)
+    value = _blind_counts.least(lambda t: _blind_counts.without(t, k, n) <= level, n)
     lower = np.minimum(plain_queries(q, high[..., None])[()], value)
     return lower, value[()], np.maximum(plain_queries(q, low[..., None])[()], value)

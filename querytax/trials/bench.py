@@ -406,7 +406,10 @@ class Bench:
             images, size = job.pool.images, self.batch_size
             seconds = seconds_per_row(job.model, images, size)
             # With noise at the output alone the network's own answer is at hand.
-            if job.model is not job.clean and not job.run.site.startswith("output"):
+            place = Site.parse(job.run.site or "output")
+            places = [part for part, _ in place.parts] or [place]
+            outside = all(part.kind == "output" for part in places)
+            if job.model is not job.clean and not outside:
                 seconds += seconds_per_row(job.clean, images, size)
             self._seconds[where] = seconds
         return self._seconds[where]

@@ -452,7 +452,14 @@ BAD = {
         "model to be a torch mod",
     ),
     "word": ({"sites": ["output:logit"]}, "site .*did you mean 'output:logits:raw'"),
-    "several": ({"sites": ["input+output"]}, "one place each, got 'input.output:prob"),
+    "one of several": (
+        {"model": Net(), "sites": ["input+frist"]},
+        "got 'frist'; the closest .*first",
+    ),
+    "several unreached": (
+        {"model": Net(), "sites": ["input+unused"]},
+        "reached .* got none at 'unu",
+    ),
     "string": ({"sites": "input"}, "sites to be words in a list, got 'input'"),
     "none": ({"sites": []}, r"sites to be words in a list, got \[\]"),
     "unreached": ({"model": Net(), "sites": ["unused"]}, "reached .* got none at 'unu"),

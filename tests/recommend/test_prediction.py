@@ -96,7 +96,7 @@ def test_predicted_queries_are_the_naive_loops(norm):
         )
         predictor = Predictor(stats, "output", plan)
         for sigma in (0.0, 1e-5, 1e-3, 3e-3, 0.02, 0.1, 0.7):
-            found = predictor.queries(plan, sigma)
+            found = predictor.queries(plan, sigma, "upper")
             for i in range(8):
                 snr = math.inf
                 if sigma:

@@ -1,6 +1,7 @@
 """Counts of adversarial patterns: unbiased, and intervals that hold."""
 
 from fractions import Fraction
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -177,6 +178,132 @@ def test_shapes():
     assert (lower[1, 1], value[1, 1], upper[1, 1]) == one
     unequal = blind_counts.interval([3, 3], [50, 20], 0.9)
     assert unequal[0] <= 20
+
+
+# Kinds of pattern that come in turns.
+
+
+def by_hand(queries, outcomes, turn):
+    """Every way to draw as many of each kind as the attack has come to."""
+    total = Fraction(0)
+    for row in outcomes:
+        left = Fraction(1)
+        for j in range(turn):
+            kind = row[j::turn]
+            drawn = len(range(j, queries, turn))
+            ways = list(combinations(kind, drawn))
+            left *= Fraction(sum(not any(way) for way in ways), len(ways))
+        total += left
+    return float(total / len(outcomes))
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3, 4, 11, 10**12])
+def test_scheduled_survival_by_all_draws(turn):
+    rng = np.random.default_rng(4)
+    hit = rng.random((6, 11)) < rng.random((6, 1)) * np.linspace(0.7, 0.1, 11)
+    found = blind_counts.scheduled_survival(np.arange(12), hit, turn)
+    wanted = [by_hand(t, hit.tolist(), min(turn, 11)) for t in range(12)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-300)
+    assert np.all(np.diff(found) <= 0)
+
+
+def test_scheduled_survival_is_unbiased():
+    """Over all 2^9 outcomes, by their chances; the plain one is far too slow."""
+    p, turn = np.array([0.6, 0.1, 0.02]), 3
+    t = np.arange(10)
+    drawn = np.array([[len(range(j, n, turn)) for j in range(turn)] for n in t])
+    truth = np.prod((1 - p) ** drawn, axis=1)
+    each = np.array(list(product([0, 1], repeat=9)))
+    chance = np.prod(np.where(each, np.tile(p, 3), 1 - np.tile(p, 3)), axis=1)
+    found = blind_counts.scheduled_survival(t[:, None], each[:, None], turn)
+    np.testing.assert_allclose(found @ chance, truth, rtol=1e-12)
+    plain = blind_counts.survival(t[:, None], each.sum(1)[:, None], 9) @ chance
+    assert plain[1] > 1.5 * truth[1]
+
+
+def test_one_kind_is_no_schedule():
+    rng = np.random.default_rng(5)
+    hit = rng.random((20, 70)) < 10 ** rng.uniform(-3, -0.3, (20, 1))
+    t, shares = np.arange(71), np.array([0.1, 0.4, 0.8])
+    np.testing.assert_allclose(
+        blind_counts.scheduled_survival(t, hit, 1),
+        blind_counts.survival(t, hit.sum(1), 70),
+        rtol=1e-13,
+    )
+    one = blind_counts.scheduled_interval(hit, 1, shares, [[0.9], [0.99]])
+    plain = blind_counts.interval(hit.sum(1), 70, shares, [[0.9], [0.99]])
+    np.testing.assert_array_equal(one, plain)
+
+
+TURN = 8
+
+
+def schedules():
+    """Chances by image and kind, the best kinds first."""
+    rng = np.random.default_rng(6)
+    p = populations()["spread"][:, None]
+    best = np.geomspace(8.0, 0.1, TURN)
+    own = rng.lognormal(0.0, 1.0, (len(p), TURN))
+    return {
+        "best first": (p * best).clip(0, 1),
+        "own best": (p * best * own).clip(0, 1),
+        "one kind": np.where(np.arange(TURN) == 2, 20 * p, 0.0).clip(0, 1),
+        "alike": np.full((20_000, TURN), 0.01),
+    }
+
+
+@pytest.mark.parametrize("images", [60, 6])
+@pytest.mark.parametrize("name", list(schedules()))
+def test_the_scheduled_interval_holds(name, images):
+    """200 samples: a side that misses more than 2.5 % by chance alone is allowed.
+
+    A side that misses 15 % or more is caught with probability .95.
+    """
+    p, shares, tried = schedules()[name], np.array([0.05, 0.25, 0.45]), 200
+    kind = np.arange(4000) % TURN
+    curve = np.zeros(4001)
+    for part in np.split(p, 20):
+        left = np.log1p(-np.minimum(part, 1 - 1e-16))
+        rounds = np.cumsum(np.take(left, kind, axis=1), axis=1)
+        curve += np.append(len(part), np.exp(rounds).sum(0))
+    truth = np.array([np.argmax(curve / len(p) <= 1 - q) for q in shares], dtype=float)
+    truth[truth == 0] = np.inf
+    rng, repeats = np.random.default_rng(9), 200
+    low, high = np.zeros(3), np.zeros(3)
+    for _ in range(repeats):
+        some = p[rng.integers(len(p), size=images)]
+        hit = rng.random((images, tried)) < some[:, np.arange(tried) % TURN]
+        lower, value, upper = blind_counts.scheduled_interval(hit, TURN, shares)
+        assert np.all((lower >= 1) & (lower <= value) & (value <= upper))
+        assert np.all((lower <= tried) & ((upper <= tried) | (upper == np.inf)))
+        low, high = low + (lower > truth), high + (upper < truth)
+    allowed = stats.binom.isf(FALSE_ALARM / 6, repeats, 0.025)
+    assert low.max() <= allowed
+    assert high.max() <= allowed
+
+
+def test_scheduled_shapes():
+    rng = np.random.default_rng(10)
+    hit = rng.random((4, 1, 5, 30)) < 0.1
+    shares = [[0.2], [0.6], [0.3], [0.6]]
+    ends = blind_counts.scheduled_interval(hit, [1, 3, 16], shares)
+    assert {x.shape for x in ends} == {(4, 3)}
+    one = blind_counts.scheduled_interval(hit[3, 0], 16, 0.6)
+    assert tuple(x[3, 2] for x in ends) == one
+    curve = blind_counts.scheduled_survival([[[0]], [[7]]], hit, [1, 3, 16])
+    assert curve.shape == (2, 4, 3)
+    assert curve[1, 2, 1] == blind_counts.scheduled_survival(7, hit[2, 0], 3)
+
+
+def test_scheduled_domains():
+    with pytest.raises(DomainError, match="expected outcomes true or false"):
+        blind_counts.scheduled_survival(1, [[0.5, 1]], 1)
+    with pytest.raises(DomainError, match="expected outcomes not empty"):
+        blind_counts.scheduled_interval(np.zeros((3, 0)), 1, 0.5)
+    with pytest.raises(DomainError, match="expected queries at most tried, got 3"):
+        blind_counts.scheduled_survival(3, [[0, 1]], 1)
+    with pytest.raises(DomainError, match="expected turn a whole number"):
+        blind_counts.scheduled_interval([[0, 1]], 0, 0.5)
 
 
 def test_domains():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mpmath as mp
+import numpy as np
 import sympy as sp
 
 from querytax.theory.symbolic.derivation import Derivation, Equality, proved
@@ -70,6 +71,23 @@ def _end(values: list[Any], tail: Any) -> Any:
     return scale * _quantile(size * mean, size * (1 - mean), tail)
 
 
+def _crossed(which: int, left: list[list[Any]], q: Any, sure: Any, prec: int) -> Any:
+    """Lower end, value or upper end, from what is left of each image at each t."""
+    most, tail = len(left) - 1, (1 - sure) / 2
+    found = []
+    for x in left:
+        high = 1 - _end([1 - v for v in x], tail)
+        found.append((_end(x, tail), mp.fsum(x) / len(x), high)[which] <= 1 - q)
+    if which == 2:
+        count = most + 1 - next(i for i, ok in enumerate(found[::-1]) if not ok)
+        value = sp.oo if count > most else sp.Integer(count)
+    else:
+        none = sp.Integer(most) if which == 0 else sp.oo
+        # Before the first guess nothing is broken, for sure.
+        value = next((sp.Integer(t) for t in range(1, most + 1) if found[t]), none)
+    return value if value == sp.oo else sp.Float(value, mp.libmp.prec_to_dps(prec))
+
+
 class _Count(sp.Function):
     """``_Count(which, q, confidence, k..., n...)``: lower end, value or upper end."""
 
@@ -82,26 +100,11 @@ class _Count(sp.Function):
             counts = [int(v) for v in self.args[3:]]
             half = len(counts) // 2
             images = list(zip(counts[:half], counts[half:], strict=True))
-            most, tail = min(counts[half:]), (1 - sure) / 2
-            found = []
-            for t in range(most + 1):
-                x = [
-                    mp.mpf(mp.binomial(n - k, t)) / mp.binomial(n, t) for k, n in images
-                ]
-                high = 1 - _end([1 - v for v in x], tail)
-                found.append((_end(x, tail), mp.fsum(x) / half, high)[which] <= 1 - q)
-            if which == 2:
-                count = most + 1 - next(i for i, ok in enumerate(found[::-1]) if not ok)
-                value = sp.oo if count > most else sp.Integer(count)
-            else:
-                none = sp.Integer(most) if which == 0 else sp.oo
-                # Before the first guess nothing is broken, for sure.
-                value = next(
-                    (sp.Integer(t) for t in range(1, most + 1) if found[t]), none
-                )
-            return (
-                value if value == sp.oo else sp.Float(value, mp.libmp.prec_to_dps(prec))
-            )
+            left = [
+                [mp.mpf(mp.binomial(n - k, t)) / mp.binomial(n, t) for k, n in images]
+                for t in range(min(counts[half:]) + 1)
+            ]
+            return _crossed(which, left, q, sure, prec)
 
 
 def interval() -> Derivation:
@@ -130,6 +133,82 @@ def interval() -> Derivation:
             proved("and b", size * (1 - share_), n - k + 1),
         ),
     )
+
+
+def _drawn(queries: int, kind: int, turn: int) -> int:
+    return len(range(kind, queries, turn))
+
+
+class _Left(sp.Function):
+    """``_Left(t, r, outcomes...)``: none of t guesses hit, by the kinds' draws."""
+
+    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        if self.free_symbols:
+            return None
+        return sp.Float(_left(*map(int, self.args)), mp.libmp.prec_to_dps(prec))
+
+
+def _left(t: int, r: int, *outcomes: int) -> Any:
+    value = mp.mpf(1)
+    for j in range(r):
+        kind, drawn = outcomes[j::r], _drawn(t, j, r)
+        misses = len(kind) - sum(kind)
+        value *= mp.mpf(mp.binomial(misses, drawn)) / mp.binomial(len(kind), drawn)
+    return value
+
+
+class _Scheduled(sp.Function):
+    """``_Scheduled(which, q, confidence, r, outcomes of two images...)``."""
+
+    def _eval_evalf(self, prec: int) -> sp.Expr | None:
+        if self.free_symbols:
+            return None
+        with mp.workprec(prec + 40):
+            q, sure = (mp.mpf(v.p) / v.q for v in map(sp.Rational, self.args[1:3]))
+            which, r, *hit = (int(self.args[0]), *map(int, self.args[3:]))
+            half = len(hit) // 2
+            left = [
+                [_left(t, r, *hit[:half]), _left(t, r, *hit[half:])]
+                for t in range(half + 1)
+            ]
+            return _crossed(which, left, q, sure, prec)
+
+
+def _kinds() -> Equality:
+    """Over the law of the outcomes: three guesses, five patterns of two kinds."""
+    a, b = sp.symbols("a b", positive=True)
+    total = sum(
+        sp.binomial(3, i)
+        * a**i
+        * (1 - a) ** (3 - i)
+        * sp.binomial(2, k)
+        * b**k
+        * (1 - b) ** (2 - k)
+        * _without(2, i, 3)
+        * _without(1, k, 2)
+        for i in range(4)
+        for k in range(3)
+    )
+    drawn = [_drawn(3, j, 2) for j in range(2)]
+    truth = (1 - a) ** drawn[0] * (1 - b) ** drawn[1]
+    return proved("its mean over two kinds", sp.expand(total), truth)
+
+
+# Two images of five patterns.
+_HIT = [sp.Symbol(f"outcomes_{i}_{j}", nonnegative=True) for i, j in np.ndindex(2, 5)]
+turn = sp.Symbol("turn", positive=True, integer=True)
+
+
+def scheduled_survival() -> Derivation:
+    """The kinds are drawn independently: their chances, and estimates, multiply."""
+    law = (_Left(queries, turn, *_HIT[:5]) + _Left(queries, turn, *_HIT[5:])) / 2
+    return Derivation(law, (_kinds(),))
+
+
+def scheduled_interval() -> Derivation:
+    """As `interval`, whose ends hold for the mean of any values in [0, 1]."""
+    law = [_Scheduled(i, share, confidence, turn, *_HIT) for i in range(3)]
+    return Derivation(sp.ImmutableMatrix(law), (_kinds(), *interval().steps[1:]))
 
 
 class _Single(sp.Function):

@@ -14,6 +14,7 @@ from ..test_law import TABLES, VALID, WORDS
 ROWS = {"row": (0.65, 0.25, 0.1), "pair": (0.6, 0.35), "rows": ((0.8, 0.2), (0.3, 0.4))}
 GUESSES = {"success": (0.3, 0.02, 0.1), "false_alarm": (0.1, 0.4, 0.0), "votes": 5}
 COUNTS = {"hits": (3, 1, 4), "tried": (19, 22, 20)}
+TURNS = {"outcomes": ((0, 0, 1, 0, 0), (0, 1, 0, 0, 0)), "turn": 2}
 FEW = {"hits": (0, 1, 4), "tried": (9, 12, 10)}
 OTHER = ((0.8, 0.2), (0.55, 0.45))
 
@@ -54,6 +55,12 @@ CASES = [
     ("blind_counts.error", {**COUNTS, "queries": 4}, {}),
     ("blind_counts.interval", {**COUNTS, "share": 0.5, "confidence": 0.6}, {}),
     ("blind_counts.interval", {**FEW, "share": 0.6, "confidence": 0.6}, {}),
+    ("blind_counts.scheduled_survival", {**TURNS, "queries": 3}, {}),
+    (
+        "blind_counts.scheduled_interval",
+        {**TURNS, "share": 0.5, "confidence": 0.6},
+        {},
+    ),
     (
         "blind_counts.image_interval",
         {"hits": 3, "tried": 20, "share": 0.5, "confidence": 0.9},
