@@ -94,8 +94,9 @@ class Family:
     def _searched(
         self, recipe: tuple[str, str], sigma: float, place: str
     ) -> np.ndarray | None:
-        every, known = self.field.searches.queries(*recipe, sigma)
-        every = np.ceil(every * _PAIRED) if self.word == "simba" else every
+        simba = self.word == "simba"
+        every, known = self.field.searches.queries(*recipe, sigma, simba)
+        every = np.ceil(every * _PAIRED) if simba else every
         whole = np.where(known[:, None], every, np.inf)
         # The law has to hold for the images that the level rests on.
         if not known.all() and np.isinf(self.field.level(whole[0], "upper")):

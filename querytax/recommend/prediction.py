@@ -29,6 +29,8 @@ __all__ = ["PLACES", "Predictor", "published_plan"]
 PLACES = ("lower", "estimate", "upper")
 
 _NEVER = np.inf
+# Drifts and steps whose squares are floats.
+_LEAST = 1e-100
 # Signal-to-noise ratio without noise: finite, as every law expects.
 _NOISELESS = 1e300
 
@@ -292,24 +294,33 @@ class Predictor:
         """
         reachable = np.isfinite(displacement)
         way = np.where(reachable, displacement, 1.0)
-        taken = self._staged(np.minimum(way, 1.0), drift, step)
+        taken = self._arrived(np.minimum(way, 1.0), drift, step, fluctuates)
         if place != "upper":
             pace = np.broadcast_to(
                 step, np.broadcast_shapes(np.shape(step), drift.shape)
             )
             spread = self._spread(taken, pace.mean(-2))
-            way = way * (1.0 - spread * self._shortening)
-            way = np.minimum(way, 1.0)
-            taken = self._staged(way, drift, step)
-        if fluctuates:
-            passed = self._staged(
-                np.minimum(way[reachable], 1.0),
-                drift[..., reachable],
-                np.broadcast_to(step, drift.shape)[..., reachable],
-                first=True,
-            )
-            taken[reachable] = np.minimum(taken[reachable], passed)
+            way = np.minimum(way * (1.0 - spread * self._shortening), 1.0)
+            taken = self._arrived(way, drift, step, fluctuates)
         return np.where(reachable, taken, _NEVER)
+
+    def _arrived(
+        self,
+        way: np.ndarray,
+        drift: np.ndarray,
+        step: np.ndarray | float,
+        fluctuates: bool,
+    ) -> np.ndarray:
+        """Steps of the mean path, or of its fluctuations where those come sooner."""
+        taken = self._staged(way, drift, step)
+        if fluctuates:
+            pace = np.broadcast_to(step, drift.shape)
+            some = (np.minimum(drift, pace) > _LEAST).all(axis=-2)
+            passed = self._staged(
+                way[some], drift[..., some], pace[..., some], first=True
+            )
+            taken[some] = np.minimum(taken[some], passed)
+        return taken
 
     def _staged(
         self,

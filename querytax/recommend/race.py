@@ -53,7 +53,7 @@ class Effort:
         Ratio of two noise levels at which the search ends.
     everybody : bool
         Whether all race at every level that the favourites of its neighbours leave
-        standing, or at the first and the last level alone.
+        standing, or only at those that are to be certified.
     """
 
     n_queries: int
@@ -66,9 +66,9 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(1_000, ((12, 1 / 8, 12), (24, 1 / 3, 4)), 64, 4, 0, 1.5, False),
-    "normal": Effort(5_000, ((12, 1 / 8, 16), (32, 1 / 3, 6)), 150, 6, 24, 1.25),
-    "thorough": Effort(20_000, ((24, 1 / 8, 24), (64, 1 / 3, 12)), 400, 12, 64, 1.15),
+    "quick": Effort(1_000, ((12, 1 / 4, 16), (32, 1 / 2, 4)), 64, 4, 0, 1.5, False),
+    "normal": Effort(5_000, ((16, 1 / 4, 18), (48, 1 / 2, 6)), 150, 6, 24, 1.25),
+    "thorough": Effort(20_000, ((32, 1 / 4, 24), (96, 1 / 2, 12)), 400, 12, 64, 1.15),
 }
 
 

@@ -58,7 +58,9 @@ class Searches:
         return self.moves is not None and kind in (self.stats.proposal_kinds or ())
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - lives as long as one question
-    def queries(self, kind: str, mode: str, sigma: float) -> Walked:
+    def queries(
+        self, kind: str, mode: str, sigma: float, fresh: bool = False
+    ) -> Walked:
         """Queries by the moves of each place, and whether the law knows them.
 
         Parameters
@@ -68,6 +70,10 @@ class Searches:
         mode : {"stale", "requery", "mean"}
             What is believed of the incumbent.
         sigma : float
+        fresh : bool
+            Whether the search moves nothing twice. On the way to the boundary all
+            numbers have gone a part of the budget already, and what is left for a move
+            is less than for one from the image.
 
         Returns
         -------
@@ -82,6 +88,8 @@ class Searches:
         at = (self.stats.proposal_kinds or ()).index(kind)
         # Places, images, stages, candidates; the laws want losses that fall.
         deltas = -np.moveaxis(self.moves[at].astype(float), 1, 2)
+        if fresh:
+            deltas = np.where(deltas < 0.0, deltas / self._left, deltas)
         noise, kept = self._noise(sigma, kind)
         deltas = deltas * kept[..., None]
         # The gap shrinks with the changes that have to cover it.
@@ -112,6 +120,16 @@ class Searches:
         even = np.broadcast_to(self.stats.stage_weights, fall.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where((total > 0.0) & np.isfinite(total), fall / total, even)
+
+    @functools.cached_property
+    def _left(self) -> np.ndarray:
+        """What the way leaves of a move to the face ahead: (places, n, stages, 1)."""
+        left = np.ones((2, len(self.stats.probed), len(self.stats.stages), 1))
+        length = self.stats.path_length
+        if self.stats.norm == "Linf":
+            gone = np.where(np.isfinite(length), length, 0.0)[:, None]
+            left[0, :, :, 0] -= np.minimum(gone * self.stats.stages, 0.99)
+        return left
 
     def _noise(self, sigma: float, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """Deviation of one answer, and what noise leaves of a change: (P, n, T)."""

@@ -102,11 +102,12 @@ class Solver:
             if found.status in ("NO_NOISE_NEEDED", "PREDICTED"):
                 return found
         top = self._race(self.largest, early=False)
-        if top.falls():
-            return self._below_top(top)
-        if top.holds(hope):
-            return self._climbed(*self._bisected())
-        return self._climbed(0.0, self.largest)
+        if not top.falls():
+            level = self._bisected() if top.holds(hope) else (0.0, self.largest)
+            found = self._climbed(*level)
+            if (found.status, found.binding) != ("INFEASIBLE", "target_queries"):
+                return found
+        return self._below_top(top)
 
     def _bisected(self) -> tuple[float, float]:
         """The last level that does not hold and the first that does."""
@@ -132,15 +133,18 @@ class Solver:
     def _climbed(self, low: float, high: float) -> Recommendation:
         """The level certified on held-out images, or one above it.
 
-        What held by luck of the calibration images may not hold again: then comes the
-        middle between that level and the largest, then the largest.
+        Everybody races there first. What held against favourites, or by luck of the
+        calibration images, may not hold then: next comes the middle between that level
+        and the largest, then the largest.
         """
         sigma = high
         for attempt in range(ATTEMPTS):
-            found = self._certified(self._stood(sigma), low, attempt)
-            short = found.status not in ("FEASIBLE", "PREDICTED")
-            if not (short and self.held and sigma < self.largest):
-                break
+            raced = self._race(sigma)
+            last = sigma >= self.largest or attempt + 1 == ATTEMPTS
+            if last or raced.holds(self.answers.hope):
+                found = self._certified(raced, low, attempt)
+                if last or found.status in ("FEASIBLE", "PREDICTED") or not self.held:
+                    break
             low = sigma
             middle = _rounded(math.sqrt(sigma * self.largest))
             sigma = middle if attempt + 2 < ATTEMPTS else self.largest
@@ -148,19 +152,19 @@ class Solver:
 
     def _below_top(self, top: Race) -> Recommendation:
         """The largest level falls: whether a smaller one does better."""
-        fallen = [top]
+        fallen, undecided = [top], []
         for sigma in self._smaller():
             found = self._race(sigma, self._warm(sigma))
             if not found.falls():
                 found = self._race(sigma)
-            if not found.falls():
+            if found.holds(self.answers.hope):
                 self.answers.notes.append(
                     f"more noise than {sigma:.4g} helps the attacker here"
                 )
-                if found.holds(self.answers.hope):
-                    return self._climbed(0.0, sigma)
-                return self.answers.unresolved(found, 0.0, "images")
-            fallen.append(found)
+                return self._climbed(0.0, sigma)
+            (fallen if found.falls() else undecided).append(found)
+        if undecided:
+            return self.answers.unresolved(undecided[0], 0.0, "images")
         beyond = _below(self.price.largest(self.base.max_accuracy_loss, place=0))
         if beyond > self.largest * 1.05:
             found = self._race(beyond, self._warm(beyond))
@@ -226,13 +230,6 @@ class Solver:
             self.answers.races[sigma] = found
         return found
 
-    def _stood(self, sigma: float) -> Race:
-        """How a level that is to be certified was raced, or its favourites' race."""
-        if sigma in self.answers.races:
-            return self.answers.races[sigma]
-        everybody = self.question.effort.everybody
-        return self._race(sigma, () if everybody else self._warm(sigma))
-
     def _warm(self, sigma: float) -> tuple[Contender, ...]:
         """The favourites of the nearest levels that were raced."""
         races = self.answers.races
@@ -245,7 +242,9 @@ class Solver:
             for s in near[:2]
             for standing in races[s].standings[place : place + 1]
         ]
-        return tuple(dict.fromkeys(found))[:_WARM]
+        # What noise taxes most is strong without it, and at little.
+        without = [races[0.0].best.contender] if 0.0 in races else []
+        return tuple(dict.fromkeys((*found[:_WARM], *without)))
 
     # -- answers -----------------------------------------------------------------
 

@@ -1,101 +1,30 @@
-"""The whole job on trained networks and real images, where their folder is there."""
+"""Real networks where their folder is there, and the tables that are made of them."""
 
 from __future__ import annotations
 
 import csv
-import functools
-import json
 import math
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pytest
 import real_models
+import real_models_tables as written
 import torch
 
 import querytax as qt
-from querytax.attacks import AttackResult
-from querytax.recommend import Recommendation
-from querytax.recommend.attackers import ATTACKERS
-from querytax.recommend.prediction import Predictor
 from querytax.recommend.recommendation import EXIT_CODES
 from querytax.reproductions import data, zoo
-from querytax.statistics import ModelStatistics
 
 FILES = [name for name, network in zoo.NETWORKS.items() if network.source == "file"]
+MNIST = "mnist_convsmall_natural"
 
-pytestmark = pytest.mark.skipif(
+needs_files = pytest.mark.skipif(
     bool(zoo.missing(FILES)),
     reason="no folder of real images and models: set QUERYTAX_DATA",
 )
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much of the job a test can afford."""
-
-    n: int
-    sigmas: tuple[float, ...]
-    betas: tuple[float, ...]
-    budget: int
-    target: float
-
-
-SIZES = {
-    "mnist_convsmall_natural": Size(
-        32, (0.01, 0.03, 0.1), (0.001, 0.01, 0.1), 4000, 3000
-    ),
-    "cifar10_resnet20": Size(8, (0.01, 0.03), (0.003, 0.03), 400, 400),
-}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A network, what was measured of it, and what was recommended."""
-
-    model: torch.nn.Module
-    stats: ModelStatistics
-    base: AttackResult
-    recommendations: list[Recommendation]
-
-
-@functools.cache
-def job(name: str) -> Job:
-    """Probe, attack without noise, and recommend against both attackers."""
-    size = SIZES[name]
-    model = zoo.load(name)
-    images, labels = zoo.images(name, size.n)
-    stats = qt.probe(
-        model,
-        images,
-        labels,
-        sites=["input"],
-        eps=real_models.SETTINGS[name].eps["Linf"],
-        betas=size.betas,
-        sigmas={"input": size.sigmas},
-        n_directions=4,
-        n_flips=2,
-    )
-    plan = qt.published_plan(stats)
-    base = qt.nes(
-        model, images[stats.probed], labels[stats.probed], plan, budget=size.budget
-    )
-    counts = np.where(base.clean.success, base.clean.queries, math.inf)
-    found = [
-        qt.recommend_sigma(
-            stats,
-            size.target,
-            base_queries=counts,
-            site="input",
-            protect=0.5,
-            attacker=attacker,
-            max_accuracy_loss=0.1,
-        )
-        for attacker in ATTACKERS
-    ]
-    return Job(model, stats, base, found)
-
-
+@needs_files
 @pytest.mark.parametrize("name", FILES)
 def test_models_answer_as_their_files_say(name: str) -> None:
     # The loader itself holds the answer against the file's check values.
@@ -111,17 +40,18 @@ def test_models_answer_as_their_files_say(name: str) -> None:
     assert abs(right - said) <= 4 * math.sqrt(said * (1 - said) / n) + 1 / n
 
 
+@needs_files
 def test_a_network_that_answers_otherwise_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = "mnist_convsmall_natural"
-    spec = data.specification(name)
+    spec = data.specification(MNIST)
     spec["check"]["logits"][3] += 0.01
     monkeypatch.setattr(data, "specification", lambda _name: spec)
     with pytest.raises(ValueError, match="away from its check values"):
-        zoo.load(name)
+        zoo.load(MNIST)
 
 
+@needs_files
 def test_layers_of_a_loaded_network_are_sites() -> None:
     model = zoo.load("cifar10_resnet20")
     images, _ = zoo.images("cifar10_resnet20", 2)
@@ -131,84 +61,138 @@ def test_layers_of_a_loaded_network_are_sites() -> None:
         assert not torch.equal(qt.defend(model, site, 0.1, rng=0)(images), clean)
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_noiseless_prediction_is_near_the_measured_median(name: str) -> None:
-    found = job(name)
-    predictor = Predictor(found.stats, "input", qt.published_plan(found.stats))
-    predicted = float(np.quantile(predictor.base, 0.5, method="lower"))
-    measured = found.base.clean.quantile()
-    assert math.isfinite(measured)
-    # Sign steps gain more than the law's where a few pixels carry most of the slope: it
-    # was seen to say 1.6 to 2 times too many queries, and here there are few images.
-    assert 1 / 2.5 <= predicted / measured <= 2.5
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_recommendations_are_whole(name: str) -> None:
-    found = job(name)
-    for recommendation in found.recommendations:
-        assert recommendation.status in EXIT_CODES
-        assert recommendation.status != "OUT_OF_REGIME"
-        low, estimate, high = recommendation.predicted_queries
-        assert 0 < low <= estimate <= high
-        assert 0.0 <= recommendation.sigma <= SIZES[name].sigmas[-1]
-        assert recommendation.accuracy_loss[1] <= 0.1
-        assert "input" in recommendation.statement()
-        again = Recommendation.from_json(json.dumps(recommendation.to_json()))
-        assert again == recommendation
-    published, best = found.recommendations
-    # Whoever answers the defence is never the weaker of the two.
-    assert best.fraction_protected <= published.fraction_protected or (
-        best.sigma > published.sigma
-    )
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_proof_on_other_images(name: str) -> None:
-    from querytax.proof import prove
-
-    found, size = job(name), SIZES[name]
-    counts = np.where(found.base.clean.success, found.base.clean.queries, math.inf)
-    predictor = Predictor(found.stats, "input", qt.published_plan(found.stats), counts)
-    n = max(3, size.n // 4)
-    trials = prove(
-        found.model,
-        *zoo.images(name, n, start=size.n),
-        found.stats,
-        found.recommendations,
-        predictor,
-        budget=size.budget // 2,
-    )
-    levels = {0.0, *(r.sigma for r in found.recommendations)}
-    assert len(trials) == len(levels) * len(ATTACKERS)
-    for trial in trials:
-        assert 0 < trial.predicted[0] <= trial.predicted[2]
-        assert trial.interval[0] <= trial.measured <= trial.interval[1]
-        assert 0.0 <= trial.success_rate <= 1.0
-        assert 0 < trial.n_images <= n
-        assert trial.sigma in levels
-
-
-def test_the_measurement_runs_ends_and_goes_on(tmp_path, capsys) -> None:
-    command = ["--model", "mnist_convsmall_natural", "--out", str(tmp_path), "--quick"]
-    command += ["--device", "cpu", "--norms", "L2", "--l2-sites", "input"]
-    command += ["--budget", "300", "--images", "4", "--probed", "4"]
+@needs_files
+def test_a_question_is_answered_compared_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q = real_models.Question(MNIST, 0.2, "output", "scores", 40, 0.5)
+    setting = real_models.Setting(MNIST, 0.2, ("output",))
+    monkeypatch.setattr(real_models, "questions", lambda: [[q]])
+    monkeypatch.setattr(real_models, "SETTINGS", (setting,))
+    monkeypatch.setattr(real_models, "PRICED", 10)
+    monkeypatch.setattr(real_models, "BUDGET", 40)
+    monkeypatch.setitem(real_models.PROBE, "betas", (0.001, 0.2))
+    command = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    command += ["--calibration", "6", "--held-out", "8", "--compared", "4"]
+    # Time that ends at once leaves everything to do.
     assert real_models.main([*command, "--seconds", "0"]) == 4
+    assert not list((tmp_path / "out").iterdir())
     assert real_models.main(command) == 0
-    capsys.readouterr()
-    stem = tmp_path / "mnist_convsmall_natural"
-    first = stem.with_suffix(".json").read_text()
-    with stem.with_suffix(".csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert {row["rule"] for row in rows} == {"unit", "plain", "retuned"}
-    for row in rows:
-        assert float(row["predicted_lower"]) > 0
-        assert float(row["law_best_step"]) >= float(row["law_fixed_length"]) >= 1.0
-        assert 0.0 <= float(row["measured_success"]) <= 1.0
-    # A second run finds everything done, and draws the same table.
+    found = written.read(tmp_path / "out")
+    (answer,) = found["answers"]
+    assert answer["status"] in EXIT_CODES
+    assert answer["status"] != "OUT_OF_REGIME"
+    assert (answer["network"], answer["target"]) == (MNIST, "40")
+    assert int(answer["rows"]) > 0
+    assert {row["attack"] for row in found["predicted"]} >= {"square", "nes"}
+    for row in found["predicted"]:
+        assert float(row["predicted_low"]) <= float(row["predicted_high"])
+        assert float(row["measured_low"]) <= float(row["measured_high"])
+    # A second run finds everything done; other settings are other rows.
     assert real_models.main(command) == 0
-    assert stem.with_suffix(".json").read_text() == first
-    assert "measured ratio" in capsys.readouterr().out
-    # Other settings do not mix with these.
-    with pytest.raises(SystemExit, match="other settings"):
-        real_models.main([*command, "--seed", "5"])
+    assert written.read(tmp_path / "out") == found
+    assert real_models.main([*command, "--seed", "1", "--seconds", "0"]) == 4
+    page = tmp_path / "page.md"
+    page.write_text("What to see.\n")
+    for _ in range(2):
+        assert real_models.main([*command, "--tables", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("What to see.\n")
+    assert text.count("## Asked and answered") == 1
+    assert "Not run" not in text
+
+
+# -- tables, of made-up rows -----------------------------------------------------------
+
+
+def predicted(attack: str, law: float, count: float, **more: str) -> dict[str, str]:
+    """A comparison whose intervals are 20 % to either side."""
+    row = {"network": "net", "eps": "0.031373", "site": "input", "sigma": "0.1"}
+    row |= {"attack": attack, "budget": "1000", "images": "48"}
+    row |= {"share_low": "0.4", "share": "0.5", "share_high": "0.6"}
+    for name, value in (("predicted", law), ("measured", count)):
+        for end, factor in (("_low", 0.8), ("", 1.0), ("_high", 1.2)):
+            row[name + end] = str(value * factor)
+    return {**row, **more}
+
+
+def test_agreement_is_of_finite_pairs_and_counts_the_others() -> None:
+    inf = math.inf
+    rows = [
+        predicted("square", 200, 100),
+        predicted("square", 100, 400),
+        predicted("square", 800, 100),
+        predicted("square", 2000, inf),
+        predicted("square", 500, inf),
+        predicted("nes", 5000, 100),
+    ]
+    nes, square, every = written.agreement(rows)
+    # Quotients 2, 1/4 and 8: logarithms 1, 2 and 3.
+    assert square == ["square", "5", "3", "2.00", "2.00", "2", "1", "1", "0"]
+    assert nes == ["nes", "1", "0", "", "", "1", "0", "0", "1"]
+    assert every[:3] == ["all", "6", "3"]
+    assert written.agreement([]) == []
+
+
+@pytest.mark.parametrize(
+    ("law", "count", "verdict"),
+    [
+        (100, 110, "in"),
+        (100, 400, "predicted too few"),
+        (400, 100, "**predicted too many**"),
+        (5000, math.inf, "in"),
+        (100, math.inf, "predicted too few"),
+        (math.inf, 100, "**predicted too many**"),
+    ],
+)
+def test_intervals_are_held_against_each_other(
+    law: float, count: float, verdict: str
+) -> None:
+    table = written.tables(
+        {"answers": [], "predicted": [predicted("nes", law, count)], "verified": []}, []
+    )
+    (line,) = (line for line in table.splitlines() if line.startswith("| net,"))
+    assert line.endswith(f"| {verdict} |")
+    assert "net, 8/255, input" in line
+
+
+def test_rows_are_read_as_written_and_what_is_missing_is_named(tmp_path: Path) -> None:
+    words = {"network": "net", "eps": "0.3", "site": "input", "access": "scores"}
+    asked = [{**words, "target": target} for target in ("50", "300")]
+    blank = dict.fromkeys(["noiseless_attack", "runner_up_attack", "share"], "")
+    for name in ("predicted", "loss"):
+        blank |= dict.fromkeys([f"{name}_low", name, f"{name}_high"], "")
+    row = {
+        **asked[0],
+        **blank,
+        "status": "INFEASIBLE",
+        "evidence": "tried",
+        "sigma": "0",
+        "binding": "blind patterns",
+        "attack": "patterns, adaptive",
+        "cost_low": "4",
+        "cost": "5",
+        "cost_high": "inf",
+        "certified_to": "0",
+        "rows": "1200",
+        "seconds": "30.0",
+        "calibration": "60",
+        "held_out": "100",
+        "effort": "quick",
+        "max_accuracy_loss": "0.05",
+        "seed": "0",
+        "protect": "0.5",
+        "machine": "some",
+        "date": "2026-11-30",
+    }
+    with (tmp_path / "answers.csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, list(row))
+        table.writeheader()
+        table.writerow(row)
+    found = written.read(tmp_path)
+    assert found == {"answers": [row], "predicted": [], "verified": []}
+    text = written.tables(found, asked)
+    assert "1 answers, 1,200 rows" in text
+    assert "| INFEASIBLE | tried | any |" in text
+    assert "patterns, adaptive: 5 (4 to never)" in text
+    assert "## Not run\n\nnet, 0.3, input, scores, 300." in text

@@ -18,7 +18,8 @@ from querytax.expect import DomainError
 from querytax.plans import NESPlan
 from querytax.recommend import Recommendation, published_plan, recommend_sigma
 from querytax.recommend.attackers import Attacker
-from querytax.recommend.inverter import _rounded_up, _wilson
+from querytax.recommend.families import Field
+from querytax.recommend.predicted import _rounded_up, _wilson
 from querytax.recommend.prediction import Predictor
 from querytax.recommend.price import Price
 from querytax.recommend.recommendation import EXIT_CODES
@@ -30,16 +31,17 @@ FALL = (0.0, 0.0, 0.0, 0.005, 0.5, 0.6)  # accuracy lost at SIGMAS
 def level(stats, sigma, rec):
     """Queries at a level, by the predictor alone."""
     predictor = Predictor(stats, rec.site, published_plan(stats))
-    return Attacker(rec.attacker, predictor, rec.protect).predicted(sigma)[0]
+    nes = Attacker(rec.attacker, predictor, rec.protect)
+    field = Field(stats, rec.site, rec.attacker, rec.access, nes, rec.protect)
+    return field.predicted(sigma)[0]
 
 
 def answers():
     """One recommendation a status, with its statistics."""
     stats = synthetic(loss=FALL)
     return {
-        "FEASIBLE": (stats, recommend_sigma(stats, 500, attacker="published")),
-        "NO_NOISE_NEEDED": (stats, recommend_sigma(stats, 50)),
-        "INFEASIBLE": (stats, recommend_sigma(stats, 1e4)),
+        "PREDICTED": (stats, recommend_sigma(stats, 500, attacker="published")),
+        "INFEASIBLE": (stats, recommend_sigma(stats, 1e4, attacker="published")),
         "UNRESOLVED": (synthetic(), recommend_sigma(synthetic(), 1e9)),
         "OUT_OF_REGIME": (
             stats,
@@ -51,12 +53,13 @@ def answers():
 ANSWERS = answers()
 
 
-@pytest.mark.parametrize("status", EXIT_CODES)
-def test_every_status_is_reached(status):
+@pytest.mark.parametrize("status", ANSWERS)
+def test_every_status_of_laws_is_reached(status):
     _, rec = ANSWERS[status]
-    assert rec.status == status
-    code = {"INFEASIBLE": 3, "UNRESOLVED": 4, "OUT_OF_REGIME": 5}.get(status, 0)
-    assert rec.exit_code == code
+    assert (rec.status, rec.evidence) == (status, "predicted")
+    assert rec.exit_code == {"INFEASIBLE": 3, "OUT_OF_REGIME": 5}.get(status, 4)
+    # Attacks alone certify.
+    assert set(EXIT_CODES) - set(ANSWERS) == {"FEASIBLE", "NO_NOISE_NEEDED"}
 
 
 @pytest.mark.parametrize("attacker", ["published", "best"])
@@ -66,14 +69,14 @@ def test_sigma_reaches_the_target_and_a_little_less_does_not(attacker, norm, tar
     rng = np.random.default_rng(1)
     stats = synthetic(slope=rng.lognormal(0, 0.5, 20), n=20, norm=norm)
     rec = recommend_sigma(stats, target, attacker=attacker, protect=0.8)
-    if rec.status == "NO_NOISE_NEEDED":
+    assert rec.status == "PREDICTED"
+    if rec.sigma == 0.0:
         assert level(stats, 0.0, rec) >= target
         return
-    assert rec.status == "FEASIBLE"
     assert rec.sigma == rec.sigma_for_queries == rec.sigma_bracket[1]
     assert rec.predicted_queries[0] == level(stats, rec.sigma, rec) >= target
-    assert level(stats, 0.98 * rec.sigma, rec) < target
     assert level(stats, rec.sigma_bracket[0], rec) < target
+    assert rec.sigma_bracket[0] > 0.98 * rec.sigma
     assert rec.fraction_protected >= 0.8
     low, high = rec.fraction_interval
     assert low < rec.fraction_protected <= high
@@ -88,7 +91,7 @@ def test_a_target_hit_exactly_is_reached():
     assert recommend_sigma(stats, bare, attacker="published").sigma == 0.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(20, 1e5), st.sampled_from(["best", "published"]))
 def test_sigma_scales_with_the_slope(factor, target, attacker):
     """A loss that is k times as steep, probed at k times the levels: k times sigma."""
@@ -119,11 +122,13 @@ def test_infeasible_has_both_limits_the_largest_tax_and_advice():
     assert rec.tax > 1
     assert f"sigma {rec.sigma_for_queries:.4g}" in rec.advice
     assert f"a target of {rec.predicted_queries[0]:,.0f} queries" in rec.advice
-    again = recommend_sigma(stats, rec.predicted_queries[0])
-    assert again.status == "FEASIBLE"
+    again = recommend_sigma(stats, rec.predicted_queries[0], attacker="published")
+    assert again.status == "PREDICTED"
     price = Price(stats, "output").at(rec.sigma_for_queries)[1]
-    more = recommend_sigma(stats, 1e4, max_accuracy_loss=price + 1e-6)
-    assert more.status == "FEASIBLE"
+    more = recommend_sigma(
+        stats, 1e4, attacker="published", max_accuracy_loss=price + 1e-6
+    )
+    assert more.status == "PREDICTED"
     assert more.sigma == rec.sigma_for_queries
 
 
@@ -191,7 +196,7 @@ def test_a_dip_behind_no_noise_does_not_make_noise_necessary():
     stats = synthetic(path=0.01, signal=(1, 1, 1, 1e3, 1, 1), wander=0.001)
     bare = level(stats, 0.0, ANSWERS["UNRESOLVED"][1])
     rec = recommend_sigma(stats, bare)
-    assert (rec.status, rec.sigma) == ("NO_NOISE_NEEDED", 0.0)
+    assert (rec.status, rec.sigma) == ("PREDICTED", 0.0)
 
 
 def test_accuracy_that_recovers_is_taken_at_its_worst_so_far():
@@ -246,7 +251,7 @@ def test_the_price_lies_in_its_interval():
 # -- what is said -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", EXIT_CODES)
+@pytest.mark.parametrize("status", ANSWERS)
 def test_a_statement_fits_a_terminal(status):
     _, rec = ANSWERS[status]
     text = rec.statement()
@@ -258,40 +263,37 @@ def test_a_statement_fits_a_terminal(status):
     if status == "OUT_OF_REGIME":
         return
     for words in (
-        "the budget binds the final image, not the probes",
         "fresh independent noise for every query",
         "one plan for all images",
         "steps of fixed length",
-        "signal, noise and curvature as measured",
-        "An attack of another kind",
+        "signal, noise, curvature and what a search's moves change as measured",
+        "An attack that is not named here",
         "copy of the model",
         "95 % interval",
         "the images being a sample",
-        "Without noise the published attack's median is",
+        "By laws nes binds",
         "Price:",
         "two standard errors",
-        "more than the easiest 10 % of the images",
     ):
         assert words in flat
-    who = "knows the defence" if rec.attacker == "best" else "keeps the published"
-    assert who in flat
+    assert ("Not predicted, and to be tried:" in flat) == (rec.attacker == "best")
 
 
 def test_a_stalled_attack_reads_as_one():
-    stats = synthetic()
+    """In so many dimensions the plateau does not fluctuate as far as the boundary."""
+    stats = synthetic(dimension=10**6)
     rec = recommend_sigma(stats, 1e12, attacker="published")
-    assert rec.status == "FEASIBLE"
+    assert rec.status == "PREDICTED"
     assert math.isinf(rec.predicted_queries[0])
     flat = " ".join(rec.statement().split())
-    assert "endlessly many queries to break" in flat
+    assert "endlessly many queries" in flat
     assert "the attack stalls" in flat
-    assert "times the same attacker's cost" not in flat
 
 
 def test_an_attack_that_fails_without_noise_has_no_tax():
     stats = synthetic(path=np.inf)
     rec = recommend_sigma(stats, 1e4)
-    assert rec.status == "NO_NOISE_NEEDED"
+    assert rec.status == "PREDICTED"
     assert math.isnan(rec.tax)
     assert rec.statement()
 
@@ -303,7 +305,7 @@ def test_the_steps_of_a_plain_attack_are_not_called_fixed():
     assert "steps of a fixed rate" in " ".join(rec.statement().split())
 
 
-@pytest.mark.parametrize("status", EXIT_CODES)
+@pytest.mark.parametrize("status", ANSWERS)
 def test_there_and_back_through_json(status):
     _, rec = ANSWERS[status]
     text = json.dumps(rec.to_json(), allow_nan=False)
@@ -329,7 +331,7 @@ def test_json_of_something_else(data):
 
 
 def test_provenance_laws_and_floor():
-    _, rec = ANSWERS["FEASIBLE"]
+    _, rec = ANSWERS["PREDICTED"]
     assert rec.provenance["made"] == "by hand"
     assert rec.provenance["recommended_by"] == qt.__version__
     assert "convergence.steps" in rec.laws
@@ -337,11 +339,11 @@ def test_provenance_laws_and_floor():
     snr = (2 * 0.1) ** 2 / (2 * rec.sigma**2)
     pairs = 0.98 * math.log(99) / 2 / snr
     assert rec.floor_queries == pytest.approx(2 * pairs)
-    assert ANSWERS["NO_NOISE_NEEDED"][1].floor_queries == 0.0
+    assert recommend_sigma(ANSWERS["PREDICTED"][0], 50).floor_queries == 0.0
 
 
 def test_a_plot_is_written_without_torch(tmp_path):
-    stats, _ = ANSWERS["FEASIBLE"]
+    stats, _ = ANSWERS["PREDICTED"]
     stats.save(tmp_path / "s.npz")
     code = (
         "import sys, querytax.recommend as r\n"
@@ -366,7 +368,7 @@ def test_a_plot_is_written_without_torch(tmp_path):
 
 def test_targeted_statistics():
     rec = recommend_sigma(synthetic(targeted=True), 500)
-    assert rec.status == "FEASIBLE"
+    assert rec.status == "PREDICTED"
 
 
 def test_a_model_without_gradients_needs_a_count():
@@ -374,7 +376,7 @@ def test_a_model_without_gradients_needs_a_count():
     with pytest.raises(DomainError, match="expected base_queries for a model without"):
         recommend_sigma(stats, 500)
     rec = recommend_sigma(stats, 500, base_queries=300, attacker="published")
-    assert rec.status == "FEASIBLE"
+    assert rec.status == "PREDICTED"
     assert rec.base_queries == pytest.approx(300, abs=21)
 
 
@@ -383,7 +385,7 @@ def test_counts_an_image_some_of_them_endless():
     rec = recommend_sigma(
         synthetic(), 500, base_queries=counts, attacker="published", protect=0.9
     )
-    assert rec.status == "FEASIBLE"
+    assert rec.status == "PREDICTED"
     assert rec.predicted_queries[0] >= 500
 
 

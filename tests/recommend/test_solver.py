@@ -1,4 +1,4 @@
-"""Answers by trials: what is claimed holds, what is missing is named, ties stay open."""
+"""Answers by trials: what is claimed holds, and what is missing is named."""
 
 import dataclasses
 import json
@@ -85,7 +85,7 @@ def test_a_feasible_answer_is_certified_and_names_who_binds():
     seeds = {(t.part, t.seed) for t in world.asked}
     assert {s for p, s in seeds if p == "calibration"} == {0}
     assert 0 not in {s for p, s in seeds if p == "held_out"}
-    assert rec.noiseless.queries[1] < 100
+    assert rec.noiseless.images == 64
     low, high = rec.sigma_bracket
     assert low < high == rec.sigma
     for part in ("Certified", rec.attack.name, "held-out images", "Without noise"):
@@ -94,35 +94,30 @@ def test_a_feasible_answer_is_certified_and_names_who_binds():
 
 @pytest.mark.parametrize("protect", [0.5, 0.8])
 def test_what_is_called_feasible_is(protect):
-    """Against the truth of many worlds, by attacks on images that nobody saw."""
+    """Against the truth of many worlds: the share of very many images that falls."""
     held = wrong = wasted = 0
-    for seed in range(25):
+    field = portfolio("best")
+    for seed in range(6):
         world = World(seed=seed, held_out=300)
         rec, _ = solved(world, 200, protect=protect)
         if rec.status != "FEASIBLE":
             continue
         held += 1
-        field = portfolio("best")
-        wrong += world.share(field, rec.sigma, 200) > 1 - protect + 0.01
-        least = next(
-            (
-                s
-                for s in np.geomspace(1e-3, 1.0, 60)
-                if world.share(field, s, 200) <= 1 - protect
-            ),
-            np.inf,
-        )
-        wasted += rec.sigma > 2.0 * least
-    assert held >= 5
-    # 5 % may be wrong; six of 25 would be one in a thousand.
-    assert wrong <= 2 and wasted <= held / 4
+        wrong += world.share(field, rec.sigma, 200) > 1 - protect
+        half = world.share(field, rec.sigma / 2.5, 200)
+        wasted += half <= 1 - protect
+    assert held >= 3
+    # A claim may be wrong in one of twenty; two of six would be seen in 3 % of runs.
+    assert wrong <= 1
+    assert wasted <= held / 3
 
 
 def test_infeasible_comes_with_the_attack_and_what_else_could_be_done():
     world = World(seed=900)
     rec, _ = solved(world, 900, protect=0.8)
     assert (rec.status, rec.exit_code) == ("INFEASIBLE", 3)
-    assert rec.evidence == "certified" and rec.attack is not None
+    assert rec.evidence == "certified"
+    assert rec.attack is not None
     assert rec.standings[0].contender == rec.attack
     # Every affordable level was seen to fall.
     levels = {level.sigma: level.verdict for level in rec.levels}
@@ -137,7 +132,8 @@ def test_infeasible_comes_with_the_attack_and_what_else_could_be_done():
 def test_no_noise_is_needed_where_nobody_gets_through():
     rec, _ = solved(World(seed=20), 5)
     assert (rec.status, rec.sigma) == ("NO_NOISE_NEEDED", 0.0)
-    assert rec.noiseless.queries[1] > 5 and rec.evidence == "certified"
+    assert rec.noiseless.queries[1] > 5
+    assert rec.evidence == "certified"
     assert "Without noise the cheapest" in " ".join(rec.statement().split())
 
 
@@ -150,12 +146,14 @@ def test_blind_patterns_come_first():
     world = World(seed=1)
     rec, calls = solved(world, 1000, stats=stats)
     assert (rec.status, rec.binding) == ("INFEASIBLE", "blind patterns")
-    assert calls == 1 and not world.asked
-    assert rec.attack == Contender("patterns") and rec.ceiling[2] < 1000
+    assert calls == 1
+    assert not world.asked
+    assert rec.attack == Contender("patterns")
+    assert rec.ceiling[2] < 1000
     assert rec.statement().startswith("No noise is enough, at any site")
     # The same without any trial; and who does not guess is another question.
     assert recommend_sigma(stats, 1000).status == "INFEASIBLE"
-    assert solved(World(seed=1), 5, stats=stats)[0].status != "INFEASIBLE"
+    assert solved(World(seed=1), 2, stats=stats)[0].binding != "blind patterns"
     named, _ = solved(World(seed=1), 1000, stats=stats, attacker="square")
     assert named.binding != "blind patterns"
 
@@ -164,7 +162,7 @@ def test_without_held_out_images_nothing_is_certified():
     world = World(seed=100, held_out=0)
     rec, _ = solved(world, 100, parts={"calibration": 200})
     assert (rec.status, rec.evidence) == ("UNRESOLVED", "tried")
-    assert "no held-out images" in rec.statement()
+    assert "no held-out images" in rec.advice
 
 
 def test_too_few_images_decide_nothing_and_say_how_many_would():
@@ -173,7 +171,7 @@ def test_too_few_images_decide_nothing_and_say_how_many_would():
     world = World(seed=100, hopeless=0.93, held_out=10, images=200)
     rec, _ = solved(world, 100, protect=0.9)
     assert rec.status == "UNRESOLVED"
-    assert "36 would if none fell" in rec.statement()
+    assert "would if none fell" in rec.advice
 
 
 def test_a_price_that_is_not_known_well_enough_is_not_called_paid():
@@ -183,7 +181,8 @@ def test_a_price_that_is_not_known_well_enough_is_not_called_paid():
         ((0.01, 0.02, 0.03), "FEASIBLE"),
     ):
         rec, _ = solved(World(seed=100), 100, price=price)
-        assert rec.status == status and rec.accuracy_loss == price
+        assert rec.status == status
+        assert rec.accuracy_loss == price
         if status == "UNRESOLVED":
             assert "images would decide" in rec.advice
             assert rec.binding == "max_accuracy_loss"
@@ -192,20 +191,22 @@ def test_a_price_that_is_not_known_well_enough_is_not_called_paid():
 def test_beyond_the_trials_it_is_a_prediction_at_most():
     rec, _ = solved(World(seed=20, hopeless=0.9), 1e6)
     assert rec.status in ("PREDICTED", "UNRESOLVED", "INFEASIBLE")
-    assert rec.status != "FEASIBLE" and rec.certified_to == 1000
+    assert rec.status != "FEASIBLE"
+    assert rec.certified_to == 1000
     assert "Certified to 1,000 queries" in rec.advice
 
 
 def test_more_noise_may_help_an_attacker():
     class Odd(World):
         def costs(self, contender, part, n, sigma, seed=0, eps=0.1):
-            # Costs rise to a level and fall beyond it.
-            turned = min(sigma, 0.011**2 / max(sigma, 1e-9))
+            # Noise helps the defender up to a level, and the attacker beyond it.
+            turned = sigma if sigma < 0.05 else 0.0
             return super().costs(contender, part, n, turned * 20, seed, eps)
 
-    rec, _ = solved(Odd(seed=100), 100)
+    rec, _ = solved(Odd(seed=3, median=60.0), 100)
     assert rec.status in ("FEASIBLE", "UNRESOLVED")
-    assert rec.sigma < 0.1 and any("helps the attacker" in note for note in rec.notes)
+    assert rec.sigma < 0.05
+    assert any("helps the attacker" in note for note in rec.notes)
 
 
 @pytest.mark.parametrize("attacker", ["square", "published", "published:square", "nes"])
@@ -216,7 +217,8 @@ def test_a_named_attacker_is_alone(attacker):
     word = "nes" if word == "published" else word
     # What else could be done asks about labels for everybody alone.
     assert {t.contender.attack for t in world.asked} == {word}
-    assert rec.attacker == attacker and rec.considered in ((word,), ("nes",))
+    assert rec.attacker == attacker
+    assert rec.considered in ((word,), ("nes",))
     if attacker == "published:square":
         assert {t.contender.recipe for t in world.asked} == {"published"}
 
@@ -226,7 +228,8 @@ def test_less_access_leaves_fewer_attacks():
     assert set(labels) < set(scores)
     world = World(seed=2)
     rec, _ = solved(world, 150, access="labels")
-    assert {t.access for t in world.asked} == {"labels"} and rec.access == "labels"
+    assert {t.access for t in world.asked} == {"labels"}
+    assert rec.access == "labels"
     assert {t.contender for t in world.asked} <= set(labels)
 
 
@@ -259,14 +262,11 @@ def test_nothing_is_wanted_twice_and_the_order_of_trials_does_not_matter():
     first, second = World(seed=100), World(seed=100)
     one, _ = solved(first, 100)
     assert len(first.asked) == len(set(first.asked))
-
-    class Shuffled(World):
-        pass
-
-    inquiry_answer, _ = solved(second, 100)
-    assert one == inquiry_answer
+    again, _ = solved(second, 100)
+    assert one == again
     known = [World(seed=100).run(t) for t in reversed(first.asked)]
-    prices = dict.fromkeys([(SITE, one.sigma)], (0.0, 0.01, 0.02))
+    levels = {t.sigma for t in first.asked}
+    prices = dict.fromkeys(((SITE, s) for s in levels), (0.0, 0.01, 0.02))
     again = recommend_sigma(
         statistics(),
         100,
@@ -287,7 +287,8 @@ def test_there_and_back_through_json():
     waiting = recommend_sigma(
         statistics(), 100, trials=Evidence(), images={"calibration": 5}
     )
-    assert waiting.wants and Recommendation.from_json(waiting.to_json()) == waiting
+    assert waiting.wants
+    assert Recommendation.from_json(waiting.to_json()) == waiting
     (first, *_) = waiting.wants
     assert Trial.from_json(json.loads(json.dumps(first.to_json()))) == first
 
