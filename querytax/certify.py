@@ -23,13 +23,13 @@ from querytax.seeds import seed_of
 from querytax.statistics import ModelStatistics
 from querytax.trials import Bench, Store
 
-__all__ = ["certify", "price", "settle"]
+__all__ = ["PROBES", "certify", "price", "settle"]
 
 # Noise draws an image behind the accuracy on held-out images.
 _DRAWS = 16
 
 # What a probe may spend: trials decide, and laws say what they cannot reach.
-_PROBES: dict[str, dict[str, Any]] = {
+PROBES: dict[str, dict[str, Any]] = {
     "quick": {
         "betas": (0.001, 0.01, 0.05, 0.2),
         "n_directions": 4,
@@ -125,7 +125,7 @@ def certify(
             (images[1::2], labels[1::2]),
         )
     seed = seed_of(rng)
-    expect.one_of(_PROBES, effort=effort)
+    expect.one_of(PROBES, effort=effort)
     sites = [site] if isinstance(site, str) else list(site)
     if stats is None:
         if site == "best":
@@ -143,7 +143,7 @@ def certify(
             batch_size=batch_size,
             rng=seed,
             verbose=verbose,
-            **_PROBES[effort],
+            **PROBES[effort],
         )
     inquiry = Inquiry(
         stats,

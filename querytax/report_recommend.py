@@ -20,7 +20,7 @@ from querytax.words import count, percent
 __all__ = ["Job", "demo_job", "model_job", "print_job", "statistics_job"]
 
 # Held-out images of the demo's table; a recommendation is certified on all of them.
-_SHOWN = 100
+_SHOWN = 80
 
 
 @dataclass
@@ -147,7 +147,7 @@ def demo_job(
 ) -> Job:
     """Train, measure, race, certify, draw: the whole line on the embedded digits."""
     from querytax import demo
-    from querytax.certify import settle
+    from querytax.certify import PROBES, settle
     from querytax.figures import frontier_figure, portfolio_figure
     from querytax.figures.frontier import expect_format
     from querytax.loading import writable
@@ -172,6 +172,7 @@ def demo_job(
         norm=plan.norm,
         rng=rng,
         verbose=verbose,
+        **PROBES[effort],
     )
     bench = Bench(model, {"calibration": split.probe, "held_out": split.held_out})
     found = []
@@ -208,7 +209,7 @@ def _shown(rec: Recommendation, stats: ModelStatistics, rng: int) -> list[Trial]
             sigma,
             "held_out",
             images,
-            max(rec.certified_to, 500),
+            max(rec.certified_to, 100),
             rng + 1,
         )
         for one in dict.fromkeys(who)

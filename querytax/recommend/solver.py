@@ -96,7 +96,7 @@ class Solver:
 
     def _answer(self) -> Recommendation:
         hope = self.answers.hope
-        without = self._race(0.0, early=False)
+        without = self._race(0.0, early=not self.question.effort.everybody)
         if without.holds(hope):
             found = self._certified(without, 0.0)
             if found.status in ("NO_NOISE_NEEDED", "PREDICTED"):
@@ -152,7 +152,8 @@ class Solver:
 
     def _below_top(self, top: Race) -> Recommendation:
         """The largest level falls: whether a smaller one does better."""
-        fallen, undecided = [top], []
+        fallen = [top]
+        undecided: list[Race] = []
         for sigma in self._smaller():
             found = self._race(sigma, self._warm(sigma))
             if not found.falls():

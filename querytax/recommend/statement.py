@@ -160,10 +160,15 @@ def _limits(rec: Recommendation) -> str:
     said = []
     exposed = percent(1 - rec.protect)
     if rec.ceiling is not None:
-        if math.isinf(rec.ceiling[0]) or rec.ceiling[0] >= rec.patterns:
+        if math.isinf(rec.ceiling[1]):
             said.append(
-                f"The blind ceiling, what no noise can exceed, lies above the "
-                f"{rec.patterns} patterns that were tried on each image."
+                "The blind ceiling, which no noise exceeds, lies above the "
+                f"{rec.patterns} patterns that were tried on each image"
+                + (
+                    f" (by the 95 % interval, above {count(rec.ceiling[0])})."
+                    if rec.ceiling[0] < rec.patterns
+                    else "."
+                )
             )
         else:
             said.append(
@@ -273,4 +278,5 @@ def _cost(standing: Standing, exposed: str) -> str:
 
 def _span(interval: Interval | None) -> str:
     low, middle, high = interval or (0.0, math.inf, math.inf)
-    return f"{count(middle)} ({count(low)} to {count(high)})"
+    end = count(high) if math.isfinite(high) else "more than were tried"
+    return f"{count(middle)} ({count(low)} to {end})"
