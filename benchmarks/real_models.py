@@ -5,8 +5,9 @@ list of questions, the most telling first. Each is answered by :func:`querytax.c
 and becomes a row of ``answers.csv`` as soon as it is; for each network and site the
 attacks that laws predict are run (``predicted.csv``); and an answer that noise is
 enough, or not needed, is attacked again by everybody, on images and with draws that
-nothing has seen (``verified.csv``). What was stopped goes on where it was. ``--tables
-docs/real-models.md`` writes the tables into the page.
+nothing has seen (``verified.csv``). What was stopped goes on where it was. At the end
+``--walks`` counts the images that attacks broke and the probe's white-box descent did
+not reach, and ``--tables docs/real-models.md`` writes the tables into the page.
 
 Images and networks come from the folder of ``querytax.reproductions.data``; the small
 transformer is trained here in a minute.
@@ -340,6 +341,27 @@ class Job:
             },
         )
 
+    def walk(self, setting: Setting) -> None:
+        """Images that the probe's descent reaches, and those that attacks broke."""
+        eps = round(setting.eps, 6)
+        stats = self.stats(setting.network, eps)
+        bench = Bench(
+            {"": self.model(setting.network)},
+            {"calibration": self.images(setting.network, "calibration")},
+            store=self.trials(setting.network),
+        )
+        with bench.store:
+            n = min(bench.images("calibration"), len(stats.probed))
+            broken = np.zeros(n, dtype=bool)
+            for tried in bench.evidence("output"):
+                if tried.trial.sigma == 0 and math.isclose(tried.trial.eps, eps):
+                    success = tried.broken.success[:n]
+                    broken[: len(success)] |= success
+        reached = np.isfinite(stats.path_length[:n])
+        row = {"network": setting.network, "eps": eps, "images": n}
+        row |= {"reached": int(reached.sum()), "broken": int(broken.sum())}
+        self.add("walked", {**row, "missed": int((broken & ~reached).sum())})
+
     def attacked(
         self,
         q: Question,
@@ -518,6 +540,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, default=Path("out/real-models"))
     parser.add_argument("--out", type=Path, default=Path("docs/real-models"))
     parser.add_argument("--tables", type=Path, help="a page to write the tables into")
+    parser.add_argument(
+        "--walks", action="store_true", help="hold the probe's descent against trials"
+    )
     parser.add_argument("--networks", nargs="*", default=())
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--at-most", type=float, default=1e6, help="seconds a part")
@@ -537,6 +562,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         into(given.tables, read(given.out), asked)
         return 0
     given.seconds = min(given.seconds, 1e6)
+    if given.walks:
+        job = Job(given)
+        for setting in SETTINGS:
+            words = {"network": setting.network, "eps": round(setting.eps, 6)}
+            if job.known("answers", **words) and not job.known("walked", **words):
+                job.walk(setting)
+        return 0
     return 0 if Job(given).run() else 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,21 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from querytax import expect
 from querytax.attacks.oracle import Model, answer_in_batches, evaluating
-from querytax.defenses import defend
+from querytax.defenses import defend, preset
 from querytax.evidence import Evidence, Trial, Tried
 from querytax.losses import check_images, check_labels
 from querytax.plans import NESPlan
 from querytax.probes import probe
 from querytax.recommend import Inquiry, Recommendation
+from querytax.recommend.race import EFFORTS, Effort, expected_rows
 from querytax.seeds import seed_of
 from querytax.statistics import ModelStatistics
 from querytax.trials import Bench, Store
 
-__all__ = ["PROBES", "certify", "price", "settle"]
+__all__ = ["PROBES", "Rounded", "certify", "price", "settle"]
 
 # Noise draws an image behind the accuracy on held-out images.
 _DRAWS = 16
@@ -85,7 +87,8 @@ def certify(
         Images and labels for the certificate alone; empty ones leave it out, and the
         answer UNRESOLVED at best.
     site, max_accuracy_loss, protect, attacker, access, effort, plan, base_queries
-        As in :func:`querytax.recommend_sigma`.
+        As in :func:`querytax.recommend_sigma`; a site ``rfd`` stands for the layers
+        that the Randomized Feature Defense would choose.
     eps, norm
         The perturbation budget.
     stats : ModelStatistics, optional
@@ -127,6 +130,13 @@ def certify(
     seed = seed_of(rng)
     expect.one_of(PROBES, effort=effort)
     sites = [site] if isinstance(site, str) else list(site)
+    # The Randomized Feature Defense's layers, found by the network's structure.
+    sites = [preset(model) if word == "rfd" else word for word in sites]
+    if site != "best":
+        site = sites
+    others = dict(networks or {})
+    if sites == ["input"] and access == "scores":
+        others.setdefault("scores rounded to two digits", Rounded(model))
     if stats is None:
         if site == "best":
             raise expect.DomainError(
@@ -162,7 +172,7 @@ def certify(
         parts["held_out"] = held_out
     with Store(store) as kept:
         bench = Bench(
-            {"": model, **(networks or {})},
+            {"": model, **others},
             parts,
             store=kept,
             batch_size=batch_size,
@@ -172,7 +182,7 @@ def certify(
             inquiry,
             bench,
             effort=effort,
-            networks=tuple(networks or ()),
+            networks=tuple(others),
             seed=seed,
             verbose=verbose,
         )
@@ -214,7 +224,9 @@ def settle(
         if not (found.wants or found.wants_price):
             return found
         if found.wants:
-            if verbose:
+            if verbose and sys.stderr.isatty():
+                if not known:
+                    _say_all(found, bench, EFFORTS[effort], images)
                 _say(found.wants, bench)
             known += bench.run(found.wants, verbose=verbose)
         for site, sigma in found.wants_price:
@@ -228,10 +240,29 @@ def settle(
             )
 
 
+def _say_all(
+    rec: Recommendation, bench: Bench, effort: Effort, images: Mapping[str, int]
+) -> None:
+    """How long it may take in all, before it starts."""
+    first = rec.wants[0]
+    asked = sum(t.images * t.n_queries for t in rec.wants)
+    rows = expected_rows(
+        effort,
+        len(rec.wants),
+        images["calibration"],
+        images.get("held_out", 0),
+        math.ceil(rec.target_queries),
+    )
+    seconds = rows * bench.estimate(rec.wants) / asked
+    print(
+        f"... {len(rec.wants)} attacks at {first.site} and a few noise levels, about "
+        f"{rows:,} queries: {max(seconds / 60, 0.1):.1f} minutes at most",
+        file=sys.stderr,
+    )
+
+
 def _say(trials: Sequence[Trial], bench: Bench) -> None:
-    """What is tried next, on stderr, where a person looks at it."""
-    if not sys.stderr.isatty():
-        return
+    """What is tried next."""
     first = trials[0]
     what = first.contender.name if len(trials) == 1 else f"{len(trials)} attacks"
     part = first.part.replace("_", "-")
@@ -240,6 +271,29 @@ def _say(trials: Sequence[Trial], bench: Bench) -> None:
         f"{first.n_queries} queries each: {bench.estimate(trials):.0f} s at most",
         file=sys.stderr,
     )
+
+
+class Rounded(nn.Module):
+    """A network whose API answers probabilities rounded to a few digits.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+    digits : int
+    """
+
+    answers = "probabilities"
+
+    def __init__(self, model: Model, digits: int = 2) -> None:
+        super().__init__()
+        self.model, self.digits = model, digits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Rounded probabilities; they need not sum to 1."""
+        said: Tensor = self.model(images)
+        if getattr(self.model, "answers", "logits") != "probabilities":
+            said = said.softmax(1)
+        return said.round(decimals=self.digits)
 
 
 def price(

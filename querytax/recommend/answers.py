@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from querytax.evidence import Contender
+from querytax.recommend.portfolio import tuned
 from querytax.recommend.price import Price
 from querytax.recommend.race import Effort, Race, Standing, share_bounds
 from querytax.recommend.recommendation import Interval, Level, Recommendation
@@ -219,7 +220,9 @@ class Answers:
             advice = f"{reached}, predicted beyond; a larger effort certifies more"
         elif high < self.base.target_queries:
             status, told = "INFEASIBLE", {**told, "evidence": "predicted"}
-            advice = f"{reached}, but the laws say that NES needs {count(high)} at most"
+            word = self.base.predicted_by[0][0] if self.base.predicted_by else "nes"
+            told["attack"] = tuned(self.base.plan) if word == "nes" else Contender(word)
+            advice = f"{reached}, but by laws {word} needs {count(high)} at most"
         else:
             status = "UNRESOLVED"
             advice = f"{reached}; beyond, the laws cannot tell, a larger effort can"

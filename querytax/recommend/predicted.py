@@ -14,6 +14,7 @@ from querytax.plans import NESPlan
 from querytax.recommend.agnostic import smoothed
 from querytax.recommend.attackers import Attacker
 from querytax.recommend.families import Field
+from querytax.recommend.portfolio import tuned
 from querytax.recommend.prediction import Predictor
 from querytax.recommend.price import Price
 from querytax.recommend.recommendation import Frontier, Recommendation
@@ -63,8 +64,8 @@ class Search:
         self.price = Price(stats, site)
         self.notes = list(self.predictor.notes)
         self._seen: dict[float, float] = {}
-        # Whether laws end before the accuracy does.
-        self._ended = False
+        # Whether laws end before the accuracy does, and whether they leave it open.
+        self._ended = self._straddles = False
 
     def level(self, sigma: float) -> float:
         """Queries of the image that ``protect`` leaves exposed first, at least."""
@@ -114,9 +115,10 @@ class Search:
         ]
         sigma = float(allowed[int(np.argmax(tax))])
         ended = math.isinf(need) and largest >= grid[-1]
-        return self._result(
-            "UNRESOLVED" if ended else "INFEASIBLE", sigma, bracket, need, largest
-        )
+        # It falls by the reading that believes in the attacker; by the middle one too?
+        self._straddles = not ended and self.attacker.predicted(sigma)[1] >= self.target
+        status = "UNRESOLVED" if ended or self._straddles else "INFEASIBLE"
+        return self._result(status, sigma, bracket, need, largest)
 
     def _bisect(self, low: float, high: float) -> tuple[float, float]:
         """Shrink a bracket in sigma; its upper end was evaluated and is sufficient."""
@@ -204,6 +206,10 @@ class Search:
                 "recommended_by": querytax.__version__,
             },
         )
+        if status == "INFEASIBLE" and not told and made.predicted_by:
+            word = made.predicted_by[0][0]
+            shown = tuned(made.plan) if word == "nes" else Contender(word)
+            told = {"attack": shown}
         return dataclasses.replace(made, **told)
 
     def _ceiling(self) -> tuple[float, float, float] | None:
@@ -247,7 +253,8 @@ class Search:
         return float(np.median(2.0 * repeats.sequential(best, 0.01)))
 
     def _binding(self, status: str, sigma: float) -> str:
-        reached = self.attacker.predicts(sigma) and not self._ended
+        reached = self.attacker.predicts(sigma)
+        reached = reached and not (self._ended or self._straddles)
         return {
             "PREDICTED": "target_queries" if sigma > 0 else "none",
             "INFEASIBLE": "max_accuracy_loss",
@@ -258,6 +265,12 @@ class Search:
         if status == "UNRESOLVED":
             if not self.attacker.predicts(sigma):
                 return "No law predicts who listens to the answers here: try it"
+            if self._straddles:
+                low, middle, _ = self.attacker.predicted(sigma)
+                return (
+                    f"The laws give {count(low)} queries at least and {count(middle)} "
+                    "as their best guess, on either side of the target: try it"
+                )
             if self._ended:
                 return f"No law predicts it beyond sigma {sigma:.4g}: try it there"
             return "Probe larger noise levels (sigmas=): the accuracy still allows them"

@@ -23,6 +23,7 @@ __all__ = [
     "Race",
     "Standing",
     "Wanted",
+    "expected_rows",
     "most_certifiable",
     "race",
     "share_bounds",
@@ -70,6 +71,24 @@ EFFORTS = {
     "normal": Effort(5_000, ((16, 1 / 4, 18), (48, 1 / 2, 6)), 150, 6, 24, 1.25),
     "thorough": Effort(20_000, ((32, 1 / 4, 24), (96, 1 / 2, 12)), 400, 12, 64, 1.15),
 }
+
+
+def expected_rows(
+    effort: Effort, entrants: int, images: int, held_out: int, n_queries: int
+) -> int:
+    """Rows of a whole job, about, if no image fell before its budget.
+
+    Three races of everybody, four of the favourites, and two certificates.
+    """
+    budget = min(n_queries, effort.n_queries)
+    last = min(images, effort.images)
+    raced, left = 0.0, entrants
+    for n, share, keep in effort.rungs:
+        raced += left * min(n, last) * share
+        left = min(left, keep)
+    few = left * last
+    certified = effort.certified * held_out + entrants * min(effort.glance, held_out)
+    return round(budget * (3 * (raced + few) + 4 * few + 2 * certified))
 
 
 class Wanted(Exception):

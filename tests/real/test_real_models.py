@@ -92,6 +92,9 @@ def test_a_question_is_answered_compared_and_written(
     assert real_models.main(command) == 0
     assert written.read(tmp_path / "out") == found
     assert real_models.main([*command, "--seed", "1", "--seconds", "0"]) == 4
+    assert real_models.main([*command, "--walks"]) == 0
+    (walk,) = written.read(tmp_path / "out")["walked"]
+    assert 0 <= int(walk["missed"]) <= int(walk["broken"]) <= int(walk["images"])
     page = tmp_path / "page.md"
     page.write_text("What to see.\n")
     for _ in range(2):
@@ -126,21 +129,23 @@ def test_agreement_is_of_finite_pairs_and_counts_the_others() -> None:
         predicted("square", 500, inf),
         predicted("nes", 5000, 100),
     ]
+    rows.append(predicted("nes", inf, 100))
     nes, square, every = written.agreement(rows)
     # Quotients 2, 1/4 and 8: logarithms 1, 2 and 3.
-    assert square == ["square", "5", "3", "2.00", "2.00", "2", "1", "1", "0"]
-    assert nes == ["nes", "1", "0", "", "", "1", "0", "0", "1"]
-    assert every[:3] == ["all", "6", "3"]
+    assert square == ["square", "5", "3", "2.00", "2.00", "0", "1", "1", "2"]
+    # A prediction beyond the budget is one all the same.
+    assert nes == ["nes", "2", "1", "5.64", "50.00", "1", "0", "0", "2"]
+    assert every[:3] == ["all", "7", "4"]
     assert written.agreement([]) == []
 
 
 @pytest.mark.parametrize(
     ("law", "count", "verdict"),
     [
-        (100, 110, "in"),
+        (100, 110, "overlap"),
         (100, 400, "predicted too few"),
         (400, 100, "**predicted too many**"),
-        (5000, math.inf, "in"),
+        (5000, math.inf, "overlap"),
         (100, math.inf, "predicted too few"),
         (math.inf, 100, "**predicted too many**"),
     ],
@@ -149,7 +154,13 @@ def test_intervals_are_held_against_each_other(
     law: float, count: float, verdict: str
 ) -> None:
     table = written.tables(
-        {"answers": [], "predicted": [predicted("nes", law, count)], "verified": []}, []
+        {
+            "answers": [],
+            "predicted": [predicted("nes", law, count)],
+            "verified": [],
+            "walked": [],
+        },
+        [],
     )
     (line,) = (line for line in table.splitlines() if line.startswith("| net,"))
     assert line.endswith(f"| {verdict} |")
@@ -190,7 +201,7 @@ def test_rows_are_read_as_written_and_what_is_missing_is_named(tmp_path: Path) -
         table.writeheader()
         table.writerow(row)
     found = written.read(tmp_path)
-    assert found == {"answers": [row], "predicted": [], "verified": []}
+    assert found == {"answers": [row], "predicted": [], "verified": [], "walked": []}
     text = written.tables(found, asked)
     assert "1 answers, 1,200 rows" in text
     assert "| INFEASIBLE | tried | any |" in text

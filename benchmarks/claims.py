@@ -1,0 +1,770 @@
+"""Trying to break what the recommender claims, on networks made for this alone.
+
+``python benchmarks/claims.py ask [--until SECONDS]``
+    Ask questions of small networks on the digits; attack every answer that claims
+    something with the whole portfolio and, where they are installed, with attacks of
+    ART, Foolbox and torchattacks, with other seeds; find the smallest noise that would
+    have done.
+``python benchmarks/claims.py race [--until SECONDS]``
+    The quick race held against the full grid: all attacks, all images, all queries.
+``python benchmarks/claims.py show``
+    Write the tables and print what they say.
+
+What was done is kept in a folder, and a command that was stopped goes on there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from querytax import demo
+from querytax.attacks.foreign import FOREIGN, foreign_attack
+from querytax.certify import PROBES, certify, price
+from querytax.defenses import defend
+from querytax.evidence import Contender, Evidence, Trial, Tried
+from querytax.expect import DomainError
+from querytax.noise import normals
+from querytax.probes import probe
+from querytax.recommend.answers import ALPHA
+from querytax.recommend.portfolio import portfolio
+from querytax.recommend.race import EFFORTS, Standing, most_certifiable, race
+from querytax.recommend.race import share_bounds as bounds
+from querytax.recommend.recommendation import Recommendation
+from querytax.sites import Site
+from querytax.statistics import ModelStatistics
+from querytax.trials import Bench, Store
+from querytax.training import Recipe, build, cache_folder, cached, fit
+
+# Changes whenever a different network would come out.
+_VERSION = 1
+_PARTS = ("calibration", "held_out")
+
+# -- networks ---------------------------------------------------------------------
+
+
+def _wide() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(256, 10)),
+    )
+
+
+def _average() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)),
+        *(nn.Flatten(), nn.Linear(128, 10)),
+    )
+
+
+def _mlp() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Flatten(), nn.Linear(64, 128), nn.ReLU()),
+        *(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)),
+    )
+
+
+def _strided() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 24, 3, padding=1), nn.GELU()),
+        *(nn.Conv2d(24, 32, 3, stride=2, padding=1), nn.GELU()),
+        *(nn.Flatten(), nn.Linear(512, 10)),
+    )
+
+
+def _noised(sigma: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Three noisy copies of each image beside it."""
+
+    def change(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(len(x))
+        copies = [
+            (x + sigma * normals(0, "claims/noise", rows, rows * 0 + i, x.shape[1:]))
+            for i in range(3)
+        ]
+        return torch.cat([x, *(c.float().clamp(0, 1) for c in copies)]), y.repeat(4)
+
+    return change
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A network: how it is built, how it is trained, and on what."""
+
+    make: Callable[[], nn.Module]
+    recipe: Recipe
+    data: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def train(self) -> nn.Module:
+        x, y = demo.digits().train
+        if self.data is not None:
+            x, y = self.data(x, y)
+        return fit(build(self.make), x, y, self.recipe)
+
+
+NETWORKS = {
+    "wide": Made(_wide, Recipe("claims/wide", epochs=15)),
+    "average": Made(_average, Recipe("claims/average", epochs=25)),
+    "mlp": Made(_mlp, Recipe("claims/mlp", epochs=25)),
+    "noised": Made(_wide, Recipe("claims/noised", epochs=8), _noised(0.2)),
+    "strided": Made(_strided, Recipe("claims/strided", epochs=20, decay=0.05)),
+    "shifted": Made(_average, Recipe("claims/shifted", epochs=30, shift=1)),
+}
+
+
+def network(name: str) -> nn.Module:
+    """One of them, trained on first use."""
+    made = NETWORKS[name]
+    model = cached(f"claims-{name}-{_VERSION}", made.make, made.train)
+    return model.requires_grad_(False)
+
+
+# -- questions --------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A question; the seeds of all that is done with the answer are apart."""
+
+    network: str
+    site: str
+    eps: float
+    target: int
+    protect: float
+    loss: float
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return (
+            f"{self.network} {self.site} eps {self.eps:g} target {self.target} "
+            f"protect {self.protect:g} loss {self.loss:g}"
+        )
+
+    @property
+    def exposed(self) -> float:
+        return 1.0 - self.protect
+
+
+_ASKED = [
+    ("input", 0.1, 100, 0.7, 0.05),
+    ("output", 0.1, 100, 0.7, 0.05),
+    ("input", 0.15, 100, 0.5, 0.05),
+    ("output", 0.06, 300, 0.85, 0.05),
+    ("input", 0.06, 100, 0.85, 0.03),
+    ("output", 0.15, 100, 0.5, 0.03),
+    ("input", 0.1, 300, 0.7, 0.05),
+    ("output", 0.1, 300, 0.5, 0.05),
+]
+
+
+def questions() -> Iterator[Asked]:
+    """Every question of every network; each network early, with another one first."""
+    names = list(NETWORKS)
+    for turn in range(len(_ASKED)):
+        for i, name in enumerate(names):
+            yield Asked(name, *_ASKED[(turn + i) % len(_ASKED)])
+
+
+class Place:
+    """A network with its images, its trials and what its probes found."""
+
+    def __init__(self, name: str, folder: Path, store: Store) -> None:
+        self.name, self.folder = name, folder
+        self.model = network(name)
+        split = demo.digits()
+        self.parts = {"calibration": split.probe, "held_out": split.held_out}
+        self.bench = Bench(self.model, self.parts, store=store)
+        self.images = {part: self.bench.images(part) for part in _PARTS}
+
+    def stats(self, eps: float) -> ModelStatistics:
+        file = self.folder / f"{self.name}-{eps:g}.npz"
+        if file.exists():
+            return ModelStatistics.load(file)
+        found = probe(
+            self.model,
+            *self.parts["calibration"],
+            sites=["input", "output"],
+            eps=eps,
+            norm="Linf",
+            batch_size=256,
+            rng=0,
+            **PROBES["quick"],
+        )
+        found.save(file)
+        return found
+
+    def answer(self, asked: Asked, store: Path) -> Recommendation:
+        return certify(
+            self.model,
+            *self.parts["calibration"],
+            asked.target,
+            held_out=self.parts["held_out"],
+            site=asked.site,
+            eps=asked.eps,
+            max_accuracy_loss=asked.loss,
+            protect=asked.protect,
+            stats=self.stats(asked.eps),
+            store=store,
+            rng=asked.seed,
+        )
+
+    def tried(
+        self,
+        asked: Asked,
+        sigma: float,
+        field: Sequence[Contender],
+        images: int,
+        seed: int,
+        parts: Sequence[str] = _PARTS,
+    ) -> dict[Contender, dict[str, Tried]]:
+        """What comes of attacks; those that the budget cannot pay for are harmless."""
+        trials = [
+            Trial(
+                who,
+                asked.eps,
+                "Linf",
+                "scores",
+                Site.parse(asked.site).name,
+                sigma,
+                part,
+                min(images, self.images[part]),
+                asked.target,
+                seed,
+            )
+            for who in field
+            for part in parts
+        ]
+        found: dict[Contender, dict[str, Tried]] = {}
+        for one in self.bench.run(trials):
+            found.setdefault(one.trial.contender, {})[one.trial.part] = one
+        return found
+
+
+def everybody() -> tuple[Contender, ...]:
+    """The portfolio, and each of its attacks as published."""
+    own = portfolio("best")
+    old = [Contender(c.attack, "published") for c in own]
+    return tuple(dict.fromkeys((*own, *old)))
+
+
+# -- attacks on a claim -----------------------------------------------------------
+
+# All attacks on so many images of each part, then so many on all, each with its seed.
+GLANCE, GLANCE_SEED = 40, 101
+FINAL, FINAL_SEED = 5, 202
+FOREIGN_IMAGES, FOREIGN_SEED = 40, 303
+# Attacks of the libraries that may be sent away from a class and that know a budget or
+# come near; onepixel and pixle leave it, spsa asks more than it is given.
+_LIBRARIES = (
+    *("art:square", "art:simba", "art:hopskipjump", "art:boundary", "art:signopt"),
+    *("art:zoo", "foolbox:hopskipjump", "foolbox:boundary", "foolbox:pointwise"),
+    *("torchattacks:square",),
+)
+
+
+def share_of(parts: Iterable[Tried]) -> dict[str, Any]:
+    """Images that fell without the noise, of those on which the attack did not crash."""
+    fell = n = strict = 0
+    for one in parts:
+        standing = Standing.of(one, 0.5)
+        fell += standing.fell
+        strict += standing.broken
+        n += standing.images - standing.lost
+    return counted(fell, n) | {"strict": strict}
+
+
+def counted(fell: int, n: int) -> dict[str, Any]:
+    """A share with its 95 % interval."""
+    low, high = bounds(fell, n, 0.025)
+    return {"fell": fell, "n": n, "share": fell / max(n, 1), "interval": [low, high]}
+
+
+def attacked(place: Place, asked: Asked, sigma: float) -> dict[str, Any]:
+    """The whole portfolio at a level: a glance at all, then the best on all images."""
+    glance = place.tried(asked, sigma, everybody(), GLANCE, GLANCE_SEED)
+    seen = {who: share_of(found.values()) for who, found in glance.items()}
+    order = sorted(seen, key=lambda who: -seen[who]["fell"])
+    final = place.tried(asked, sigma, order[:FINAL], 10**6, FINAL_SEED)
+    rows = []
+    for who, found in final.items():
+        apart = {part: share_of([found[part]]) for part in _PARTS}
+        rows.append(
+            {"attack": who.name, "who": _told(who), **share_of(found.values()), **apart}
+        )
+    rows.sort(key=lambda row: -row["share"])
+    return {
+        "glance": [{"attack": w.name, "who": _told(w), **seen[w]} for w in order[:10]],
+        "final": rows,
+    }
+
+
+def _told(who: Contender) -> list[Any]:
+    return [who.attack, who.recipe, [list(pair) for pair in who.changes]]
+
+
+def _who(told: list[Any]) -> Contender:
+    return Contender(told[0], told[1], tuple((k, v) for k, v in told[2]))
+
+
+def libraries(place: Place, asked: Asked, sigma: float) -> list[dict[str, Any]]:
+    """Other people's attacks at a level, begun again where they end early."""
+    x, y = (
+        torch.cat([place.parts[part][i][:FOREIGN_IMAGES] for part in _PARTS])
+        for i in (0, 1)
+    )
+    rows = []
+    for what in _LIBRARIES:
+        guarded = defend(place.model, asked.site, sigma, rng=FOREIGN_SEED)
+        try:
+            found = foreign_attack(
+                guarded if sigma > 0 else place.model,
+                x,
+                y,
+                what,
+                eps=asked.eps,
+                n_queries=asked.target,
+                restarts=3,
+                access=FOREIGN[what].access,
+                rng=FOREIGN_SEED,
+            )
+        except DomainError as error:
+            rows.append({"attack": what, "refused": str(error)})
+            continue
+        count = found.clean
+        lost = np.asarray(count.cut) & ~count.success
+        n = len(count.success) - int(lost.sum())
+        rows.append(
+            {"attack": what, "crashed": int(lost.sum())}
+            | counted(int(count.success.sum()), n)
+        )
+    return rows
+
+
+# -- how much too much ------------------------------------------------------------
+
+_STEP = 1.15
+EXCESS_SEED = 404
+
+
+def excess(
+    place: Place, asked: Asked, sigma: float, binding: Sequence[Contender]
+) -> dict[str, Any]:
+    """Down a fine grid from a level, on all calibration images, until it fails.
+
+    ``plain``: the smallest level above it at which no attack takes more than the
+    exposed share; ``sure``: at which the share is small enough for a certificate on as
+    many images as the held-out ones.
+    """
+    sure = most_certifiable(place.images["held_out"], asked.exposed, ALPHA)
+    grid: list[tuple[float, float]] = []
+    level = sigma
+    while level > sigma / 16:
+        found = place.tried(
+            asked, level, binding, 10**6, EXCESS_SEED, parts=("calibration",)
+        )
+        worst = max(share_of(f.values())["share"] for f in found.values())
+        grid.append((level, worst))
+        if worst > asked.exposed:
+            break
+        level /= _STEP
+    def last(limit: float) -> float:
+        held = math.nan
+        for level, worst in grid:
+            if worst > limit:
+                break
+            held = level
+        return held
+
+    return {"grid": grid, "plain": last(asked.exposed), "sure": last(sure)}
+
+
+# -- one question, whole ----------------------------------------------------------
+
+CLAIMS = ("FEASIBLE", "NO_NOISE_NEEDED")
+
+
+def examined(
+    place: Place, asked: Asked, store: Path, known: dict[str, Any], keep: Any
+) -> None:
+    """Answer a question and attack the answer; each step is kept as it ends."""
+    start = time.perf_counter()
+
+    def done(what: str) -> None:
+        nonlocal start
+        now = time.perf_counter()
+        known.setdefault("seconds", {})[what] = round(now - start, 1)
+        start = now
+        keep(known)
+
+    if "status" not in known:
+        found = place.answer(asked, store)
+        binding = found.attack.name if found.attack else ""
+        known |= {
+            "asked": dataclasses.asdict(asked),
+            "status": found.status,
+            "binding": found.binding,
+            "sigma": found.sigma,
+            "bracket": list(found.sigma_bracket),
+            "certified_attack": binding,
+            "certified": [
+                {"attack": s.contender.name, "who": _told(s.contender)}
+                | counted(s.fell, s.images - s.lost)
+                for s in found.standings[:4]
+            ],
+            "accuracy_loss": list(found.accuracy_loss),
+            "without": found.noiseless.share[1] if found.noiseless else None,
+            "levels": [
+                [level.sigma, level.verdict, level.standings[0].contender.name]
+                for level in found.levels
+                if level.standings
+            ],
+            "advice": found.advice,
+        }
+        done("answer")
+    if known["status"] not in CLAIMS:
+        return
+    sigma = known["sigma"]
+    if "attacked" not in known:
+        known["attacked"] = attacked(place, asked, sigma)
+        known["price"] = {
+            part: list(
+                price(
+                    place.model,
+                    *place.parts[part],
+                    Site.parse(asked.site).name,
+                    sigma,
+                    n_draws=64,
+                    rng=505,
+                )
+            )
+            for part in _PARTS
+            if sigma > 0
+        }
+        done("attacked")
+    if "libraries" not in known:
+        known["libraries"] = libraries(place, asked, sigma)
+        done("libraries")
+    if sigma > 0 and "excess" not in known:
+        strongest = [_who(row["who"]) for row in known["attacked"]["final"][:2]]
+        strongest += [_who(row["who"]) for row in known["certified"][:2]]
+        known["excess"] = excess(place, asked, sigma, list(dict.fromkeys(strongest)))
+        done("excess")
+
+
+def ask(folder: Path, until: float) -> None:
+    """All questions, or as many as the time allows."""
+    begun = time.perf_counter()
+    file = folder / "answers.json"
+    known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    places: dict[str, Place] = {}
+    path = folder / "trials.sqlite"
+    for asked in questions():
+        if time.perf_counter() - begun > until:
+            break
+        if known.get(asked.name, {}).get("ended"):
+            continue
+
+        def keep(one: dict[str, Any], name: str = asked.name) -> None:
+            known[name] = one
+            _write_json(file, known)
+
+        # certify opens the store itself, one after the other.
+        one = known.get(asked.name, {})
+        with Store(path) as store:
+            place = Place(asked.network, folder, store)
+            place.stats(asked.eps)
+            places[asked.network] = place
+            examined(place, asked, path, one, keep)
+        one["ended"] = True
+        keep(one)
+        print(f"{asked.name}: {_summary(asked, one)}", flush=True)
+
+
+def _summary(asked: Asked, one: dict[str, Any]) -> str:
+    said = f"{one['status']} ({one['binding']}) at {one['sigma']:.3g}"
+    if "attacked" in one:
+        worst = one["attacked"]["final"][0]
+        low, high = worst["interval"]
+        said += (
+            f"; {worst['attack']} {worst['share']:.3f} [{low:.3f}, {high:.3f}] of "
+            f"{worst['n']}, exposed {asked.exposed:.2f}"
+        )
+    if "libraries" in one:
+        ran = [row for row in one["libraries"] if "share" in row]
+        if ran:
+            most = max(ran, key=lambda row: row["share"])
+            said += f"; {most['attack']} {most['share']:.2f} of {most['n']}"
+    if "excess" in one:
+        said += f"; smallest {one['excess']['plain']:.3g}"
+    return f"{said}  {one.get('seconds')}"
+
+
+def _write_json(file: Path, data: Any) -> None:
+    near = file.with_suffix(".part")
+    near.write_text(json.dumps(data, indent=1))
+    near.replace(file)
+
+
+# -- the race against the grid ----------------------------------------------------
+
+
+class Counting(Evidence):
+    """Evidence that counts the rows which a race would have had to ask."""
+
+    def __init__(self, tried: Iterable[Tried]) -> None:
+        super().__init__(tried)
+        self.rows = 0
+        self._budget: dict[Trial, np.ndarray] = {}
+        self._spent: dict[Trial, np.ndarray] = {}
+
+    def find(self, trial: Trial) -> Tried | None:
+        found = super().find(trial)
+        if found is None:
+            return None
+        n = trial.images
+        before = self._budget.setdefault(trial.key, np.zeros(10**4, dtype=np.int64))
+        spent = self._spent.setdefault(trial.key, np.zeros(10**4, dtype=np.int64))
+        # A run that ended of itself, or at as large a budget, is not made again; any
+        # other is made again from its first query.
+        over = (before[:n] >= trial.n_queries) | (spent[:n] < before[:n])
+        self.rows += int(found.asked[~over].sum())
+        spent[:n] = np.where(over, spent[:n], found.asked)
+        before[:n] = np.maximum(before[:n], trial.n_queries)
+        return found
+
+
+# Network, site, sigma, eps, seed; the levels lie about those that were recommended.
+CASES = [
+    (name, site, sigma, eps, seed)
+    for seed, eps, levels in (
+        (11, 0.1, (("input", 0.08), ("output", 1.0))),
+        (12, 0.15, (("input", 0.15), ("output", 0.3))),
+    )
+    for site, sigma in levels
+    for name in ("wide", "average", "mlp", "noised", "strided")
+]
+RACE_QUERIES, RACE_EXPOSED = 150, 0.3
+
+
+def races(folder: Path, until: float) -> None:
+    """The quick race and the full grid, case by case."""
+    begun = time.perf_counter()
+    file = folder / "races.json"
+    known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    field = portfolio("best")
+    effort = EFFORTS["quick"]
+    with Store(folder / "trials.sqlite") as store:
+        for name, site, sigma, eps, seed in CASES:
+            word = f"{name} {site} {sigma:g} {eps:g} {seed}"
+            if word in known:
+                continue
+            if time.perf_counter() - begun > until:
+                break
+            place = Place(name, folder, store)
+            where = Site.parse(site).name
+            start = Trial(
+                field[0],
+                eps,
+                "Linf",
+                "scores",
+                where,
+                sigma,
+                "calibration",
+                effort.images,
+                RACE_QUERIES,
+                seed,
+            )
+            grid = place.bench.run(
+                [dataclasses.replace(start, contender=who) for who in field]
+            )
+            everyone = race(
+                start,
+                field,
+                dataclasses.replace(effort, rungs=()),
+                Evidence(grid),
+                RACE_EXPOSED,
+                images=effort.images,
+            )
+            counting = Counting(grid)
+            quick = race(
+                start,
+                field,
+                effort,
+                counting,
+                RACE_EXPOSED,
+                images=effort.images,
+                early=False,
+            )
+            best = everyone.best
+            found = next(
+                s for s in everyone.standings if s.contender == quick.best.contender
+            )
+            rows = int(sum(one.asked.sum() for one in grid))
+            known[word] = {
+                "network": name,
+                "site": site,
+                "sigma": sigma,
+                "eps": eps,
+                "seed": seed,
+                "grid_rows": rows,
+                "race_rows": counting.rows,
+                "saved": rows / max(counting.rows, 1),
+                "grid_best": best.contender.name,
+                "grid_fell": best.fell,
+                "race_best": quick.best.contender.name,
+                "race_fell": found.fell,
+                "images": best.images,
+            }
+            _write_json(file, known)
+            print(word, {k: known[word][k] for k in list(known[word])[5:]}, flush=True)
+
+
+# -- tables -----------------------------------------------------------------------
+
+
+def show(folder: Path, out: Path) -> None:
+    """Write the tables and print what they say."""
+    out.mkdir(parents=True, exist_ok=True)
+    known = json.loads((folder / "answers.json").read_text())
+    rows, more = [], []
+    for one in known.values():
+        if not one.get("ended"):
+            continue
+        rows.append(_row(one))
+        if "attacked" in one:
+            more += _attacks(one)
+    _csv(out / "answers.csv", rows)
+    _csv(out / "attacks.csv", more)
+    claims = [row for row in rows if row["attack"]]
+    print(f"{len(rows)} questions:", _tally(row["status"] for row in rows))
+    for column in ("holds", "point_holds", "price_holds"):
+        yes = sum(row[column] == "yes" for row in claims)
+        print(f"{column}: {yes} of {len(claims)}")
+    for row in claims:
+        if "no" in (row["holds"], row["point_holds"], row["price_holds"]):
+            print("  ", row)
+    ratios = sorted(float(row["excess"]) for row in claims if row["excess"])
+    if ratios:
+        print(f"excess, {len(ratios)}:", ratios)
+    file = folder / "races.json"
+    if file.exists():
+        cases = list(json.loads(file.read_text()).values())
+        _csv(out / "races.csv", [{k: _said(v) for k, v in c.items()} for c in cases])
+        saved = sorted(c["saved"] for c in cases)
+        same = sum(c["grid_best"] == c["race_best"] for c in cases)
+        behind = [c["grid_fell"] - c["race_fell"] for c in cases]
+        print(f"{len(cases)} races; rows saved, median {np.median(saved):.2f},", saved)
+        print(f"same attack {same}; images behind: {_tally(behind)}")
+
+
+def _row(one: dict[str, Any]) -> dict[str, str]:
+    asked = Asked(**one["asked"])
+    row: dict[str, Any] = {**one["asked"]}
+    row |= {name: one[name] for name in ("status", "binding", "sigma")}
+    empty = ("attack", "fell", "images", "share", "low", "high", "holds")
+    empty += ("point_holds", "calibration", "held_out", "library", "library_fell")
+    empty += ("library_images", "library_low", "price", "price_holds")
+    empty += ("smallest", "excess", "excess_sure")
+    row |= dict.fromkeys(empty, "")
+    if "attacked" not in one:
+        return {k: _said(v) for k, v in row.items()}
+    worst = one["attacked"]["final"][0]
+    ran = [r for r in one.get("libraries", ()) if r.get("n")]
+    top = max(ran, key=lambda r: r["share"], default=None)
+    low = max(r["interval"][0] for r in [worst, *ran])
+    row |= {
+        "attack": worst["attack"],
+        "fell": worst["fell"],
+        "images": worst["n"],
+        "share": worst["share"],
+        "low": worst["interval"][0],
+        "high": worst["interval"][1],
+        "holds": _yes(low <= asked.exposed),
+        "point_holds": _yes(worst["share"] <= asked.exposed + 1e-12),
+        **{part: worst[part]["share"] for part in _PARTS},
+        "price_holds": "yes",
+    }
+    if top is not None:
+        row |= {"library": top["attack"], "library_fell": top["fell"]}
+        row |= {"library_images": top["n"], "library_low": top["interval"][0]}
+    if one["price"]:
+        row["price"] = float(np.mean([p[1] for p in one["price"].values()]))
+        row["price_holds"] = _yes(
+            max(p[0] for p in one["price"].values()) <= asked.loss
+        )
+    if "excess" in one:
+        row["smallest"] = one["excess"]["plain"]
+        row["excess"] = one["sigma"] / one["excess"]["plain"]
+        row["excess_sure"] = one["sigma"] / one["excess"]["sure"]
+    return {k: _said(v) for k, v in row.items()}
+
+
+def _attacks(one: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """A line for each attack on all images, and for each of a library."""
+    for kind, found in (("own", one["attacked"]["final"]), ("", one["libraries"])):
+        for r in found:
+            if not r.get("n"):
+                continue
+            row = {**one["asked"], "sigma": one["sigma"], "attack": r["attack"]}
+            seed = FINAL_SEED if kind else FOREIGN_SEED
+            row |= {"attack_seed": seed, "fell": r["fell"], "images": r["n"]}
+            row |= {"low": r["interval"][0], "high": r["interval"][1]}
+            yield {k: _said(v) for k, v in row.items()}
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _said(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tally(values: Iterable[Any]) -> dict[Any, int]:
+    found: dict[Any, int] = {}
+    for value in values:
+        found[value] = found.get(value, 0) + 1
+    return dict(sorted(found.items(), key=lambda pair: str(pair[0])))
+
+
+def _csv(file: Path, rows: Sequence[dict[str, str]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["ask", "race", "show"])
+    parser.add_argument("--folder", type=Path, default=cache_folder() / "claims")
+    parser.add_argument("--out", type=Path, default=Path("docs/claims"))
+    parser.add_argument("--until", type=float, default=math.inf, help="seconds")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if given.what == "ask":
+        ask(given.folder, given.until)
+    elif given.what == "race":
+        races(given.folder, given.until)
+    else:
+        show(given.folder, given.out)
+
+
+if __name__ == "__main__":
+    main()
