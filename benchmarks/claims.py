@@ -1,10 +1,12 @@
 """Trying to break what the recommender claims, on networks made for this alone.
 
 ``python benchmarks/claims.py ask [--until SECONDS]``
-    Ask questions of small networks on the digits; attack every answer that claims
-    something with the whole portfolio and, where they are installed, with attacks of
-    ART, Foolbox and torchattacks, with other seeds; find the smallest noise that would
-    have done.
+    Ask questions of small networks on the digits, and attack every answer that claims
+    something with the whole portfolio, with other seeds.
+``python benchmarks/claims.py libraries [--until SECONDS]``
+    The same with attacks of ART, Foolbox and torchattacks, whichever is installed.
+``python benchmarks/claims.py excess [--until SECONDS]``
+    The smallest noise that would have done.
 ``python benchmarks/claims.py race [--until SECONDS]``
     The quick race held against the full grid: all attacks, all images, all queries.
 ``python benchmarks/claims.py show``
@@ -45,8 +47,8 @@ from querytax.recommend.race import share_bounds as bounds
 from querytax.recommend.recommendation import Recommendation
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics
-from querytax.trials import Bench, Store
 from querytax.training import Recipe, build, cache_folder, cached, fit
+from querytax.trials import Bench, Store
 
 # Changes whenever a different network would come out.
 _VERSION = 1
@@ -159,24 +161,35 @@ class Asked:
         return 1.0 - self.protect
 
 
+# Site, eps, target, protect, accuracy. Where the answers lie near what falls, not where
+# one number says it all.
 _ASKED = [
     ("input", 0.1, 100, 0.7, 0.05),
     ("output", 0.1, 100, 0.7, 0.05),
     ("input", 0.15, 100, 0.5, 0.05),
-    ("output", 0.06, 300, 0.85, 0.05),
-    ("input", 0.06, 100, 0.85, 0.03),
-    ("output", 0.15, 100, 0.5, 0.03),
+    ("output", 0.15, 100, 0.5, 0.05),
     ("input", 0.1, 300, 0.7, 0.05),
-    ("output", 0.1, 300, 0.5, 0.05),
+    ("output", 0.06, 100, 0.85, 0.03),
+    ("input", 0.06, 300, 0.85, 0.05),
+    ("output", 0.1, 300, 0.5, 0.03),
+]
+# Networks that fall at smaller budgets, and how much smaller.
+_WEAK = {"average": 0.6, "mlp": 0.6, "shifted": 0.6}
+# Asked after it was seen that published recipes beat adaptive ones where there is little
+# noise or none: chosen to break a claim, and counted apart.
+_CHOSEN = [
+    Asked("mlp", "input", 0.12, 100, 0.38, 0.05),
+    Asked("wide", "input", 0.15, 100, 0.34, 0.05),
 ]
 
 
 def questions() -> Iterator[Asked]:
     """Every question of every network; each network early, with another one first."""
-    names = list(NETWORKS)
+    yield from _CHOSEN
     for turn in range(len(_ASKED)):
-        for i, name in enumerate(names):
-            yield Asked(name, *_ASKED[(turn + i) % len(_ASKED)])
+        for i, name in enumerate(NETWORKS):
+            site, eps, *more = _ASKED[(turn + i) % len(_ASKED)]
+            yield Asked(name, site, round(eps * _WEAK.get(name, 1.0), 3), *more)
 
 
 class Place:
@@ -264,20 +277,20 @@ def everybody() -> tuple[Contender, ...]:
 # -- attacks on a claim -----------------------------------------------------------
 
 # All attacks on so many images of each part, then so many on all, each with its seed.
-GLANCE, GLANCE_SEED = 40, 101
-FINAL, FINAL_SEED = 5, 202
-FOREIGN_IMAGES, FOREIGN_SEED = 40, 303
-# Attacks of the libraries that may be sent away from a class and that know a budget or
-# come near; onepixel and pixle leave it, spsa asks more than it is given.
+GLANCE, GLANCE_SEED = 24, 101
+FINAL, FINAL_SEED = 4, 202
+FOREIGN_IMAGES, FOREIGN_SEED = 12, 303
+# Attacks of the libraries, at 3 to 7 ms a query. Not here: those that ask whole
+# populations (spsa), leave the ball (pixle, onepixel), spend such budgets on their
+# start (ART's zoo and signopt), or crash on noise (Foolbox's hopskipjump).
 _LIBRARIES = (
-    *("art:square", "art:simba", "art:hopskipjump", "art:boundary", "art:signopt"),
-    *("art:zoo", "foolbox:hopskipjump", "foolbox:boundary", "foolbox:pointwise"),
-    *("torchattacks:square",),
+    *("art:square", "art:simba", "art:hopskipjump"),
+    *("foolbox:boundary", "foolbox:pointwise", "torchattacks:square"),
 )
 
 
 def share_of(parts: Iterable[Tried]) -> dict[str, Any]:
-    """Images that fell without the noise, of those on which the attack did not crash."""
+    """Images that fell, without the noise, of those where the attack did not crash."""
     fell = n = strict = 0
     for one in parts:
         standing = Standing.of(one, 0.5)
@@ -356,14 +369,15 @@ def libraries(place: Place, asked: Asked, sigma: float) -> list[dict[str, Any]]:
 
 # -- how much too much ------------------------------------------------------------
 
-_STEP = 1.15
+# Ratio of neighbours on the grid; calibration images.
+_STEP, EXCESS_IMAGES = 1.2, 150
 EXCESS_SEED = 404
 
 
 def excess(
     place: Place, asked: Asked, sigma: float, binding: Sequence[Contender]
 ) -> dict[str, Any]:
-    """Down a fine grid from a level, on all calibration images, until it fails.
+    """Down a fine grid from a level, on calibration images, until it fails.
 
     ``plain``: the smallest level above it at which no attack takes more than the
     exposed share; ``sure``: at which the share is small enough for a certificate on as
@@ -374,13 +388,14 @@ def excess(
     level = sigma
     while level > sigma / 16:
         found = place.tried(
-            asked, level, binding, 10**6, EXCESS_SEED, parts=("calibration",)
+            asked, level, binding, EXCESS_IMAGES, EXCESS_SEED, parts=("calibration",)
         )
         worst = max(share_of(f.values())["share"] for f in found.values())
         grid.append((level, worst))
         if worst > asked.exposed:
             break
         level /= _STEP
+
     def last(limit: float) -> float:
         held = math.nan
         for level, worst in grid:
@@ -455,14 +470,39 @@ def examined(
             if sigma > 0
         }
         done("attacked")
-    if "libraries" not in known:
-        known["libraries"] = libraries(place, asked, sigma)
-        done("libraries")
-    if sigma > 0 and "excess" not in known:
-        strongest = [_who(row["who"]) for row in known["attacked"]["final"][:2]]
-        strongest += [_who(row["who"]) for row in known["certified"][:2]]
-        known["excess"] = excess(place, asked, sigma, list(dict.fromkeys(strongest)))
-        done("excess")
+
+
+def further(
+    folder: Path, until: float, what: str, step: Callable[[Place, Asked, Any], Any]
+) -> None:
+    """One more thing about every claim, or as many as the time allows."""
+    begun = time.perf_counter()
+    file = folder / "answers.json"
+    known: dict[str, Any] = json.loads(file.read_text())
+    # The cheap ones first.
+    todo = sorted(
+        (one for one in known.values() if "attacked" in one and what not in one),
+        key=lambda one: one["asked"]["target"],
+    )
+    for one in todo:
+        if time.perf_counter() - begun > until:
+            break
+        asked = Asked(**one["asked"])
+        if what == "excess" and not one["sigma"] > 0:
+            continue
+        start = time.perf_counter()
+        with Store(folder / "trials.sqlite") as store:
+            one[what] = step(Place(asked.network, folder, store), asked, one)
+        one["seconds"][what] = round(time.perf_counter() - start, 1)
+        _write_json(file, known)
+        print(f"{asked.name}: {_summary(asked, one)}", flush=True)
+
+
+def _excess(place: Place, asked: Asked, one: Any) -> dict[str, Any]:
+    """With the best of the attack on the claim, and of the certificate."""
+    strongest = [one["attacked"]["final"][0], one["certified"][0]]
+    field = dict.fromkeys(_who(row["who"]) for row in strongest)
+    return excess(place, asked, one["sigma"], list(field))
 
 
 def ask(folder: Path, until: float) -> None:
@@ -470,7 +510,6 @@ def ask(folder: Path, until: float) -> None:
     begun = time.perf_counter()
     file = folder / "answers.json"
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    places: dict[str, Place] = {}
     path = folder / "trials.sqlite"
     for asked in questions():
         if time.perf_counter() - begun > until:
@@ -487,7 +526,6 @@ def ask(folder: Path, until: float) -> None:
         with Store(path) as store:
             place = Place(asked.network, folder, store)
             place.stats(asked.eps)
-            places[asked.network] = place
             examined(place, asked, path, one, keep)
         one["ended"] = True
         keep(one)
@@ -557,7 +595,7 @@ CASES = [
     for site, sigma in levels
     for name in ("wide", "average", "mlp", "noised", "strided")
 ]
-RACE_QUERIES, RACE_EXPOSED = 150, 0.3
+RACE_QUERIES, RACE_EXPOSED = 100, 0.3
 
 
 def races(folder: Path, until: float) -> None:
@@ -715,12 +753,18 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
 
 def _attacks(one: dict[str, Any]) -> Iterator[dict[str, str]]:
     """A line for each attack on all images, and for each of a library."""
-    for kind, found in (("own", one["attacked"]["final"]), ("", one["libraries"])):
+    kinds = (
+        (FINAL_SEED, one["attacked"]["final"]),
+        (
+            FOREIGN_SEED,
+            one.get("libraries", ()),
+        ),
+    )
+    for seed, found in kinds:
         for r in found:
             if not r.get("n"):
                 continue
             row = {**one["asked"], "sigma": one["sigma"], "attack": r["attack"]}
-            seed = FINAL_SEED if kind else FOREIGN_SEED
             row |= {"attack_seed": seed, "fell": r["fell"], "images": r["n"]}
             row |= {"low": r["interval"][0], "high": r["interval"][1]}
             yield {k: _said(v) for k, v in row.items()}
@@ -750,7 +794,7 @@ def _csv(file: Path, rows: Sequence[dict[str, str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["ask", "race", "show"])
+    parser.add_argument("what", choices=["ask", "libraries", "excess", "race", "show"])
     parser.add_argument("--folder", type=Path, default=cache_folder() / "claims")
     parser.add_argument("--out", type=Path, default=Path("docs/claims"))
     parser.add_argument("--until", type=float, default=math.inf, help="seconds")
@@ -760,6 +804,15 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.what == "ask":
         ask(given.folder, given.until)
+    elif given.what == "libraries":
+        further(
+            given.folder,
+            given.until,
+            "libraries",
+            lambda place, asked, one: libraries(place, asked, one["sigma"]),
+        )
+    elif given.what == "excess":
+        further(given.folder, given.until, "excess", _excess)
     elif given.what == "race":
         races(given.folder, given.until)
     else:

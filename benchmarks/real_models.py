@@ -460,7 +460,7 @@ class Job:
             try:
                 with limited(min(left, self.given.at_most)):
                     work()
-            except TimeoutError:
+            except OutOfTime:
                 whole = False
                 print(f"{name}: stopped", flush=True)
                 continue
@@ -518,12 +518,16 @@ def _line(q: Question) -> str:
     return " ".join(_said(v) for v in asdict(q).values())
 
 
+class OutOfTime(BaseException):
+    """No error of an attack, which would be tried again image by image."""
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """TimeoutError after so many seconds; what was stored by then is kept."""
+    """OutOfTime after so many seconds; what was stored by then is kept."""
 
     def stop(*_: Any) -> None:
-        raise TimeoutError
+        raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -20,6 +20,8 @@ from querytax.losses import check_images, check_labels
 from querytax.plans import NESPlan
 from querytax.probes import probe
 from querytax.recommend import Inquiry, Recommendation
+from querytax.recommend.inverter import check_question
+from querytax.recommend.portfolio import portfolio
 from querytax.recommend.race import EFFORTS, Effort, expected_rows
 from querytax.seeds import seed_of
 from querytax.statistics import ModelStatistics
@@ -122,13 +124,25 @@ def certify(
     labels = check_labels(labels, len(images)).to(images.device)
     calibration = images, labels
     if held_out is None:
-        expect.that(len(images) >= 2, "two at least, to hold some out", images=images)
+        expect.that(
+            len(images) >= 2, "two at least, to hold some out", images=len(images)
+        )
         calibration, held_out = (
             (images[0::2], labels[0::2]),
             (images[1::2], labels[1::2]),
         )
     seed = seed_of(rng)
+    # A wrong question is told before the model is measured, not after.
+    expect.integer(0, rng=seed)
     expect.one_of(PROBES, effort=effort)
+    check_question(target_queries, max_accuracy_loss, protect)
+    portfolio(
+        attacker,
+        access=access,
+        norm=norm if stats is None else stats.norm,
+        planar=images.ndim == 4,
+        surrogate=surrogate is not None,
+    )
     sites = [site] if isinstance(site, str) else list(site)
     # The Randomized Feature Defense's layers, found by the network's structure.
     sites = [preset(model) if word == "rfd" else word for word in sites]
@@ -137,6 +151,8 @@ def certify(
     others = dict(networks or {})
     if sites == ["input"] and access == "scores":
         others.setdefault("scores rounded to two digits", Rounded(model))
+    if store is not None:
+        Store(store).close()
     if stats is None:
         if site == "best":
             raise expect.DomainError(
@@ -334,4 +350,5 @@ def price(
     n = len(change)
     loss = float(change.mean())
     error = max(2.0 * float(change.std(ddof=1)) / n**0.5, 3.0 / n) if n > 1 else 1.0
-    return max(loss - error, 0.0), max(loss, 0.0), min(loss + error, 1.0)
+    low, middle, high = np.clip((loss - error, loss, loss + error), 0.0, 1.0).tolist()
+    return low, middle, high

@@ -119,6 +119,16 @@ def recommend(
         raise click.UsageError("expected a STATS file, --model with --data, or --demo")
     if model and not data:
         raise click.UsageError("expected --data with --model")
+    attacked = {
+        "--data": data,
+        "--held-out": held_out,
+        "--store": store,
+        "--surrogate": surrogate,
+        "--network": networks,
+    }
+    idle = [word for word, value in attacked.items() if value]
+    if idle and not model:
+        raise click.UsageError(f"expected --model with {', '.join(idle)}")
     if target_queries is None and not demo:
         raise click.UsageError("expected --target-queries")
     from querytax.report_recommend import demo_job, model_job, print_job, statistics_job
@@ -137,11 +147,13 @@ def recommend(
         "access": more["access"],
         "attackers": [attacker] if attacker else None,
     }
+    # One is a word, which may be `best`.
+    where = (sites[0] if len(sites) == 1 else list(sites)) or None
     if demo:
         if len(sites) > 1:
             raise click.UsageError("expected one --site with --demo")
         job = demo_job(
-            site=sites[0] if sites else usual["site"],
+            site=where or usual["site"],
             changes={"eps": usual["eps"], **changes},
             rng=seed,
             effort=effort,
@@ -152,7 +164,7 @@ def recommend(
     elif model:
         from querytax.loading import load_data, load_model
 
-        eps, norm = changes.pop("eps", 8 / 255), changes.pop("norm", "Linf")
+        eps, norm = changes.pop("eps", None), changes.pop("norm", None)
         if changes:
             raise DomainError(
                 f"expected no {', '.join(changes)} with --model: attacks bring their "
@@ -164,7 +176,7 @@ def recommend(
             load_data(held_out, device) if held_out else None,
             stats=stats,
             out=out,
-            site=list(sites) or ["output"],
+            site=where,
             eps=eps,
             norm=norm,
             effort=effort,
@@ -180,7 +192,7 @@ def recommend(
         )
     else:
         job = statistics_job(
-            str(stats), site=list(sites) or None, changes=changes, out=out, **question
+            str(stats), site=where, changes=changes, out=out, **question
         )
     if as_json:
         click.echo(json.dumps(job.to_json(), indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -9,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from querytax.evidence import Contender, Trial, Tried
+from querytax.expect import DomainError
 from querytax.recommend import Inquiry, Recommendation, recommend_sigma
 from querytax.recommend.inverter import check_question
 from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import Standing
 from querytax.statistics import ModelStatistics
-from querytax.terminal import WIDTH, new_table, short, terminal
+from querytax.terminal import WIDTH, new_table, short, span, terminal
 from querytax.words import count, percent
 
 __all__ = ["Job", "demo_job", "model_job", "print_job", "statistics_job"]
@@ -72,9 +74,7 @@ def statistics_job(
         expect_format(out)
     stats = ModelStatistics.load(path)
     if question["site"] is None:
-        question["site"] = (
-            next(iter(stats.sites)) if len(stats.sites) == 1 else "output"
-        )
+        question["site"] = _usual_site(stats)
     plan = published_plan(stats, **changes)
     job = Job(
         [
@@ -98,6 +98,9 @@ def model_job(
     attackers: list[str] | None,
     stats: str | None,
     out: str | None,
+    site: str | list[str] | None,
+    eps: float | None,
+    norm: str | None,
     **question: Any,
 ) -> Job:
     """Answer for a model at hand, by attacks."""
@@ -110,6 +113,7 @@ def model_job(
         expect_format(out)
         writable(out)
     known = ModelStatistics.load(stats) if stats else None
+    norm, eps = _budget(known, norm, eps)
     job = Job(
         [
             certify(
@@ -118,6 +122,9 @@ def model_job(
                 held_out=held_out,
                 stats=known,
                 attacker=name,
+                site=site or _usual_site(known),
+                eps=eps,
+                norm=norm,
                 **question,
             )
             for name in attackers or ["best"]
@@ -133,6 +140,32 @@ def model_job(
             frontier_figure(job.recommendations, path=out)
         job.figure = out
     return job
+
+
+def _usual_site(stats: ModelStatistics | None) -> str:
+    """Where the noise is, if nobody says: the only place that was probed."""
+    if stats is not None and len(stats.sites) == 1:
+        return next(iter(stats.sites))
+    return "output"
+
+
+def _budget(
+    stats: ModelStatistics | None, norm: str | None, eps: float | None
+) -> tuple[str, float]:
+    """The perturbation budget: what is given, what was probed, or the usual one."""
+    from querytax.report_attacks import EPS
+
+    if stats is None:
+        norm = norm or "Linf"
+        return norm, EPS[norm] if eps is None else eps
+    norm = norm or stats.norm
+    eps = stats.eps if eps is None else eps
+    if norm != stats.norm or not math.isclose(eps, stats.eps, rel_tol=1e-6):
+        raise DomainError(
+            f"expected the budget of the statistics, {stats.norm} eps {stats.eps:.4g}, "
+            f"got {norm} eps {eps:.4g}"
+        )
+    return norm, eps
 
 
 def demo_job(
@@ -327,5 +360,8 @@ def _attacks(job: Job) -> Any:
 def _cells(s: Standing) -> Sequence[str]:
     """Share broken, queries, and their interval."""
     low, middle, high = s.queries
-    end = short(high, s.n_queries)
-    return percent(s.share[1]), short(middle, s.n_queries), f"{short(low)}-{end}"
+    return (
+        percent(s.share[1]),
+        short(middle, s.n_queries),
+        span(low, high, s.n_queries),
+    )

@@ -36,4 +36,4 @@ def span(low: float, high: float, budget: float | None = None) -> str:
     """An interval in a table."""
     if math.isinf(low):
         return short(low, budget) if budget else "stalls"
-    return f"{short(low)}-{short(high)}"
+    return f"{short(low)}-{short(high, budget)}"

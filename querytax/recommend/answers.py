@@ -11,7 +11,7 @@ from typing import Any
 from querytax.evidence import Contender
 from querytax.recommend.portfolio import tuned
 from querytax.recommend.price import Price
-from querytax.recommend.race import Effort, Race, Standing, share_bounds
+from querytax.recommend.race import Effort, Race, Standing
 from querytax.recommend.recommendation import Interval, Level, Recommendation
 from querytax.words import count, percent
 
@@ -291,9 +291,7 @@ class Answers:
 
 def _breaks(standings: tuple[Standing, ...], exposed: float) -> bool:
     alpha = ALPHA / len(standings)
-    return any(
-        share_bounds(s.broken, s.images - s.lost, alpha)[0] > exposed for s in standings
-    )
+    return any(s.least(alpha) > exposed for s in standings)
 
 
 def _about(value: int) -> str:

@@ -139,6 +139,10 @@ class Standing:
         """Upper bound of the share that falls, wrong with probability ``alpha``."""
         return share_bounds(self.fell, self.images - self.lost, alpha)[1]
 
+    def least(self, alpha: float) -> float:
+        """Lower bound of the share that breaks, by the strict count."""
+        return share_bounds(self.broken, self.images - self.lost, alpha)[0]
+
     @classmethod
     def of(cls, tried: Tried, exposed: float) -> Standing:
         """The summary of a trial."""
@@ -169,7 +173,8 @@ class Race:
     ----------
     sigma : float
     standings : tuple of Standing
-        All that entered, the best first: who was in the last stage, then the others.
+        All that entered, who binds first: those of the last stage, by what the exposed
+        share costs them, then the others, as they were left behind.
     finalists : int
         How many of them were in the last stage; 0 where the race was decided earlier.
     field : int
@@ -189,17 +194,18 @@ class Race:
         """The attack that binds."""
         return self.standings[0]
 
+    @property
+    def surest(self) -> Standing:
+        """The attack that most surely breaks more than the exposed share."""
+        return max(self.standings, key=lambda s: s.least(0.05 / self.field))
+
     def falls(self, alpha: float = 0.05) -> bool:
         """Whether some attack surely breaks more than the exposed share.
 
         By the strict count; an error of ``alpha`` is shared out among all that
         entered, since the best of many is partly luck.
         """
-        return any(
-            share_bounds(s.broken, s.images - s.lost, alpha / self.field)[0]
-            > self.exposed
-            for s in self.standings
-        )
+        return any(s.least(alpha / self.field) > self.exposed for s in self.standings)
 
     def holds(self, most: float) -> bool:
         """Whether no finalist takes more than this share, by the generous count."""
@@ -266,7 +272,7 @@ def race(
         over = stage is last
         reached = Race(
             start.sigma,
-            (*standings, *reversed(behind)),
+            (*sorted(standings, key=_cost), *reversed(behind)),
             len(standings) if over else 0,
             entered,
             exposed,
@@ -303,6 +309,11 @@ def _rank(entry: tuple[Tried, Standing]) -> tuple[float, float]:
     tried, standing = entry
     pace = float(np.log(np.maximum(tried.fell.queries, 1.0)).mean())
     return -standing.fell / max(standing.images - standing.lost, 1), pace
+
+
+def _cost(standing: Standing) -> tuple[float, float]:
+    """Who takes more than the exposed share soonest; else who takes most."""
+    return standing.queries[1], -standing.share[1]
 
 
 def _kept(ranked: Sequence[Tried], keep: int) -> int:

@@ -22,7 +22,6 @@ from querytax.recommend.race import (
     Wanted,
     most_certifiable,
     race,
-    share_bounds,
 )
 from querytax.recommend.recommendation import Interval, Recommendation
 
@@ -102,7 +101,7 @@ class Solver:
             if found.status in ("NO_NOISE_NEEDED", "PREDICTED"):
                 return found
         top = self._race(self.largest, early=False)
-        if not top.falls():
+        if not self._falls(top):
             level = self._bisected() if top.holds(hope) else (0.0, self.largest)
             found = self._climbed(*level)
             if (found.status, found.binding) != ("INFEASIBLE", "target_queries"):
@@ -156,22 +155,27 @@ class Solver:
         undecided: list[Race] = []
         for sigma in self._smaller():
             found = self._race(sigma, self._warm(sigma))
-            if not found.falls():
+            if not self._falls(found):
                 found = self._race(sigma)
             if found.holds(self.answers.hope):
                 self.answers.notes.append(
                     f"more noise than {sigma:.4g} helps the attacker here"
                 )
                 return self._climbed(0.0, sigma)
-            (fallen if found.falls() else undecided).append(found)
+            (fallen if self._falls(found) else undecided).append(self._races[sigma])
         if undecided:
             return self.answers.unresolved(undecided[0], 0.0, "images")
         beyond = _below(self.price.largest(self.base.max_accuracy_loss, place=0))
         if beyond > self.largest * 1.05:
             found = self._race(beyond, self._warm(beyond))
-            if not found.falls():
+            if not self._falls(found):
                 return self.answers.unresolved_price(found)
-        return self._infeasible(max(fallen, key=lambda r: r.best.queries[1]))
+        most = fallen[0] = self._races[top.sigma]
+        for raced in fallen[1:]:
+            # More noise hinders more, unless it plainly does not.
+            if raced.best.queries[0] > most.best.queries[2]:
+                most = raced
+        return self._infeasible(most)
 
     def _smaller(self) -> list[float]:
         """The probed levels below the largest affordable one, the largest first."""
@@ -231,6 +235,23 @@ class Solver:
             self.answers.races[sigma] = found
         return found
 
+    def _falls(self, raced: Race) -> bool:
+        """Whether a level falls; an open one to its best attack on all the images."""
+        if raced.falls() or raced.holds(self.answers.hope):
+            return raced.falls()
+        images = self.question.images["calibration"]
+        if images > raced.best.images:
+            best, start = raced.surest.contender, self._start(raced.sigma)
+            others = [s for s in raced.standings if s.contender != best]
+            more = (*self._tried(start, [best], images), *others)
+            raced = dataclasses.replace(raced, standings=more)
+            self._races[raced.sigma] = raced
+        return raced.falls()
+
+    @property
+    def _races(self) -> dict[float, Race]:
+        return self.answers.races
+
     def _warm(self, sigma: float) -> tuple[Contender, ...]:
         """The favourites of the nearest levels that were raced."""
         races = self.answers.races
@@ -289,13 +310,14 @@ class Solver:
 
     def _infeasible(self, fallen: Race) -> Recommendation:
         """Every affordable level falls; the attack is tried on held-out images too."""
-        evidence, standings = "tried", fallen.standings
+        shown = fallen.surest
+        others = [s for s in fallen.standings if s is not shown]
+        evidence, standings = "tried", (shown, *others)
         if self.held:
             start = self._start(fallen.sigma, "held_out")
-            (again,) = self._tried(start, [fallen.best.contender], self.held)
-            low, _ = share_bounds(again.broken, again.images - again.lost, ALPHA)
-            if low > self.answers.exposed:
-                evidence, standings = "certified", (again, *standings[1:])
+            (again,) = self._tried(start, [shown.contender], self.held)
+            if again.least(ALPHA) > self.answers.exposed:
+                evidence, standings = "certified", (again, *others)
         return self.answers.made(
             "INFEASIBLE",
             fallen.sigma,

@@ -227,7 +227,7 @@ def hopskipjump_gain(
 @law(
     formula="R = (g_0²/g_σ²) Φ(y)Φ(-y)/(Φ(x)Φ(-x)), x = m/δ, y = m/√(δ² + σ²), "
     "g_0²/g_σ² = (1 + σ²/δ²) exp(y² - x²)",
-    latex=r"R = \left(1 + \frac{\sigma^2}{\delta^2}\right)"
+    latex=r"R = \left(1 + \frac{\sigma^2}{\delta^2}\right) "
     r"\frac{e^{y^2}\,\Phi(y)\,\Phi(-y)}{e^{x^2}\,\Phi(x)\,\Phi(-x)},\qquad "
     r"x = \frac{m}{\delta},\quad y = \frac{m}{\sqrt{\delta^2 + \sigma^2}}",
     symbols={"probe": _PROBE, "sigma": _INPUT, "margin": _OFFSET},

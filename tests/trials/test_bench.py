@@ -371,7 +371,6 @@ def test_a_surrogate_is_lent_to_whom_needs_one(begun):
     [
         ({"images": 23}, "expected images <= 22"),
         ({"network": "x"}, "expected network to be one of"),
-        ({"n_queries": 9}, "expected n_queries >= "),
         ({"access": "labels"}, "expected access 'scores' or more for square"),
         ({"attack": "nothing"}, "expected attack to be a known one|one of"),
         ({"attack": "rays", "norm": "L2"}, "expected norm of rays to be"),
@@ -389,6 +388,25 @@ def test_what_cannot_be_tried_is_said_before_anything_is(change, message, begun)
         bench.run([trial(), trial(**change)])
     assert "\n" not in str(caught.value)
     assert begun == []
+
+
+def test_a_budget_below_the_first_step_breaks_nothing(begun):
+    """Its votes cannot be paid for, so nothing is asked."""
+    bench = make()
+    (short,) = bench.run([trial(n_queries=9)])
+    assert begun == []
+    for count in (short.confirmed, short.clean, short.broken, short.fell):
+        assert not count.success.any()
+        assert (count.queries == 9).all()
+        assert not count.cut.any()
+    assert short.asked.tolist() == [0] * 12
+    assert len(bench.store) == 0
+    assert bench.estimate([trial(n_queries=9)]) == 0.0
+    # Beside others it stays in its place, and a larger budget is attacked.
+    none, some = bench.run([trial(n_queries=9), trial()])
+    assert numbers([none]) == numbers([short])
+    assert numbers([some]) == numbers(make().run([trial()]))
+    assert len(begun) == 2 * 12
 
 
 def test_a_bench_wants_a_plain_network_and_a_known_part():

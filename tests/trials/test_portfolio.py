@@ -1,0 +1,58 @@
+"""What the portfolio says of attacks is what the table of attacks says."""
+
+import pytest
+
+from querytax.attacks.table import ATTACKS, find, plan_of
+from querytax.recommend.portfolio import entrant, portfolio
+
+
+def test_every_attack_of_the_table_is_in_the_portfolio():
+    everybody = [
+        portfolio("best", access=access, norm=norm, surrogate=True)
+        for access in ("scores", "top1", "labels")
+        for norm in ("Linf", "L2")
+    ]
+    assert {c.attack for field in everybody for c in field} == set(ATTACKS)
+
+
+@pytest.mark.parametrize("word", ATTACKS)
+def test_what_is_said_of_an_attack_is_true(word):
+    said, entry = entrant(word), find(word)
+    assert said.access == entry.access
+    assert set(said.norms) == set(entry.norms)
+    assert said.planar == entry.planar
+    assert said.surrogate == entry.surrogate
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (20,)])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("access", ["scores", "top1", "labels"])
+def test_every_contender_has_a_plan(shape, norm, access):
+    planar = len(shape) == 3
+    field = portfolio("best", access=access, norm=norm, planar=planar, surrogate=True)
+    assert len(set(field)) == len(field) >= 8
+    plans = [
+        plan_of(c.attack, 0.1, norm, shape=shape, recipe=c.recipe, **dict(c.changes))
+        for c in field
+    ]
+    for plan, contender in zip(plans, field, strict=True):
+        assert plan.norm == norm
+        assert all(getattr(plan, k) == v for k, v in contender.changes)
+    # No choice is another of the same attack, in other words.
+    assert len({repr(p) for p in plans}) == len(plans)
+
+
+@pytest.mark.parametrize("word", ATTACKS)
+def test_alone_an_attack_comes_with_its_published_settings(word):
+    said = entrant(word)
+    norm = said.norms[0]
+    field = portfolio(word, access=said.access, norm=norm, surrogate=said.surrogate)
+    assert field[0].recipe == "published"
+    assert {c.attack for c in field} == {word}
+    (own,) = portfolio(
+        f"published:{word}",
+        access=said.access,
+        norm=norm,
+        surrogate=said.surrogate,
+    )
+    assert own == field[0]
