@@ -107,10 +107,10 @@ def test_the_laws_load_nothing_heavy():
 
 def test_the_checker_sees_imports():
     """It would pass vacuously if it found none."""
-    assert "querytax.recommend.prediction" in imports("querytax.proof")
-    assert "querytax.figures" in ours("querytax.report")
-    assert "querytax.figures" not in ours("querytax.report", lazy=False)
-    assert "torch" in imports("querytax.proof", lazy=False)
+    assert "querytax.recommend.inverter" in imports("querytax.certify")
+    assert "querytax.figures" in ours("querytax.report_recommend")
+    assert "querytax.figures" not in ours("querytax.report_recommend", lazy=False)
+    assert "torch" in imports("querytax.certify", lazy=False)
     assert len(MODULES) > 30
 
 
@@ -125,7 +125,12 @@ def test_theory_stands_alone(module):
         assert name.split(".")[0] not in barred
 
 
-@pytest.mark.parametrize("module", room("recommend"))
+PLAIN = ("evidence", "counts", "words", "report_recommend", "statistics", "sites")
+
+
+@pytest.mark.parametrize(
+    "module", [*room("recommend"), *(f"querytax.{name}" for name in PLAIN)]
+)
 def test_a_recommendation_needs_no_torch(module):
     """Nor does anything that it imports at once, however deep."""
     seen, todo = set(), [module]
@@ -137,6 +142,14 @@ def test_a_recommendation_needs_no_torch(module):
         names = imports(at, lazy=False)
         assert not any(within(n, "torch") for n in names), at
         todo += [n for n in ours(at, lazy=False) if n != "querytax"]
+
+
+@pytest.mark.parametrize("module", room("recommend"))
+def test_the_answer_does_not_know_those_who_measure(module):
+    """Not even when it is used: trials come to it as plain data."""
+    for name in ours(module):
+        for barred in ("attacks", "trials", "probes", "defenses", "certify"):
+            assert not within(name, f"querytax.{barred}")
 
 
 @pytest.mark.parametrize(
@@ -154,16 +167,36 @@ def test_simulations_do_not_import_the_laws(module):
     assert not any(within(name, "querytax.theory") for name in ours(module))
 
 
+# Who may import whom, where only some may: the report when it is asked to draw, and the
+# names of the package when they are used.
+ON_TOP = {
+    "certify": ("report_recommend",),
+    "report": ("cli_laws",),
+    "report_attacks": ("cli_attack", "report_recommend"),
+    "report_recommend": ("cli_recommend",),
+    "figures": ("cli_figures", "figures", "report_recommend", "reproductions"),
+    "trials": ("certify", "report_recommend", "trials"),
+}
+# The one method of a lower room that draws, when it is called.
+DRAWS = {("querytax.recommend.recommendation", "figures")}
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_figures_and_cli_sit_on_top(module):
-    # The report draws when it is asked to; the package names are loaded when used.
-    for name in ours(module, lazy=module != "querytax.report"):
+def test_figures_reports_and_cli_sit_on_top(module):
+    for name in ours(module):
+        for place, known in ON_TOP.items():
+            if within(name, f"querytax.{place}") and (module, place) not in DRAWS:
+                assert any(within(module, f"querytax.{who}") for who in known), name
+        if name == "querytax.cli" or name.startswith("querytax.cli_"):
+            assert module == "querytax.__main__" or module.startswith("querytax.cli")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_draws_before_it_is_asked(module):
+    for name in ours(module, lazy=False):
         if within(name, "querytax.figures"):
-            on_top = ("querytax.cli_figures", "querytax.figures")
-            drawing = (*on_top, "querytax.reproductions")
+            drawing = ("querytax.figures", "querytax.reproductions")
             assert any(within(module, place) for place in drawing)
-        if within(name, "querytax.cli"):
-            assert module == "querytax.__main__"
 
 
 @pytest.mark.parametrize("module", MODULES)

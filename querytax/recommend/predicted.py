@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -74,6 +75,9 @@ class Search:
         return self._seen[sigma]
 
     def solve(self) -> Recommendation:
+        """The ceiling first: where guessing is cheap, nothing else is computed."""
+        if self._guessed():
+            return self._result("INFEASIBLE", 0.0, (0.0, math.inf), math.inf, 0.0)
         grid = self.price.measured.sigmas
         largest = self.price.largest(self.allowed)
         known = [self.attacker.predicts(float(s)) for s in grid]
@@ -158,25 +162,20 @@ class Search:
                 f"only {probed} images were probed; probe {_FEW_IMAGES} or more "
                 "before trusting a share of them"
             )
-        ceiling = self._ceiling()
         told: dict[str, Any] = {}
-        if self.named == "best" and ceiling is not None and ceiling[2] < self.target:
-            # No noise moves it: nothing else needs to be weighed.
-            status, told = (
-                "INFEASIBLE",
-                {
-                    "evidence": "tried",
-                    "attack": Contender("patterns"),
-                    "binding": "blind patterns",
-                    "advice": f"At most {count(ceiling[0])} could be asked for",
-                },
-            )
+        if self._guessed():
+            told = {
+                "evidence": "tried",
+                "attack": Contender("patterns"),
+                "binding": "blind patterns",
+                "advice": f"At most {count(self.ceiling[0])} could be asked for",
+            }
         made = Recommendation(
             status=status,
             site=self.site,
             attacker=self.named,
             access=self.access,
-            ceiling=ceiling,
+            ceiling=self.ceiling if self.stats.blind_tried else None,
             patterns=int(self.stats.blind_tried or 0),
             smoothed=smoothed(self.stats, self.site, sigma),
             sigma=sigma,
@@ -212,11 +211,16 @@ class Search:
             told = {"attack": shown}
         return dataclasses.replace(made, **told)
 
-    def _ceiling(self) -> tuple[float, float, float] | None:
-        """Blind patterns until the exposed share has fallen, if they were counted."""
+    def _guessed(self) -> bool:
+        """Whether guessing alone surely costs less than the target."""
+        return self.named == "best" and self.ceiling[2] < self.target
+
+    @functools.cached_property
+    def ceiling(self) -> tuple[float, float, float]:
+        """Blind patterns until the exposed share has fallen, as far as counted."""
         hits, tried = self.stats.blind_hits, self.stats.blind_tried
         if hits is None or not tried:
-            return None
+            return 0.0, math.inf, math.inf
         each, exposed = self.stats.blind_outcomes, 1.0 - self.protect
         if each is None:
             low, middle, high = guesses.interval(hits, tried, exposed)

@@ -220,7 +220,8 @@ class Predictor:
         drift = self.drift(reading.snr, reading.alignment, plan.pairs, plan.step_rule)
         step = self.step_share(reading, plan, drift)
         steps = self.steps(displacement, drift, step, place, fluctuates)
-        return np.maximum(np.ceil(steps), 1.0) * (plan.queries_per_step + 1)
+        with np.errstate(over="ignore"):
+            return np.maximum(np.ceil(steps), 1.0) * (plan.queries_per_step + 1)
 
     def drift(
         self, snr: np.ndarray, alignment: np.ndarray, pairs: int, rule: str
@@ -365,6 +366,9 @@ class Predictor:
 
     def _displacement(self, base: float | np.ndarray | None) -> np.ndarray:
         path = self.stats.path_length
+        if self.stats.blind_hits is not None:
+            # Descent may miss what a blind pattern at the budget's edge hits.
+            path = np.where(np.isinf(path) & (self.stats.blind_hits > 0), 1.0, path)
         known = not np.isnan(path).any()
         if base is None:
             if not known:

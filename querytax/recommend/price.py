@@ -43,13 +43,13 @@ class Price:
             loss = float(np.interp(sigma, grid, self._loss))
         return max(0.0, loss - error), loss, min(1.0, loss + error)
 
-    def largest(self, allowed: float, place: int = 1) -> float:
+    def largest(self, allowed: float, errors: float = 0.0) -> float:
         """Largest probed sigma up to which no more than ``allowed`` is lost.
 
-        By the lower end of the interval (``place`` 0), the estimate, or the upper end.
+        By the estimate and so many standard errors; the lower end for negative ones.
         """
         grid = self.measured.sigmas
-        over = [self.at(float(s))[place] > allowed for s in grid]
+        over = [self._with(float(s), errors) > allowed for s in grid]
         if not any(over):
             return float(grid[-1])
         first = over.index(True)
@@ -57,6 +57,12 @@ class Price:
         for _ in range(40):
             middle = 0.5 * (low + high)
             low, high = (
-                (middle, high) if self.at(middle)[place] <= allowed else (low, middle)
+                (middle, high)
+                if self._with(middle, errors) <= allowed
+                else (low, middle)
             )
         return low
+
+    def _with(self, sigma: float, errors: float) -> float:
+        low, loss, high = self.at(sigma)
+        return loss + errors / 2.0 * (high - loss if errors > 0 else loss - low)

@@ -29,6 +29,9 @@ __all__ = ["Solver"]
 
 # The search begins this far below the largest affordable level.
 _SPAN = 16.0
+# Standard errors that a price keeps from what is allowed: held-out images have their
+# own error, and two of them are kept there.
+_ERRORS = 3.0
 # Favourites of one level that are tried first at the next.
 _WARM = 4
 
@@ -62,7 +65,7 @@ class Solver:
         self.evidence, self.prices = evidence, prices
         self.held = question.images.get("held_out", 0)
         self.field = self._field(base.access)
-        self.largest = _below(price.largest(base.max_accuracy_loss, place=2))
+        self.largest = _below(price.largest(base.max_accuracy_loss, _ERRORS))
         self.answers = Answers(
             base,
             predicted,
@@ -165,7 +168,7 @@ class Solver:
             (fallen if self._falls(found) else undecided).append(self._races[sigma])
         if undecided:
             return self.answers.unresolved(undecided[0], 0.0, "images")
-        beyond = _below(self.price.largest(self.base.max_accuracy_loss, place=0))
+        beyond = _below(self.price.largest(self.base.max_accuracy_loss, -2.0))
         if beyond > self.largest * 1.05:
             found = self._race(beyond, self._warm(beyond))
             if not self._falls(found):
