@@ -147,12 +147,12 @@ def portfolio(
     expect.one_of(ATTACKERS, attacker=attacker)
     if attacker != "best":
         _allowed(attacker, access, norm, planar, surrogate)
-        return (Contender(attacker, "published"), *_entries(attacker, planar))
+        return (Contender(attacker, "published"), *_entries(attacker, norm, planar))
     return tuple(
         contender
         for name in _FIELD
         if not _forbidden(name, access, norm, planar, surrogate)
-        for contender in _entries(name, planar)
+        for contender in _entries(name, norm, planar)
     )
 
 
@@ -162,10 +162,19 @@ def tuned(plan: NESPlan) -> Contender:
     return Contender("nes", "published", tuple(own.items()))
 
 
-def _entries(name: str, planar: bool) -> list[Contender]:
-    choices: list[dict[str, Any]] = [{}]
-    choices += [c for c in _FIELD[name].choices if planar or c.get("block", 1) == 1]
-    return [Contender(name, "adaptive", tuple(c.items())) for c in choices]
+def _entries(name: str, norm: str, planar: bool) -> list[Contender]:
+    """An attack's adaptive recipe and its choices, each different from the others."""
+    found = [Contender(name)]
+    for choice in _FIELD[name].choices:
+        own = dict(choice)
+        if not planar:
+            # Flat images have no blocks: what is left may be the recipe itself.
+            if own.pop("block", 1) > 1 or own == {"pairs": 10}:
+                continue
+        if norm == "L2" and own == {"p": 0.3}:
+            own = {}
+        found.append(Contender(name, "adaptive", tuple(own.items())))
+    return list(dict.fromkeys(found))
 
 
 def _forbidden(name: str, access: str, norm: str, planar: bool, surrogate: bool) -> str:
