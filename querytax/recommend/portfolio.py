@@ -167,10 +167,9 @@ def _entries(name: str, norm: str, planar: bool) -> list[Contender]:
     found = [Contender(name)]
     for choice in _FIELD[name].choices:
         own = dict(choice)
-        if not planar:
-            # Flat images have no blocks: what is left may be the recipe itself.
-            if own.pop("block", 1) > 1 or own == {"pairs": 10}:
-                continue
+        # Flat images have no blocks: what is left may be the recipe itself.
+        if not planar and (own.pop("block", 1) > 1 or own == {"pairs": 10}):
+            continue
         if norm == "L2" and own == {"p": 0.3}:
             own = {}
         found.append(Contender(name, "adaptive", tuple(own.items())))
