@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,10 @@ def show(folder: Path, out: Path) -> None:
     ratios = sorted(float(row["excess"]) for row in claims if row["excess"])
     if ratios:
         print(f"excess, {len(ratios)}:", ratios)
+        print(
+            "  sure:",
+            sorted(float(r["excess_sure"]) for r in claims if r["excess_sure"]),
+        )
     file = folder / "races.json"
     if file.exists():
         cases = list(json.loads(file.read_text()).values())
@@ -74,7 +79,7 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
         "library_fell",
     )
     empty += ("library_images", "library_low")
-    empty += ("price", "price_holds", "smallest", "excess", "excess_sure")
+    empty += ("price", "price_holds", "smallest", "excess", "open", "excess_sure")
     row |= dict.fromkeys(empty, "")
     if "attacked" not in one:
         return {k: _said(v) for k, v in row.items()}
@@ -107,9 +112,13 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
             max(p[0] for p in one["price"].values()) <= asked.loss
         )
     if "excess" in one:
+        grid = one["excess"]["grid"]
+        # The grid ended before the claim did: no noise at all may have been enough.
+        row["open"] = _yes(grid[-1][1] <= asked.exposed)
         row["smallest"] = one["excess"]["plain"]
         row["excess"] = one["sigma"] / one["excess"]["plain"]
-        row["excess_sure"] = one["sigma"] / one["excess"]["sure"]
+        sure = one["excess"]["sure"]
+        row["excess_sure"] = one["sigma"] / sure if math.isfinite(sure) else ""
     return {k: _said(v) for k, v in row.items()}
 
 

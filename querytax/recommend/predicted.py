@@ -28,6 +28,8 @@ from querytax.words import count, percent
 __all__ = ["Search", "out_of_regime"]
 
 _TOLERANCE = 0.01
+# Probed images that laws are evaluated on.
+_SAMPLE = 128
 _FEW_IMAGES = 30
 _LAWS = ("repeats.sequential", "accuracy.accuracy_loss")
 _WALKS = (
@@ -58,10 +60,14 @@ class Search:
         self.stats, self.site, self.target = stats, site, target
         self.protect, self.allowed = protect, allowed
         self.named, self.access = attacker, access
-        self.predictor = Predictor(stats, site, plan, base)
+        # Laws cost time an image; an even sample of many says the same.
+        some, index = _sample(stats)
+        if base is not None and np.shape(base) == stats.probed.shape:
+            base = np.asarray(base, dtype=float)[index]
+        self.predictor = Predictor(some, site, plan, base)
         law = "published" if attacker.startswith("published") else "best"
         nes = Attacker(law, self.predictor, protect)
-        self.attacker = Field(stats, site, attacker, access, nes, protect)
+        self.attacker = Field(some, site, attacker, access, nes, protect)
         self.price = Price(stats, site)
         self.notes = list(self.predictor.notes)
         self._seen: dict[float, float] = {}
@@ -291,6 +297,36 @@ class Search:
             f"Feasible would be {reach}, or sigma {need:.4g} at the price of "
             f"{percent(price)} of accuracy"
         )
+
+
+def _sample(stats: ModelStatistics) -> tuple[ModelStatistics, np.ndarray]:
+    """Statistics of an even sample of the probed images, and which these are."""
+    n = len(stats.probed)
+    index = np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(int))
+    if len(index) == n:
+        return stats, index
+
+    def taken(data: Any, axis: int, *names: str) -> dict[str, Any]:
+        given = {name: getattr(data, name) for name in names}
+        return {k: v.take(index, axis) for k, v in given.items() if v is not None}
+
+    sites = {
+        name: dataclasses.replace(
+            site,
+            **taken(site, -1, "signal", "signal_error", "noise", "alignment"),
+            **taken(site, -1, "label_share"),
+        )
+        for name, site in stats.sites.items()
+    }
+    fewer = {
+        **taken(stats, 0, "probed", "path_length", "wander_length", "blind_hits"),
+        **taken(stats, 0, "blind_outcomes", "gaps", "probability_gaps"),
+        **taken(stats, 0, "boundary_norm", "gradient_profile"),
+        **taken(stats, 3, "proposals", "probability_proposals"),
+    }
+    if len(stats.sign_gain) == n:
+        fewer["sign_gain"] = stats.sign_gain[index]
+    return dataclasses.replace(stats, sites=sites, **fewer), index
 
 
 def _rounded_up(value: float) -> float:
