@@ -177,7 +177,9 @@ _WEAK = {"average": 0.6, "mlp": 0.6, "shifted": 0.6}
 # little noise or none: chosen to break a claim, and counted apart.
 CHOSEN = [
     Asked("mlp", "input", 0.12, 100, 0.38, 0.05),
+    Asked("wide", "input", 0.15, 100, 0.34, 0.05),
     Asked("mlp", "input", 0.12, 130, 0.34, 0.05),
+    Asked("mlp", "output", 0.12, 130, 0.37, 0.05),
 ]
 
 

@@ -92,6 +92,9 @@ _FIELD = {
     "subspace": Entrant("scores", surrogate=True),
 }
 
+# Attacks whose two recipes are the same.
+_ONE_RECIPE = ("patterns",)
+
 # An attack with its published settings, as the papers assume; all of an attack's
 # settings; all attacks.
 ATTACKERS = ("best", "published", *_FIELD)
@@ -117,7 +120,7 @@ def portfolio(
     planar: bool = True,
     surrogate: bool = False,
 ) -> tuple[Contender, ...]:
-    """The contenders that an attacker may be, each attack's adaptive recipe first.
+    """The contenders that an attacker may be: recipes and choices of each attack.
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ def portfolio(
     expect.one_of(ATTACKERS, attacker=attacker)
     if attacker != "best":
         _allowed(attacker, access, norm, planar, surrogate)
-        return (Contender(attacker, "published"), *_entries(attacker, norm, planar))
+        return tuple(_entries(attacker, norm, planar))
     return tuple(
         contender
         for name in _FIELD
@@ -163,7 +166,10 @@ def tuned(plan: NESPlan) -> Contender:
 
 
 def _entries(name: str, norm: str, planar: bool) -> list[Contender]:
-    """An attack's adaptive recipe and its choices, each different from the others."""
+    """An attack's adaptive recipe, its choices, and the published settings.
+
+    Against little noise or none the published ones may be the strongest.
+    """
     found = [Contender(name)]
     for choice in _FIELD[name].choices:
         own = dict(choice)
@@ -173,6 +179,8 @@ def _entries(name: str, norm: str, planar: bool) -> list[Contender]:
         if norm == "L2" and own == {"p": 0.3}:
             own = {}
         found.append(Contender(name, "adaptive", tuple(own.items())))
+    if name not in _ONE_RECIPE:
+        found.append(Contender(name, "published"))
     return list(dict.fromkeys(found))
 
 
