@@ -32,13 +32,12 @@ from torch import Tensor, nn
 
 from querytax import demo
 from querytax.attacks.foreign import FOREIGN, foreign_attack
-from querytax.certify import PROBES, certify, price
+from querytax.certifying import PROBES, certify, price
 from querytax.defenses import defend
 from querytax.evidence import Contender, Evidence, Trial, Tried
 from querytax.expect import DomainError
 from querytax.noise import normals
 from querytax.probes import probe
-from querytax.recommend.answers import ALPHA
 from querytax.recommend.portfolio import portfolio
 from querytax.recommend.race import EFFORTS, Standing, most_certifiable, race
 from querytax.recommend.race import share_bounds as bounds
@@ -371,6 +370,8 @@ def libraries(place: Place, asked: Asked, sigma: float) -> list[dict[str, Any]]:
 
 # Ratio of neighbours on the grid; calibration images.
 _STEP, EXCESS_IMAGES = 1.2, 150
+# Error of a certificate, of which a question may take three.
+_ALPHA = 0.05 / 3
 EXCESS_SEED = 404
 
 
@@ -383,7 +384,7 @@ def excess(
     exposed share; ``sure``: at which the share is small enough for a certificate on as
     many images as the held-out ones.
     """
-    sure = most_certifiable(place.images["held_out"], asked.exposed, ALPHA)
+    sure = most_certifiable(place.images["held_out"], asked.exposed, _ALPHA)
     grid: list[tuple[float, float]] = []
     level = sigma
     while level > sigma / 16:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from claims import CHOSEN, FINAL_SEED, FOREIGN_SEED, Asked
 
-from querytax.recommend.portfolio import portfolio
 from querytax.training import cache_folder
 
 _PARTS = ("calibration", "held_out")
@@ -70,8 +69,8 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
     row |= {name: one[name] for name in ("status", "binding", "sigma")}
     empty = ("attack", "fell", "images", "share", "low", "high", "holds")
     empty += (
-        "own",
-        "own_fell",
+        "adaptive",
+        "adaptive_fell",
         "point_holds",
         "calibration",
         "held_out",
@@ -99,10 +98,10 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
         **{part: worst[part]["share"] for part in _PARTS},
         "price_holds": "yes",
     }
-    entered = {who.name for who in portfolio("best")}
-    own = [r for r in one["attacked"]["final"] if r["attack"] in entered]
-    if own:
-        row |= {"own": own[0]["attack"], "own_fell": own[0]["fell"]}
+    # The best attack that answers noise, beside the best of all.
+    other = [r for r in one["attacked"]["final"] if ", adaptive" in r["attack"]]
+    if other:
+        row |= {"adaptive": other[0]["attack"], "adaptive_fell": other[0]["fell"]}
     if top is not None:
         row |= {"library": top["attack"], "library_fell": top["fell"]}
         row |= {"library_images": top["n"], "library_low": top["interval"][0]}

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from querytax.certify import certify
+from querytax.certifying import certify
 from querytax.evidence import Contender, Trial
 from querytax.probes import probe
 from querytax.recommend import Recommendation, published_plan

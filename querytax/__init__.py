@@ -25,7 +25,7 @@ _HOME = {
     "Site": "querytax.sites",
     "attack": "querytax.attacks",
     "attack_all": "querytax.attacks",
-    "certify": "querytax.certify",
+    "certify": "querytax.certifying",
     "defend": "querytax.defenses",
     "feature_sites": "querytax.defenses",
     "foreign_attack": "querytax.attacks.foreign",

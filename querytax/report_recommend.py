@@ -104,7 +104,7 @@ def model_job(
     **question: Any,
 ) -> Job:
     """Answer for a model at hand, by attacks."""
-    from querytax.certify import certify
+    from querytax.certifying import certify
 
     if out:
         from querytax.figures.frontier import expect_format
@@ -180,7 +180,7 @@ def demo_job(
 ) -> Job:
     """Train, measure, race, certify, draw: the whole line on the embedded digits."""
     from querytax import demo
-    from querytax.certify import PROBES, settle
+    from querytax.certifying import PROBES, settle
     from querytax.figures import frontier_figure, portfolio_figure
     from querytax.figures.frontier import expect_format
     from querytax.loading import writable

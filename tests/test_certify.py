@@ -8,7 +8,7 @@ from torch import nn
 
 from querytax.attacks import attack
 from querytax.attacks.table import plan_of
-from querytax.certify import PROBES, Rounded, certify, price
+from querytax.certifying import PROBES, Rounded, certify, price
 from querytax.defenses import defend
 from querytax.expect import DomainError
 from querytax.probes import probe

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from synthetic_statistics import synthetic
 
+from querytax import certifying
 from querytax.cli import main
 from querytax.recommend import Recommendation
 from querytax.statistics import ModelStatistics
@@ -432,12 +433,11 @@ def test_held_out_images_sites_and_a_figure(project):
 def test_a_model_with_its_statistics_is_not_probed(project, monkeypatch):
     small = ("--images", 3, "--directions", 2, "--site", "input", "--eps", 0.05)
     call("probe", "tiny_model:load", "--data", "val.npz", "-o", "s.npz", *small)
-    from querytax import certify
 
     def never(*_, **__):
         raise AssertionError("probed")
 
-    monkeypatch.setattr(certify, "probe", never)
+    monkeypatch.setattr(certifying, "probe", never)
     # The only place that was probed, with the budget of the probe.
     words = ("recommend", "s.npz", *ONE[1:-2])
     (rec,) = told(*words)["recommendations"]

@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from querytax.evidence import Contender
-from querytax.recommend.portfolio import tuned
 from querytax.recommend.price import Price
 from querytax.recommend.race import Effort, Race, Standing
 from querytax.recommend.recommendation import Interval, Level, Recommendation
 from querytax.words import count, percent
 
-__all__ = ["ALPHA", "ATTEMPTS", "Answers", "Question"]
+__all__ = ["ATTEMPTS", "Answers", "Question"]
 
-# Attempts at certifying; and of calling a level safe that is not, in each of them.
-ATTEMPTS = 3
-ALPHA = 0.05 / ATTEMPTS
+# Attempts at certifying, at one site.
+ATTEMPTS = 4
 # Attacks of each level that an answer keeps.
 _KEPT = 8
 
@@ -41,9 +39,12 @@ class Question:
         Whether the attacker has a network of his own.
     entries : tuple of Contender
         Attacks beside the portfolio, or instead of it: those that the laws find best.
-    networks : tuple of str
-        Other networks that the same noise could guard.
+    networks : mapping of str to int
+        Other networks that the same noise could guard, and the calibration images
+        that each gets right.
     seed : int
+    alpha : float
+        Of calling a level safe that is not, in one of the attempts.
     """
 
     effort: Effort
@@ -53,8 +54,9 @@ class Question:
     planar: bool = True
     surrogate: bool = False
     entries: tuple[Contender, ...] = ()
-    networks: tuple[str, ...] = ()
+    networks: Mapping[str, int] = dataclasses.field(default_factory=dict)
     seed: int = 0
+    alpha: float = 0.05 / ATTEMPTS
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Answers:
     most : float
         Share of the held-out images that may fall if a level is to be certified.
     entered : tuple of Contender
+    alpha : float
+        As in :class:`Question`.
     races : dict
         By sigma, as they end.
     notes : list of str
@@ -89,6 +93,7 @@ class Answers:
     largest: float
     most: float
     entered: tuple[Contender, ...]
+    alpha: float
     races: dict[float, Race] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -169,7 +174,7 @@ class Answers:
 
         That no attack takes more than its share needs no correction for their number:
         the claim fails if one of them does, and that one is found out in all but
-        ``ALPHA`` of the cases. That some attack does needs one.
+        ``alpha`` of the cases. That some attack does needs one.
         """
         where = sigma, (low, sigma)
         told: dict[str, Any] = {
@@ -177,8 +182,9 @@ class Answers:
             "evidence": "certified",
             "accuracy_loss": lost,
         }
-        worst = max(s.bound(ALPHA) for s in standings)
-        if _breaks(standings, self.exposed):
+        worst = max(s.bound(self.alpha) for s in standings)
+        least = max(s.least(self.alpha / len(standings)) for s in standings)
+        if least > self.exposed:
             # A larger level may still hold, unless there is none.
             return self.made(
                 "INFEASIBLE" if sigma >= self.largest else "UNRESOLVED",
@@ -198,7 +204,7 @@ class Answers:
         allowed = self.base.max_accuracy_loss
         if lost[2] > allowed:
             return self.made(
-                "INFEASIBLE" if lost[0] > allowed else "UNRESOLVED",
+                "UNRESOLVED",
                 *where,
                 binding="max_accuracy_loss",
                 advice=self._more_labels(lost),
@@ -215,16 +221,16 @@ class Answers:
         """Certified as far as the trials went; the laws say the rest, or do not."""
         low, _, high = self.predicted(where[0])
         reached = f"Certified to {count(self.budget)} queries"
+        status = "UNRESOLVED"
         if low >= self.base.target_queries:
             status = "PREDICTED"
             advice = f"{reached}, predicted beyond; a larger effort certifies more"
         elif high < self.base.target_queries:
-            status, told = "INFEASIBLE", {**told, "evidence": "predicted"}
             word = self.base.predicted_by[0][0] if self.base.predicted_by else "nes"
-            told["attack"] = tuned(self.base.plan) if word == "nes" else Contender(word)
-            advice = f"{reached}, but by laws {word} needs {count(high)} at most"
+            advice = (
+                f"{reached}; by laws {word} needs {count(high)}: a larger effort tells"
+            )
         else:
-            status = "UNRESOLVED"
             advice = f"{reached}; beyond, the laws cannot tell, a larger effort can"
         return self.made(status, *where, binding="trial budget", advice=advice, **told)
 
@@ -260,7 +266,7 @@ class Answers:
     def _more_images(self, standing: Standing, n: int) -> str:
         """How many images would tell the share from what may fall."""
         if self.most < 0 and n == self.images.get("held_out", 0):
-            least = math.ceil(math.log(ALPHA) / math.log(1.0 - self.exposed))
+            least = math.ceil(math.log(self.alpha) / math.log(1.0 - self.exposed))
             return (
                 f"{n} held-out images certify nothing about a share of "
                 f"{percent(self.exposed)}; {least} would if none fell"
@@ -287,11 +293,6 @@ class Answers:
         n = sum(self.images.values())
         need = math.ceil(n * ((loss[2] - loss[1]) / gap) ** 2)
         return f"{said}; about {_about(max(need, 2 * n))} images would decide"
-
-
-def _breaks(standings: tuple[Standing, ...], exposed: float) -> bool:
-    alpha = ALPHA / len(standings)
-    return any(s.least(alpha) > exposed for s in standings)
 
 
 def _about(value: int) -> str:

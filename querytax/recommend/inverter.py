@@ -13,7 +13,7 @@ from querytax import expect
 from querytax.evidence import Evidence
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
-from querytax.recommend.answers import Question
+from querytax.recommend.answers import ATTEMPTS, Question
 from querytax.recommend.portfolio import portfolio, tuned
 from querytax.recommend.predicted import Search, out_of_regime
 from querytax.recommend.prediction import published_plan
@@ -52,7 +52,7 @@ def recommend_sigma(
     prices: Mapping[tuple[str, float], tuple[float, float, float]] | None = None,
     effort: str = "quick",
     surrogate: bool = False,
-    networks: Sequence[str] = (),
+    networks: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> Recommendation:
     """Recommend the standard deviation of the noise, or say that none is enough.
@@ -96,9 +96,9 @@ def recommend_sigma(
         What the trials may spend.
     surrogate : bool
         Whether the attacker has a network of his own.
-    networks : sequence of str
-        Other networks, by the words that the trials know them by, that the same noise
-        could guard.
+    networks : mapping of str to int, optional
+        Other networks that the same noise could guard, by the words that the trials
+        know them by, and how many calibration images each gets right.
     seed : int
         Of the trials.
 
@@ -194,7 +194,7 @@ class Inquiry:
         prices: Mapping[tuple[str, float], tuple[float, float, float]],
         *,
         effort: str = "quick",
-        networks: Sequence[str] = (),
+        networks: Mapping[str, int] | None = None,
         seed: int = 0,
     ) -> Recommendation:
         """The answer by what has been tried, or what it waits for."""
@@ -216,8 +216,9 @@ class Inquiry:
                     self.planar,
                     self.surrogate,
                     (tuned(found.plan),) if own else (),
-                    tuple(networks),
+                    dict(networks or {}),
                     seed,
+                    0.05 / ATTEMPTS / len(self._found),
                 )
                 priced = {s: v for (name, s), v in prices.items() if name == found.site}
                 found = Solver(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from querytax.evidence import Contender, Evidence, Trial
 from querytax.recommend.race import Effort, Race, Wanted, race
@@ -20,7 +20,7 @@ def otherwise(
     start: Trial,
     favourites: Sequence[Contender],
     hard_label: Sequence[Contender],
-    networks: Sequence[str],
+    networks: Mapping[str, int],
     effort: Effort,
     evidence: Evidence,
     exposed: float,
@@ -36,8 +36,8 @@ def otherwise(
         The best there: they are tried under the other circumstances.
     hard_label : sequence of Contender
         Attacks that need labels alone; none where the API gives no more already.
-    networks : sequence of str
-        Other networks that the noise could guard.
+    networks : mapping of str to int
+        Other networks that the noise could guard, and the images each gets right.
     effort, evidence, exposed, images
         As in :func:`querytax.recommend.race.race`.
 
@@ -54,7 +54,9 @@ def otherwise(
     missing: list[Trial] = []
     found: list[str] = []
 
-    def raced(entries: Sequence[Contender], **changes: object) -> Race | None:
+    def raced(
+        entries: Sequence[Contender], some: int = images, **changes: object
+    ) -> Race | None:
         try:
             return race(
                 dataclasses.replace(start, **changes),  # type: ignore[arg-type]
@@ -62,7 +64,7 @@ def otherwise(
                 effort,
                 evidence,
                 exposed,
-                images=images,
+                images=some,
             )
         except Wanted as wanted:
             missing.extend(wanted.trials)
@@ -77,8 +79,10 @@ def otherwise(
 
     if hard_label:
         tried("answering labels alone", raced(hard_label, access="labels"))
-    for network in networks:
-        tried(f"the same noise on {network}", raced(favourites, network=network))
+    for network, right in networks.items():
+        if right:
+            found_there = raced(favourites, min(images, right), network=network)
+            tried(f"the same noise on {network}", found_there)
     for share in _SMALLER:
         eps = start.eps * share
         held = tried(f"a perturbation budget of {eps:.3g}", raced(favourites, eps=eps))
@@ -91,6 +95,8 @@ def otherwise(
 
 def limit(queries: float, exposed: float) -> str:
     """A query limit an account, from what the best attack takes."""
+    if math.isinf(queries):
+        return "a limit of queries an account: what would do was not seen"
     return (
         f"a limit of {count(max(math.floor(queries) - 1, 0))} queries an account, "
         f"below what the best attack takes for {percent(exposed)} of the images"

@@ -31,6 +31,11 @@ __all__ = [
 
 # Of being left behind by luck, an attack and a rung; one-sided.
 _BEHIND = 0.1
+# Stages after which a level may be said to fall.
+_LOOKS = 4
+# Queries beyond those that count, in the last stage: what is handed in within them
+# counts although its votes, or the rest of its step, come later.
+_REST = 64
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(1_000, ((12, 1 / 4, 16), (32, 1 / 2, 4)), 64, 3, 0, 1.5, False),
+    "quick": Effort(1_000, ((12, 1 / 4, 20), (32, 1 / 2, 4)), 64, 3, 0, 1.5, False),
     "normal": Effort(5_000, ((16, 1 / 4, 18), (48, 1 / 2, 6)), 150, 6, 24, 1.25),
     "thorough": Effort(20_000, ((32, 1 / 4, 24), (96, 1 / 2, 12)), 400, 12, 64, 1.15),
 }
@@ -136,23 +141,33 @@ class Standing:
         return low, self.fell / max(self.images - self.lost, 1), high
 
     def bound(self, alpha: float) -> float:
-        """Upper bound of the share that falls, wrong with probability ``alpha``."""
-        return share_bounds(self.fell, self.images - self.lost, alpha)[1]
+        """Upper bound of the share that falls, wrong with probability ``alpha``.
+
+        An image on which the attack crashed counts as fallen.
+        """
+        return share_bounds(self.fell + self.lost, self.images, alpha)[1]
 
     def least(self, alpha: float) -> float:
         """Lower bound of the share that breaks, by the strict count."""
         return share_bounds(self.broken, self.images - self.lost, alpha)[0]
 
     @classmethod
-    def of(cls, tried: Tried, exposed: float) -> Standing:
-        """The summary of a trial."""
+    def of(cls, tried: Tried, exposed: float, n_queries: int | None = None) -> Standing:
+        """The summary of a trial, or of what fell for fewer than so many queries."""
         fell, broken = tried.fell, tried.broken
+        if n_queries is not None:
+            fell, broken = (
+                dataclasses.replace(
+                    one, success=one.success & (one.queries < n_queries)
+                )
+                for one in (fell, broken)
+            )
         lost = np.asarray(fell.cut) & ~fell.success
         reached = np.sort(np.where(fell.success, fell.queries, np.inf)[~lost])
         return cls(
             tried.trial.contender,
             tried.trial.images,
-            tried.trial.n_queries,
+            n_queries or tried.trial.n_queries,
             int(fell.success.sum()),
             int(broken.success.sum()),
             int(lost.sum()),
@@ -197,13 +212,13 @@ class Race:
     @property
     def surest(self) -> Standing:
         """The attack that most surely breaks more than the exposed share."""
-        return max(self.standings, key=lambda s: s.least(0.05 / self.field))
+        return max(self.standings, key=lambda s: s.least(0.05 / _LOOKS / self.field))
 
-    def falls(self, alpha: float = 0.05) -> bool:
+    def falls(self, alpha: float = 0.05 / _LOOKS) -> bool:
         """Whether some attack surely breaks more than the exposed share.
 
-        By the strict count; an error of ``alpha`` is shared out among all that
-        entered, since the best of many is partly luck.
+        By the strict count; an error of ``alpha`` a look is shared out among all that
+        might have entered, since the best of many is partly luck.
         """
         return any(s.least(alpha / self.field) > self.exposed for s in self.standings)
 
@@ -229,6 +244,7 @@ def race(
     *,
     images: int,
     early: bool = True,
+    entered: int = 0,
 ) -> Race:
     """Race a field at one noise level.
 
@@ -246,6 +262,8 @@ def race(
         Images of the part.
     early : bool
         End as soon as an attack surely breaks more than the exposed share.
+    entered : int
+        How many might have entered, if these are the favourites among more.
 
     Returns
     -------
@@ -257,7 +275,7 @@ def race(
         With the trials that are missing.
     """
     behind: list[Standing] = []
-    entered, left = len(field), list(dict.fromkeys(field))
+    entered, left = max(entered, len(field)), list(dict.fromkeys(field))
     last = (min(images, effort.images), 1.0, len(left))
     stages = [
         (min(n, last[0]), share, keep)
@@ -265,11 +283,18 @@ def race(
         if len(left) > keep and n < last[0]
     ]
     for stage in (*stages, last):
-        budget = max(min(start.n_queries, 25), round(stage[1] * start.n_queries))
-        found = _tried(start, left, stage[0], budget, evidence)
-        ranked = sorted(((one, Standing.of(one, exposed)) for one in found), key=_rank)
-        standings = [standing for _, standing in ranked]
+        budget = max(min(start.n_queries, 50), round(stage[1] * start.n_queries))
         over = stage is last
+        asked = budget + _REST if over else budget
+        found = _tried(start, left, stage[0], asked, evidence)
+        ranked = sorted(
+            (
+                (one, Standing.of(one, exposed, budget if over else None))
+                for one in found
+            ),
+            key=_rank,
+        )
+        standings = [standing for _, standing in ranked]
         reached = Race(
             start.sigma,
             (*sorted(standings, key=_cost), *reversed(behind)),

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from querytax.evidence import Contender, Evidence, Trial
-from querytax.recommend.answers import ALPHA, ATTEMPTS, Answers, Question
+from querytax.recommend.answers import ATTEMPTS, Answers, Question
 from querytax.recommend.otherwise import limit, otherwise
 from querytax.recommend.portfolio import portfolio
 from querytax.recommend.price import Price
@@ -66,6 +66,7 @@ class Solver:
         self.held = question.images.get("held_out", 0)
         self.field = self._field(base.access)
         self.largest = _below(price.largest(base.max_accuracy_loss, _ERRORS))
+        self._attempt = 0
         self.answers = Answers(
             base,
             predicted,
@@ -73,8 +74,9 @@ class Solver:
             question.images,
             min(math.ceil(base.target_queries), question.effort.n_queries),
             self.largest,
-            most_certifiable(self.held, 1.0 - base.protect, ALPHA),
+            most_certifiable(self.held, 1.0 - base.protect, question.alpha),
             self.field,
+            question.alpha,
         )
 
     def solve(self) -> Recommendation:
@@ -107,8 +109,10 @@ class Solver:
         if not self._falls(top):
             level = self._bisected() if top.holds(hope) else (0.0, self.largest)
             found = self._climbed(*level)
-            if (found.status, found.binding) != ("INFEASIBLE", "target_queries"):
+            if found.status != "INFEASIBLE":
                 return found
+            if top.holds(hope):
+                return dataclasses.replace(found, status="UNRESOLVED", binding="images")
         return self._below_top(top)
 
     def _bisected(self) -> tuple[float, float]:
@@ -140,17 +144,19 @@ class Solver:
         and the largest, then the largest.
         """
         sigma = high
-        for attempt in range(ATTEMPTS):
+        while True:
             raced = self._race(sigma)
-            last = sigma >= self.largest or attempt + 1 == ATTEMPTS
+            last = sigma >= self.largest or self._attempt + 1 >= ATTEMPTS
             if last or raced.holds(self.answers.hope):
-                found = self._certified(raced, low, attempt)
-                if last or found.status in ("FEASIBLE", "PREDICTED") or not self.held:
-                    break
+                found = self._certified(raced, low)
+                paid = found.binding != "max_accuracy_loss"
+                good = found.status in ("FEASIBLE", "PREDICTED")
+                if last or good or not (self.held and paid):
+                    return found
             low = sigma
             middle = _rounded(math.sqrt(sigma * self.largest))
-            sigma = middle if attempt + 2 < ATTEMPTS else self.largest
-        return found
+            near = middle < self.largest * 0.95 and self._attempt + 2 < ATTEMPTS
+            sigma = middle if near else self.largest
 
     def _below_top(self, top: Race) -> Recommendation:
         """The largest level falls: whether a smaller one does better."""
@@ -164,10 +170,23 @@ class Solver:
                 self.answers.notes.append(
                     f"more noise than {sigma:.4g} helps the attacker here"
                 )
-                return self._climbed(0.0, sigma)
+                held = self._climbed(0.0, sigma)
+                if held.status == "INFEASIBLE":
+                    # This level was not shown to fall.
+                    return self.answers.unresolved(found, 0.0, "images")
+                return held
             (fallen if self._falls(found) else undecided).append(self._races[sigma])
+        without = self._races[0.0]
+        if not self._falls(without):
+            undecided.append(self._races[0.0])
         if undecided:
             return self.answers.unresolved(undecided[0], 0.0, "images")
+        ends = float(self.price.measured.sigmas[-1])
+        if self.price.at(ends)[0] <= self.base.max_accuracy_loss:
+            why = "Probe larger noise levels (sigmas=): the accuracy may allow them"
+            return self.answers.unresolved(
+                top, self.largest, "probed noise levels", why
+            )
         beyond = _below(self.price.largest(self.base.max_accuracy_loss, -2.0))
         if beyond > self.largest * 1.05:
             found = self._race(beyond, self._warm(beyond))
@@ -201,9 +220,7 @@ class Solver:
         )
         return tuple(dict.fromkeys((*entries, *own)))
 
-    def _start(
-        self, sigma: float, part: str = "calibration", attempt: int = 0
-    ) -> Trial:
+    def _start(self, sigma: float, part: str = "calibration") -> Trial:
         return Trial(
             self.field[0],
             self.question.eps,
@@ -215,7 +232,7 @@ class Solver:
             1,
             self.answers.budget,
             # Every certificate has draws of its own.
-            self.question.seed + (1 + attempt if part == "held_out" else 0),
+            self.question.seed + (1 + self._attempt if part == "held_out" else 0),
         )
 
     def _race(
@@ -232,9 +249,10 @@ class Solver:
             self.answers.exposed,
             images=self.question.images["calibration"],
             early=early,
+            entered=len(self.field),
         )
         before = self.answers.races.get(sigma)
-        if before is None or before.field <= found.field:
+        if before is None or len(before.standings) <= len(found.standings):
             self.answers.races[sigma] = found
         return found
 
@@ -280,13 +298,13 @@ class Solver:
         way_out = (limit(self.base.ceiling[0], self.answers.exposed),)
         return dataclasses.replace(self.base, otherwise=way_out, **told)
 
-    def _certified(self, raced: Race, low: float, attempt: int = 0) -> Recommendation:
+    def _certified(self, raced: Race, low: float) -> Recommendation:
         """Try a level again, on held-out images and with fresh draws."""
         if not self.held:
             why = "There are no held-out images: give some to certify this"
             return self.answers.unresolved(raced, low, "held-out images", why)
         sigma, effort = raced.sigma, self.question.effort
-        start = self._start(sigma, "held_out", attempt)
+        start = self._start(sigma, "held_out")
         chosen = [s.contender for s in raced.standings[: effort.certified]]
         glance = min(effort.glance, self.held)
         if glance:
@@ -295,11 +313,13 @@ class Solver:
         first, *others = dict.fromkeys(chosen)
         standings = self._tried(start, [first], self.held)
         # Where the first attack forbids a certificate, no other can give it.
-        if others and standings[0].bound(ALPHA) <= self.answers.exposed:
+        if others and standings[0].bound(self.question.alpha) <= self.answers.exposed:
             standings = self._tried(start, [first, *others], self.held)
         if sigma > 0 and sigma not in self.prices:
             raise Wanted((), (sigma,))
         lost = self.prices.get(sigma, (0.0, 0.0, 0.0))
+        # The next certificate has draws of its own.
+        self._attempt += 1
         return self.answers.certificate(sigma, low, standings, lost)
 
     def _tried(
@@ -319,7 +339,7 @@ class Solver:
         if self.held:
             start = self._start(fallen.sigma, "held_out")
             (again,) = self._tried(start, [shown.contender], self.held)
-            if again.least(ALPHA) > self.answers.exposed:
+            if again.least(self.question.alpha) > self.answers.exposed:
                 evidence, standings = "certified", (again, *others)
         return self.answers.made(
             "INFEASIBLE",

@@ -39,17 +39,23 @@ def _head(rec: Recommendation) -> str:
     match rec.status:
         case "FEASIBLE":
             head = (
-                f"{noise} is enough: no attack that was tried breaks more than "
-                f"{exposed} of the images for fewer than {target} queries."
+                f"{noise} is enough: none of the {len(rec.standings)} attacks that it "
+                f"was certified against, the strongest of {len(rec.considered)} that "
+                f"raced, breaks more than {exposed} of the images for fewer than "
+                f"{target} queries."
             )
         case "NO_NOISE_NEEDED":
             head = (
-                "No noise is needed: without any, no attack that was tried breaks "
-                f"more than {exposed} of the images for fewer than {target} queries."
+                f"No noise is needed: without any, none of the {len(rec.standings)} "
+                "attacks of the certificate, the strongest of "
+                f"{len(rec.considered)} that raced, breaks more than {exposed} of the "
+                f"images for fewer than {target} queries."
             )
         case "PREDICTED" if rec.evidence == "certified":
             head = (
-                f"{noise} held against all attacks for {count(rec.certified_to)} "
+                f"{noise if rec.sigma > 0 else 'The model without noise'} held "
+                f"against {len(rec.standings)} attacks, the strongest of "
+                f"{len(rec.considered)} that raced, for {count(rec.certified_to)} "
                 f"queries; that it holds for {target} is a prediction."
             )
         case "PREDICTED":
@@ -216,10 +222,17 @@ def _rests_on(rec: Recommendation) -> str:
             said = (
                 f"Certified: after all choices, tried again on "
                 f"{n.get('held_out', 0)} held-out images with fresh draws, "
-                f"{count(rec.certified_to)} queries each. A claim of safety counts an "
-                "image as soon as one handed in fools the model without noise, "
-                "confirmed or not; it is wrong with a chance of 5 % at most."
+                f"{count(rec.certified_to)} queries each."
             )
+            if rec.status in ("FEASIBLE", "NO_NOISE_NEEDED", "PREDICTED"):
+                names = "; ".join(s.contender.name for s in rec.standings)
+                said += (
+                    f" The certificate is about: {names}. An image counts as soon as "
+                    "one handed in fools the model without noise, confirmed or not; "
+                    "the claim is wrong with a chance of 5 % at most. The other "
+                    "attacks were left behind in the race, on fewer images and queries"
+                    "."
+                )
         case "tried":
             said = (
                 "Tried: attacks on the images that choices were made on"

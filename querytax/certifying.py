@@ -25,7 +25,7 @@ from querytax.recommend.portfolio import portfolio
 from querytax.recommend.race import EFFORTS, Effort, expected_rows
 from querytax.seeds import seed_of
 from querytax.statistics import ModelStatistics
-from querytax.trials import Bench, Store
+from querytax.trials import Bench, Store, image_fingerprints
 
 __all__ = ["PROBES", "Rounded", "certify", "price", "settle"]
 
@@ -183,6 +183,12 @@ def certify(
         plan=plan,
         surrogate=surrogate is not None,
     )
+    both = [set(image_fingerprints(*part)) for part in (calibration, held_out)]
+    if both[0] & both[1]:
+        raise expect.DomainError(
+            "expected held_out without images that choices are made on, got "
+            f"{len(both[0] & both[1])} of them"
+        )
     parts = {"calibration": calibration}
     if len(held_out[0]):
         parts["held_out"] = held_out
@@ -226,6 +232,7 @@ def settle(
     """
     parts = bench.ground.parts
     images = {part: bench.images(part) for part in parts}
+    others = {name: bench.images("calibration", name) for name in networks}
     known: list[Tried] = []
     prices: dict[tuple[str, float], tuple[float, float, float]] = {}
     while True:
@@ -234,7 +241,7 @@ def settle(
             images,
             prices,
             effort=effort,
-            networks=networks,
+            networks=others,
             seed=seed,
         )
         if not (found.wants or found.wants_price):
