@@ -148,7 +148,7 @@ def test_a_recommendation_needs_no_torch(module):
 def test_the_answer_does_not_know_those_who_measure(module):
     """Not even when it is used: trials come to it as plain data."""
     for name in ours(module):
-        for barred in ("attacks", "trials", "probes", "defenses", "certify"):
+        for barred in ("attacks", "trials", "probes", "defenses", "certifying"):
             assert not within(name, f"querytax.{barred}")
 
 
@@ -170,12 +170,12 @@ def test_simulations_do_not_import_the_laws(module):
 # Who may import whom, where only some may: the report when it is asked to draw, and the
 # names of the package when they are used.
 ON_TOP = {
-    "certify": ("report_recommend",),
+    "certifying": ("report_recommend",),
     "report": ("cli_laws",),
     "report_attacks": ("cli_attack", "report_recommend"),
     "report_recommend": ("cli_recommend",),
     "figures": ("cli_figures", "figures", "report_recommend", "reproductions"),
-    "trials": ("certify", "report_recommend", "trials"),
+    "trials": ("certifying", "report_recommend", "trials"),
 }
 # The one method of a lower room that draws, when it is called.
 DRAWS = {("querytax.recommend.recommendation", "figures")}
