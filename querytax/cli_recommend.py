@@ -17,7 +17,7 @@ __all__ = ["recommend"]
 # The demo asks what noise can answer: below the blind ceiling of these images.
 _DEMO = {
     "target_queries": 300.0,
-    "protect": 0.7,
+    "protect": 0.65,
     "max_accuracy_loss": 0.03,
     "site": "input",
     "eps": 0.1,
@@ -51,7 +51,7 @@ _DEMO = {
 @click.option(
     "--protect",
     type=Share(),
-    help="Share of images that must reach the target [default: 0.9; demo: 0.7].",
+    help="Share of images that must reach the target [default: 0.9; demo: 0.65].",
 )
 @click.option(
     "--attacker",
