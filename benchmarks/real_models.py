@@ -439,7 +439,7 @@ class Job:
     def compared(self, q: Question) -> Iterator[tuple[str, Any]]:
         """Levels at which laws are still to be held against counts."""
         allowed = self.given.max_accuracy_loss
-        largest = self.search(q).price.largest(allowed, place=2)
+        largest = self.search(q).price.largest(allowed, 2.0)
         for sigma in (0.0, float(f"{largest:.3g}")):
             where = {"network": q.network, "eps": q.eps, "site": q.site}
             # Without noise all sites are one.

@@ -428,6 +428,8 @@ def first_passage(
     for part in _parts(flat[0] > flat[1]):
         e, b, c, a, d, h = (x[part] for x in flat)
         taken[part] = _first(e, b, c, a, d, h, norm)
+    # Differences of equal numbers: rounding, not steps.
+    taken[taken < 1e-12] = 0.0
     return taken.reshape(end.shape)[()]
 
 
