@@ -288,11 +288,7 @@ def race(
         asked = budget + _REST if over else budget
         found = _tried(start, left, stage[0], asked, evidence)
         ranked = sorted(
-            (
-                (one, Standing.of(one, exposed, budget if over else None))
-                for one in found
-            ),
-            key=_rank,
+            ((one, Standing.of(one, exposed, budget)) for one in found), key=_rank
         )
         standings = [standing for _, standing in ranked]
         reached = Race(

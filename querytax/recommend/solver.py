@@ -303,6 +303,9 @@ class Solver:
         if not self.held:
             why = "There are no held-out images: give some to certify this"
             return self.answers.unresolved(raced, low, "held-out images", why)
+        if self._attempt >= ATTEMPTS:
+            why = f"The {ATTEMPTS} attempts at a certificate are spent"
+            return self.answers.unresolved(raced, low, "images", why)
         sigma, effort = raced.sigma, self.question.effort
         start = self._start(sigma, "held_out")
         chosen = [s.contender for s in raced.standings[: effort.certified]]
