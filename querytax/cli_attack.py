@@ -48,9 +48,7 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--attack",
     "name",
-    default="nes",
-    show_default=True,
-    help="One of `querytax attacks`, or all.",
+    help="One of `querytax attacks`, or all  [default: nes]",
 )
 @click.option(
     "--recipe",
@@ -61,12 +59,10 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--access",
     type=click.Choice(["scores", "top1", "labels"]),
-    default="scores",
-    show_default=True,
-    help="What the API gives away.",
+    help="What the API gives away  [default: scores]",
 )
-@click.option("--site", default="output", show_default=True, help="Where the noise is.")
-@click.option("--sigma", type=float, default=0.0, show_default=True)
+@click.option("--site", help="Where the noise is  [default: output]")
+@click.option("--sigma", type=float, help="Its standard deviation  [default: 0]")
 @click.option(
     "--images",
     type=click.IntRange(min=1),
@@ -78,9 +74,7 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
     "--queries",
     "n_queries",
     type=int,
-    default=10_000,
-    show_default=True,
-    help="Budget an image.",
+    help="Budget an image  [default: 10000]",
 )
 @click.option(
     "--votes",
@@ -101,20 +95,24 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--plan", "plan_file", type=click.Path(), help="Run the plan of recommend --json."
+    "--plan",
+    "plan_file",
+    type=click.Path(),
+    help="Run the attack that a file of recommend --json names, at its site, sigma, "
+    "budget and target, unless another option says otherwise.",
 )
 @with_plan
 @json_option
 def attack(
     model: str,
     data: str,
-    name: str,
+    name: str | None,
     recipe: str | None,
-    access: str,
-    site: str,
-    sigma: float,
+    access: str | None,
+    site: str | None,
+    sigma: float | None,
     images: int,
-    n_queries: int,
+    n_queries: int | None,
     votes: int,
     surrogate: str | None,
     settings: tuple[str, ...],
@@ -135,7 +133,7 @@ def attack(
     from querytax.attacks import attack_all
     from querytax.attacks.foreign import foreign_attack
     from querytax.defenses import defend
-    from querytax.loading import load_data, load_model
+    from querytax.loading import load_attack, load_data, load_model
     from querytax.report_attacks import (
         EPS,
         grouped,
@@ -145,17 +143,29 @@ def attack(
         unresolved,
     )
 
-    network = load_model(model, device)
-    x, y = load_data(data, device)
-    own = load_model(surrogate, device) if surrogate else None
     changes = plan_changes(plan)
     for key, value in _settings(settings).items():
         if key in changes:
             raise DomainError(f"expected {key} once, got it twice")
         changes[key] = value
-    eps = changes.get("eps", 0.0)
-    if changes.get("norm", "Linf") == "Linf" and isinstance(eps, float) and eps >= 1.0:
-        raise DomainError(f"expected eps < 1, of pixels in [0, 1], got {eps:g}")
+    asked = {}
+    if plan_file:
+        if name or recipe:
+            raise DomainError(
+                "expected no attack and no recipe with a plan of recommend, which "
+                f"names them, got {name or recipe!r}"
+            )
+        asked = load_attack(plan_file)
+        name, recipe = asked["attack"], asked["recipe"]
+        changes = {**asked["settings"], **changes}
+    name = name or "nes"
+    access = access or asked.get("access", "scores")
+    site = site or asked.get("site", "output")
+    sigma = asked.get("sigma", 0.0) if sigma is None else sigma
+    n_queries = asked.get("n_queries", 10_000) if n_queries is None else n_queries
+    network = load_model(model, device)
+    x, y = load_data(data, device)
+    own = load_model(surrogate, device) if surrogate else None
     guarded = defend(network, site, sigma, rng=seed)
     x, y = x[:images], y[:images]
     how: dict[str, Any] = {
@@ -167,9 +177,9 @@ def attack(
     }
     left_out: dict[str, str] = {}
     if ":" in name:
-        if recipe or own or plan_file:
+        if recipe or own:
             raise DomainError(
-                f"expected no recipe, surrogate or plan with {name}, which has its own"
+                f"expected no recipe or surrogate with {name}, which has its own"
             )
         changes = {"eps": EPS[changes.get("norm", "Linf")], **changes}
         results = [foreign_attack(guarded, x, y, name, rng=seed, **how, **changes)]
@@ -183,7 +193,6 @@ def attack(
             access=access,
             changes=changes,
             least=(n_queries, votes),
-            plan_file=plan_file,
             surrogate=own,
             rng=seed,
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from querytax import expect
 from querytax.counts import QueryCount
-from querytax.plans import NORMS
+from querytax.plans import check_budget
 
 __all__ = ["PARTS", "Contender", "Evidence", "Trial", "Tried"]
 
@@ -89,8 +89,7 @@ class Trial:
     network: str = ""
 
     def __post_init__(self) -> None:
-        expect.positive(eps=self.eps)
-        expect.one_of(NORMS, norm=self.norm)
+        check_budget(self.eps, self.norm)
         expect.nonnegative(sigma=self.sigma)
         expect.one_of(PARTS, part=self.part)
         expect.integer(1, images=self.images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -15,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from querytax.expect import DomainError
-from querytax.plans import NESPlan
+from querytax.recommend import Recommendation
+from querytax.recommend.portfolio import tuned
 
-__all__ = ["load_data", "load_model", "load_plan", "writable"]
+__all__ = ["load_attack", "load_data", "load_model", "writable"]
 
 
 def load_model(name: str, device: str = "cpu") -> Any:
@@ -98,24 +100,44 @@ def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
     return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)
 
 
-def load_plan(path: str) -> NESPlan:
-    """The attack's plan from a file that ``querytax recommend --json`` printed.
+def load_attack(path: str) -> dict[str, Any]:
+    """The attack that a file of ``querytax recommend --json`` names, and where.
+
+    Returns
+    -------
+    dict
+        ``attack``, ``recipe`` and ``settings`` of the attack that binds, or of the
+        predicted one where none was tried; ``site``, ``sigma``, ``access`` and
+        ``n_queries``, the target.
 
     Raises
     ------
     DomainError
-        If it cannot be read or holds no plan.
+        If it cannot be read or holds no recommendation.
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            return NESPlan(**json.load(stream)["recommendations"][0]["plan"])
-    except DomainError:
-        raise
+            rec = Recommendation.from_json(json.load(stream)["recommendations"][0])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "no recommendation's plan in it"
+        reason = getattr(error, "strerror", None) or "no recommendation in it"
         raise DomainError(
             f"expected plan to be the JSON of recommend, got {path!r}: {reason}"
         ) from None
+    shown = rec.attack or (rec.standings[0].contender if rec.standings else None)
+    shown = shown or tuned(rec.plan)
+    return {
+        "attack": shown.attack,
+        "recipe": shown.recipe,
+        "settings": {
+            "eps": rec.plan.eps,
+            "norm": rec.plan.norm,
+            **dict(shown.changes),
+        },
+        "site": rec.site,
+        "sigma": rec.sigma,
+        "access": rec.access,
+        "n_queries": math.ceil(rec.target_queries),
+    }
 
 
 def writable(path: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from querytax import expect
 
-__all__ = ["INCUMBENTS", "LOSSES", "NORMS", "NESPlan", "Plan"]
+__all__ = ["INCUMBENTS", "LOSSES", "NORMS", "NESPlan", "Plan", "check_budget"]
 
 NORMS = ("Linf", "L2")
 LOSSES = ("ce", "margin")
@@ -58,8 +58,7 @@ class Plan:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _single(field.name, getattr(self, field.name), field.default)
-        expect.positive(eps=self.eps)
-        expect.one_of(NORMS, norm=self.norm)
+        check_budget(self.eps, self.norm)
         expect.one_of(LOSSES, loss=self.loss)
         object.__setattr__(self, "repeats", int(expect.integer(repeats=self.repeats)))
 
@@ -110,6 +109,24 @@ class Plan:
                 shown = f"{value:.3g}" if isinstance(value, float) else f"{value}"
                 said.append(f"{field.name} {shown}")
         return ", ".join(said)
+
+
+def check_budget(eps: float, norm: str) -> None:
+    """Fail on a perturbation budget that no image in [0, 1] has.
+
+    Raises
+    ------
+    DomainError
+        For an unknown norm, or a radius that is not above 0; of Linf one above 1,
+        which is mostly one in 255ths.
+    """
+    expect.positive(eps=eps)
+    expect.one_of(NORMS, norm=norm)
+    if norm == "Linf" and eps > 1.0:
+        hint = f"; do you mean {eps:g}/255?" if eps <= 255 else ""
+        raise expect.DomainError(
+            f"expected eps <= 1 for Linf, of pixels in [0, 1], got {eps:g}{hint}"
+        )
 
 
 def _single(name: str, value: Any, default: Any) -> None:

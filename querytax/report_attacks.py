@@ -18,8 +18,7 @@ from querytax.attacks.block import ACCESS
 from querytax.attacks.foreign import FOREIGN
 from querytax.attacks.foreign.table import find as find_foreign
 from querytax.attacks.table import RECIPES
-from querytax.loading import load_plan
-from querytax.plans import NORMS, Plan
+from querytax.plans import NORMS, Plan, check_budget
 from querytax.terminal import WIDTH, new_table, short, span, terminal
 from querytax.words import count, percent
 
@@ -186,7 +185,6 @@ def runs_of(
     access: str,
     changes: dict[str, Any],
     least: tuple[int, int] = (10_000, 9),
-    plan_file: str | None = None,
     surrogate: Any = None,
     rng: int = 0,
 ) -> tuple[list[Run], dict[str, str]]:
@@ -205,8 +203,6 @@ def runs_of(
         Settings; for ``all`` only ``eps``, ``norm`` and what every plan has.
     least : (int, int)
         Budget and votes: attacks of ``all`` whose first step costs more are left out.
-    plan_file : str or None
-        A file of ``querytax recommend --json``; its plan is NES's.
 
     Raises
     ------
@@ -215,9 +211,9 @@ def runs_of(
     """
     shape = tuple(images.shape[1:])
     rest = dict(changes)
-    norm = rest.pop("norm", "Linf" if name == "all" or plan_file else find(name).norm)
+    norm = rest.pop("norm", "Linf" if name == "all" else find(name).norm)
     eps = rest.pop("eps", EPS[expect.one_of(NORMS, norm=norm)])
-    expect.positive(eps=eps)
+    check_budget(eps, norm)
 
     def runs(plans: Sequence[Plan]) -> list[Run]:
         return [
@@ -225,13 +221,6 @@ def runs_of(
             for plan in plans
         ]
 
-    if plan_file:
-        if name != "nes" or recipe:
-            raise expect.DomainError(
-                "expected attack 'nes' and no recipe with a plan of recommend, "
-                f"got {name!r}{f' and {recipe!r}' if recipe else ''}"
-            )
-        return runs([load_plan(plan_file).replace(**changes)]), {}
     if name != "all":
         plan = find(name).recipe(recipe or "published", eps, norm, shape, **rest)
         return runs([plan]), {}

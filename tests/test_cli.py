@@ -1,5 +1,6 @@
 """The command line: what it prints, where, and the exit codes."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -13,7 +14,8 @@ from synthetic_statistics import synthetic
 
 from querytax import certifying
 from querytax.cli import main
-from querytax.recommend import Recommendation
+from querytax.evidence import Contender
+from querytax.recommend import Recommendation, recommend_sigma
 from querytax.statistics import ModelStatistics
 from querytax.theory.law import laws
 
@@ -548,12 +550,33 @@ def test_any_attack_by_its_word(project):
     says = refused(*words, "--attack", "square", "--set", "q=2")
     assert "expected setting to be one of" in says
     assert "expected eps once" in refused(*words, "--set", "eps=0.1")
-    assert "expected eps < 1" in refused(*words[:4], "--eps", 8)
+    says = refused(*words[:4], "--eps", 8)
+    assert "expected eps <= 1 for Linf" in says
+    assert "do you mean 8/255?" in says
     bare = [w for w in words if w not in ("--eps", 0.3)]
     assert told(*bare, "--norm", "L2")["settings"]["eps"] == 1.0
     assert told(*bare, "--attack", "boundary")["settings"]["norm"] == "L2"
     says = refused(*words, "--attack", "transfer")
     assert "expected surrogate for transfer" in says
+
+
+def test_the_attack_that_an_answer_names_is_run_where_it_says(project, stats_file):
+    rec = recommend_sigma(ModelStatistics.load(stats_file), 50, access="labels")
+    shown = Contender("square", "adaptive", (("p", 0.3),))
+    rec = dataclasses.replace(
+        rec, attack=shown, site="input", sigma=0.05, access="scores"
+    )
+    Path("rec.json").write_text(json.dumps({"recommendations": [rec.to_json()]}))
+    words = ("attack", "tiny_model:load", "--data", "val.npz", "--plan", "rec.json")
+    facts = told(*words)
+    assert (facts["site"], facts["sigma"]) == ("input", 0.05)
+    assert facts["attack"] == "square"
+    assert facts["settings"]["p"] == 0.3
+    assert facts["settings"]["eps"] == rec.plan.eps
+    assert facts["budget"] == 50
+    assert told(*words, "--sigma", 0, "--queries", 20)["sigma"] == 0
+    says = refused(*words, "--attack", "nes")
+    assert "expected no attack and no recipe with a plan" in says
 
 
 def test_the_portfolio_is_one_table_best_first(project):

@@ -1,5 +1,6 @@
 """Models and data by name: what loads, and one line for what does not."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from querytax.evidence import Contender
 from querytax.expect import DomainError
-from querytax.loading import load_data, load_model, load_plan, writable
-from querytax.plans import NESPlan
+from querytax.loading import load_attack, load_data, load_model, writable
+from querytax.recommend import recommend_sigma
+from querytax.recommend.portfolio import tuned
 
 SOURCE = """
 import torch
@@ -146,11 +149,26 @@ def test_bytes_in_another_layout_are_named(tmp_path):
         load_data(saved(tmp_path, x=raw, y=np.arange(2)))
 
 
-def test_a_plan_is_read_from_a_recommendation(tmp_path):
-    plan = NESPlan(eps=0.1, probe=0.2, name="best")
+def test_the_attack_of_a_recommendation_is_read_from_its_file(tmp_path, demo_stats):
+    rec = recommend_sigma(demo_stats, 1e4, site="input", max_accuracy_loss=0.01)
     path = tmp_path / "rec.json"
-    path.write_text(json.dumps({"recommendations": [{"plan": vars(plan)}]}))
-    assert load_plan(str(path)) == plan
-    path.write_text("{}")
+    for shown in (Contender("square", "adaptive", (("p", 0.3),)), None):
+        named = dataclasses.replace(rec, attack=shown)
+        path.write_text(json.dumps({"recommendations": [named.to_json()]}))
+        found = load_attack(str(path))
+        wanted = shown or tuned(rec.plan)
+        assert (found["attack"], found["recipe"]) == (wanted.attack, wanted.recipe)
+        both = {"eps": rec.plan.eps, "norm": rec.plan.norm}
+        assert found["settings"] == {**both, **dict(wanted.changes)}
+        assert (found["site"], found["sigma"]) == (rec.site, rec.sigma)
+        assert (found["access"], found["n_queries"]) == ("scores", 10_000)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"recommendations": []}', '{"recommendations": [{"plan": 1}]}', "["]
+)
+def test_a_file_without_a_recommendation_is_named(tmp_path, text):
+    path = tmp_path / "rec.json"
+    path.write_text(text)
     with pytest.raises(DomainError, match="expected plan to be the JSON of recommend"):
-        load_plan(str(path))
+        load_attack(str(path))

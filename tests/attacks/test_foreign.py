@@ -177,9 +177,9 @@ def test_a_row_outside_the_budget_is_no_success(halfspace):
 
 def test_nor_is_a_row_outside_the_pixels_range(halfspace):
     def library(model, image, label):
-        model(image + 2.0 * torch.linspace(-1.0, 1.2, 20).sign())
+        model(image + 0.6 * torch.linspace(-1.0, 1.2, 20).sign())
 
-    result = run(halfspace(20, margin=0.1), library, eps=5.0)
+    result = run(halfspace(20, margin=0.1), library, eps=1.0)
     assert not result.noisy.success.any()
     assert result.status == ("ended: the library came to its own end",)
 
