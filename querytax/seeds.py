@@ -11,7 +11,7 @@ from querytax.expect import DomainError
 __all__ = ["seed_of"]
 
 
-def seed_of(rng: Any) -> int:
+def seed_of(rng: Any, name: str = "rng") -> int:
     """A seed from whatever a caller passes as ``rng``.
 
     Parameters
@@ -20,6 +20,8 @@ def seed_of(rng: Any) -> int:
         A whole number is its own seed; a generator is asked for one and so moves
         on; None takes fresh entropy from the operating system. Keep the answer: it
         is what reproduces the run.
+    name : str
+        What the caller calls it, for the error.
 
     Returns
     -------
@@ -45,6 +47,6 @@ def seed_of(rng: Any) -> int:
         except TypeError:
             pass
     raise DomainError(
-        f"expected rng to be a whole number, a NumPy or torch Generator or None, "
+        f"expected {name} to be a whole number, a NumPy or torch Generator or None, "
         f"got {rng!r}"
     )

@@ -10,6 +10,7 @@ from querytax.defenses.feature_noise import FeatureNoise
 from querytax.defenses.input_noise import InputNoise
 from querytax.defenses.keyed import KeyedDefense, Model, standard_deviation
 from querytax.defenses.output_noise import OutputNoise
+from querytax.models import as_model, eager
 from querytax.sites import Site
 
 __all__ = ["defend"]
@@ -20,7 +21,7 @@ def defend(
     site: str | Site,
     sigma: float | Sequence[float],
     *,
-    rng: Any = None,
+    experiment_seed: Any = None,
 ) -> KeyedDefense:
     """Put noise at a site: ``input``, ``output:...``, a layer's name, or several.
 
@@ -33,10 +34,10 @@ def defend(
         Standard deviation in the units of the site. At several places it is multiplied
         by each one's weight; where no weights are given, it may be one number for
         each place.
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: noise that nobody can predict or repeat. A whole number,
+        or a generator to draw one from, is for experiments alone: whoever knows or
+        finds it can subtract the noise.
 
     Raises
     ------
@@ -44,11 +45,19 @@ def defend(
         If the site is unknown or sigma is negative or not finite.
     """
     site = Site.parse(site)
+    model = as_model(model)
+    # Layers take noise by hooks, which what is compiled or replicated calls in vain.
+    if any(part.kind == "feature" for part in (site, *(p for p, _ in site.parts))):
+        model = eager(model)
     if site.kind == "several":
-        return CombinedNoise(model, sigma, site, rng=rng)
+        return CombinedNoise(model, sigma, site, experiment_seed=experiment_seed)
     one = standard_deviation(sigma=sigma)
     if site.kind == "input":
-        return InputNoise(model, one, rng=rng)
+        return InputNoise(model, one, experiment_seed=experiment_seed)
     if site.kind == "output":
-        return OutputNoise(model, one, on=site.on, form=site.form, rng=rng)
-    return FeatureNoise(model, one, [site.module], where=site.where, rng=rng)
+        return OutputNoise(
+            model, one, on=site.on, form=site.form, experiment_seed=experiment_seed
+        )
+    return FeatureNoise(
+        model, one, [site.module], where=site.where, experiment_seed=experiment_seed
+    )

@@ -11,14 +11,15 @@ from querytax.defenses.feature_noise import FeatureNoise
 from querytax.defenses.input_noise import InputNoise
 from querytax.defenses.keyed import (
     KeyedDefense,
+    Keys,
     Model,
     depth_of,
+    experiments_seed,
     standard_deviation,
     standard_deviations,
 )
 from querytax.defenses.output_noise import OutputNoise
 from querytax.expect import DomainError
-from querytax.seeds import seed_of
 from querytax.sites import Site
 
 __all__ = ["CombinedNoise"]
@@ -38,10 +39,10 @@ class CombinedNoise(KeyedDefense):
         must then carry no weights. At 0 a place is left alone.
     site : str or Site
         Places joined by ``+``, see `querytax.sites.Site`.
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: noise that nobody can predict or repeat. A whole number,
+        or a generator to draw one from, is for experiments alone: whoever knows or
+        finds it can subtract the noise.
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class CombinedNoise(KeyedDefense):
         sigma: float | Sequence[float],
         site: str | Site,
         *,
-        rng: Any = None,
+        experiment_seed: Any = None,
     ) -> None:
         site = Site.parse(site)
         if site.kind != "several":
@@ -78,14 +79,14 @@ class CombinedNoise(KeyedDefense):
                 f"expected site to join several places by '+', got {site.name!r}"
             )
         sigmas = _sigmas(sigma, site)
-        seed, depth = seed_of(rng), depth_of(model)
+        seed, depth = experiments_seed(experiment_seed), depth_of(model)
         groups = _groups(site)
         for group in groups:
             model = _layer(model, site, group, sigmas, seed)
             model._depth = depth
             # Logits and probabilities draw from a stream of one name.
             depth += isinstance(model, OutputNoise)
-        super().__init__(model, rng=seed)
+        super().__init__(model, experiment_seed=seed)
         self.site = site
         self._groups = groups
         self._sigma = _given(sigma)
@@ -109,14 +110,13 @@ class CombinedNoise(KeyedDefense):
     def sigmas(self) -> tuple[float, ...]:
         return _sigmas(self._sigma, self.site)
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
+    def _settings(self) -> str:
         return f"sigma={self._sigma}, site={self.site.name}"
 
-    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def before(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         return x
 
-    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def after(self, answer: Tensor, rows: Keys, queries: Keys) -> Tensor:
         # A model may hand out its input or a tensor that it keeps.
         return answer.clone()
 
@@ -144,16 +144,18 @@ def _layer(
     site: Site,
     group: tuple[int, ...],
     sigmas: tuple[float, ...],
-    seed: int,
+    seed: int | None,
 ) -> KeyedDefense:
     parts, levels = [site.parts[i][0] for i in group], [sigmas[i] for i in group]
     first = parts[0]
     if first.kind == "input":
-        return InputNoise(model, levels[0], rng=seed)
+        return InputNoise(model, levels[0], experiment_seed=seed)
     if first.kind == "output":
-        return OutputNoise(model, levels[0], on=first.on, form=first.form, rng=seed)
+        return OutputNoise(
+            model, levels[0], on=first.on, form=first.form, experiment_seed=seed
+        )
     modules = [part.module for part in parts]
-    return FeatureNoise(model, levels, modules, where=first.where, rng=seed)
+    return FeatureNoise(model, levels, modules, where=first.where, experiment_seed=seed)
 
 
 def _sigmas(sigma: Any, site: Site) -> tuple[float, ...]:

@@ -13,7 +13,10 @@ from torch.utils.hooks import RemovableHandle
 
 from querytax import expect
 from querytax.defenses.keyed import KeyedDefense, Model, standard_deviations
+from querytax.defenses.recording import live
 from querytax.expect import DomainError
+from querytax.models import compiled_in_place, eager, inside, is_scripted
+from querytax.rows import first_tensor
 
 __all__ = ["FeatureNoise"]
 
@@ -36,10 +39,10 @@ class FeatureNoise(KeyedDefense):
         The published defence takes the output of a ResNet's stem and stages, the
         input of a VGG's convolutions and of a transformer's blocks (Nguyen et al.,
         ICLR 2024).
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: noise that nobody can predict or repeat. A whole number,
+        or a generator to draw one from, is for experiments alone: whoever knows or
+        finds it can subtract the noise.
 
     Raises
     ------
@@ -53,11 +56,12 @@ class FeatureNoise(KeyedDefense):
     Hooks stand on the sites only while ``forward`` runs, and act only in its thread:
     the model called on its own answers without noise, carries no hook, and can be
     shared. The children of a model are therefore clean to whoever walks them; ask
-    the defence. Two forward passes over one model at the same time are not supported
-    here (torch's own table of hooks is not safe under threads): give each thread a
-    deep copy. Nor are scripted modules, recomputation in the backward pass
-    (activation checkpointing), which would run without the noise, or a model that is
-    itself an `nn.DataParallel`: put that around the defence.
+    the defence. Threads may ask one defence at once, under the lock that CPython has;
+    without that lock give each a deep copy, for torch's table of hooks has none of its
+    own. Not supported are scripted modules, or recomputation in the backward pass
+    (activation checkpointing), which would run without the noise. A compiled model, or
+    one in `nn.DataParallel`, is asked without these: put them around the defence. Where
+    a site hands on a tuple or list, its first part gets the noise.
     """
 
     def __init__(
@@ -67,9 +71,10 @@ class FeatureNoise(KeyedDefense):
         sites: str | Sequence[str],
         *,
         where: str = "output",
-        rng: Any = None,
+        experiment_seed: Any = None,
     ) -> None:
-        super().__init__(model, rng=rng)
+        model = eager(model)
+        super().__init__(model, experiment_seed=experiment_seed)
         if not isinstance(model, nn.Module):
             raise DomainError(
                 f"expected model to be a torch module, whose sites have names, "
@@ -79,12 +84,12 @@ class FeatureNoise(KeyedDefense):
         self.sites = _sites(sites, undefended(model))
         self.sigmas = standard_deviations(sigma, len(self.sites), "sites")
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
+    def _settings(self) -> str:
         pairs = zip(self.sites, self.sigmas, strict=True)
         listed = ", ".join(f"{site}: {sigma:g}" for site, sigma in pairs)
         return f"sigma={{{listed}}}, where={self.where}"
 
+    @live
     def forward(
         self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
     ) -> Tensor:
@@ -92,11 +97,12 @@ class FeatureNoise(KeyedDefense):
         thread = threading.get_ident()
         visits: Counter[str] = Counter()
 
-        def noisy(site: str, sigma: float, features: Any) -> Tensor:
+        def noisy(site: str, sigma: float, features: Any) -> Any:
             visits[site] += 1
-            _check_features(site, self.where, features, len(x))
+            first, put = first_tensor(features)
+            _check_features(site, self.where, first, len(x))
             kind = f"{self.where}:{site}:{visits[site]}"
-            return self._add_noise(features, sigma, kind, rows, queries)
+            return put(self._add_noise(first, sigma, kind, rows, queries))
 
         handles: list[RemovableHandle] = []
         try:
@@ -111,7 +117,7 @@ class FeatureNoise(KeyedDefense):
                     output: Any,
                     site: str = site,
                     sigma: float = sigma,
-                ) -> Tensor | None:
+                ) -> Any:
                     if threading.get_ident() != thread:
                         return None
                     return noisy(site, sigma, output)
@@ -149,9 +155,11 @@ class FeatureNoise(KeyedDefense):
 
 
 def undefended(model: Model) -> nn.Module:
-    """The user's own model, inside all defences."""
-    while isinstance(model, KeyedDefense):
-        model = model.model
+    """The user's own model, inside all defences and whatever else wraps it."""
+    around: object = None
+    while model is not around:
+        around = model
+        model = inside(model.model if isinstance(model, KeyedDefense) else model)
     if not isinstance(model, nn.Module):
         raise DomainError(
             f"expected model to be a torch module, whose sites have names, "
@@ -162,10 +170,24 @@ def undefended(model: Model) -> nn.Module:
 
 def _sites(sites: str | Sequence[str], model: nn.Module) -> tuple[str, ...]:
     listed = (sites,) if isinstance(sites, str) else tuple(sites)
+    if is_scripted(model):
+        raise DomainError(
+            "expected model to run in Python, where its layers can be reached, got "
+            f"{type(model).__name__} for {', '.join(map(repr, listed))}: load the "
+            "model that was scripted or traced, or take the site input or output"
+        )
+    for name, module in model.named_modules():
+        if compiled_in_place(module):
+            raise DomainError(
+                "expected model to run in Python, where its layers can be reached, "
+                f"got module {name!r} compiled in place: build it without .compile()"
+            )
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     for site in listed:
         if site not in names:
-            near = difflib.get_close_matches(str(site), names, n=3, cutoff=0.4)
+            # The end of a name that a wrapper has put its own before.
+            near = [n for n in names if str(site).endswith(f".{n}")][-1:]
+            near += difflib.get_close_matches(str(site), names, n=3, cutoff=0.4)
             hint = ", ".join(map(repr, near or names[:12])) or "none at all"
             raise DomainError(
                 f"expected sites to name modules of the model, got {site!r}; "

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from querytax.defenses.keyed import KeyedDefense, Model, standard_deviation
+from querytax.defenses.keyed import KeyedDefense, Keys, Model, standard_deviation
 
 __all__ = ["InputNoise"]
 
@@ -20,10 +20,10 @@ class InputNoise(KeyedDefense):
         From images (N, ...) to answers (N, C).
     sigma : float
         Standard deviation in units of the images. At 0 the answer is the model's own.
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: noise that nobody can predict or repeat. A whole number,
+        or a generator to draw one from, is for experiments alone: whoever knows or
+        finds it can subtract the noise.
 
     Raises
     ------
@@ -37,22 +37,23 @@ class InputNoise(KeyedDefense):
     does so behind the noise.
     """
 
-    def __init__(self, model: Model, sigma: float, *, rng: Any = None) -> None:
-        super().__init__(model, rng=rng)
+    def __init__(
+        self, model: Model, sigma: float, *, experiment_seed: Any = None
+    ) -> None:
+        super().__init__(model, experiment_seed=experiment_seed)
         self.sigma = standard_deviation(sigma=sigma)
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
+    def _settings(self) -> str:
         return f"sigma={self.sigma:g}"
 
     @property
     def touches_input(self) -> bool:
         return self.sigma > 0
 
-    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def before(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         return self._add_noise(x, self.sigma, "input", rows, queries)
 
-    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def after(self, answer: Tensor, rows: Keys, queries: Keys) -> Tensor:
         # A model may hand out its input or a tensor that it keeps.
         return answer.clone()
 

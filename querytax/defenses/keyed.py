@@ -1,4 +1,4 @@
-"""What every defence here shares: the keys of its noise and the count of its rows."""
+"""What every defence here shares: where its noise comes from, and a count of rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from querytax import expect
+from querytax.defenses.fresh import add_noise
+from querytax.defenses.recording import live, refuse
 from querytax.expect import DomainError
+from querytax.losses import look_like_probabilities
 from querytax.noise import normals
+from querytax.rows import read_answer
 from querytax.seeds import seed_of
 
 __all__ = ["KeyedDefense"]
 
 Model = nn.Module | Callable[[Tensor], Tensor]
+
+# Rows or queries that key an experiment's noise.
+Keys = Tensor | None
+
+
+# A model, the module in it that has the first floating parameter, and under what name.
+_Typical = tuple[Any, nn.Module | None, str, Tensor | None]
 
 
 class _Tally:
@@ -40,31 +51,32 @@ class _Tally:
 
 
 class KeyedDefense(nn.Module):
-    """A model behind noise that is keyed by (seed, row, query).
+    """A model behind noise.
 
     Subclasses are `InputNoise`, `FeatureNoise`, `OutputNoise`, and `CombinedNoise`
-    for several places at once. They may wrap one another in any order; the keys go
-    inwards, and every layer draws from a stream of its own, so that their noises are
-    independent under one seed.
+    for several places at once. They may wrap one another in any order.
 
     Parameters
     ----------
     model : nn.Module or callable
         From images (N, ...) to answers (N, C). It is never altered, and called on its
         own it answers without noise.
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it. What came of it stands in
-        ``seed``, which no ``print`` shows.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: the noise comes from a cryptographic generator, and nobody
+        can predict or repeat it, see `querytax.defenses.fresh`. A whole number, or a
+        generator to draw one from, is for experiments alone: the noise is then a
+        function of (seed, row, query), and whoever knows or finds the seed can
+        subtract it.
 
     Attributes
     ----------
     model : nn.Module or callable
-    seed : int
+    seed : int or None
+        Of an experiment's noise, which no ``print`` shows.
     answers : {"logits", "probabilities"}
         What the columns of an answer are. A model's own attribute of this name is
-        believed; without it, a model answers logits.
+        believed; without it, a model answers logits. The first answer is looked at:
+        probabilities that are not called so are refused.
     n_queries : int
         Rows asked so far; an image asked twice counts twice.
     mergeable : bool
@@ -76,25 +88,32 @@ class KeyedDefense(nn.Module):
     It comes from no generator of torch's, so `torch.manual_seed` neither repeats nor
     moves it.
 
+    A deployed defence holds nothing that its noise follows from. Copies, pickles,
+    files, forked processes, threads and replicas of `nn.DataParallel` all draw afresh.
+    A copy of an experiment's defence keeps seed and count, and draws the same.
+
+    Whatever would record one call and replay it (`torch.jit`, `torch.export`, ONNX,
+    `torch.fx`, CUDA graphs) or share it among rows (`torch.vmap`) is refused: put the
+    defence around the recorded model. `torch.compile` leaves a defence, and what is
+    inside it, as it is: compile the model first.
+
     This is no `nn.Sequential`: attack libraries walk the children of those one by one
     and would pass by the noise of an overridden ``forward``. As a child of one it is
     called like any other, and keeps its noise.
 
-    A copy shares the seed of its original, and so does a process forked from it: a
-    service of several workers builds a defence in each.
-
-    The count is safe under threads, and replicas of `nn.DataParallel` share it: no
-    two rows get the same key, though which thread's row comes first is open. Pass
-    ``rows`` and ``queries`` where that must be fixed. Keys reach a defence directly
-    inside another one; through any other module they do not, and a defence there
-    keeps its own count.
+    In an experiment the keys go inwards, and every layer draws from a stream of its
+    own, so that their noises are independent under one seed. The count is safe under
+    threads, and replicas of `nn.DataParallel` share it: no two rows get the same key,
+    though which thread's row comes first is open. Pass ``rows`` and ``queries`` where
+    that must be fixed. Keys reach a defence directly inside another one; through any
+    other module they do not, and a defence there keeps its own count.
     """
 
     # Moves with the module: libraries read the device from what a module owns, and
     # a callable owns nothing.
     anchor: Tensor
 
-    def __init__(self, model: Model, *, rng: Any = None) -> None:
+    def __init__(self, model: Model, *, experiment_seed: Any = None) -> None:
         super().__init__()
         if not callable(model):
             raise DomainError(
@@ -102,12 +121,20 @@ class KeyedDefense(nn.Module):
                 f"got {type(model).__name__}"
             )
         self.model = model
-        self.seed = seed_of(rng)
+        self.seed = experiments_seed(experiment_seed)
         self.answers: str = expect.one_of(
             ["logits", "probabilities"], answers=getattr(model, "answers", "logits")
         )
+        # What is said to this layer; a subclass may answer something else.
+        self._said = self.answers
+        self._typical: _Typical = None, None, "", None
         self._depth = depth_of(model)
         self._tally = _Tally()
+        # A model that says what it answers is believed; else its first answers tell.
+        own: Any = model
+        while isinstance(own, KeyedDefense):
+            own = own.model
+        self._heard = hasattr(own, "answers")
         self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
     @property
@@ -129,6 +156,19 @@ class KeyedDefense(nn.Module):
         """Go on from a saved count."""
         self._tally.count = int(state)
 
+    def extra_repr(self) -> str:
+        """The settings, for ``print``; never a seed."""
+        kept = "" if self.seed is None else "noise=predictable, for experiments"
+        return ", ".join(filter(None, (self._settings(), kept)))
+
+    def _settings(self) -> str:
+        return ""
+
+    def __prepare_scriptable__(self) -> None:
+        # What torch.jit.script asks of each module before it reads any code.
+        refuse("torch.jit.script")
+
+    @live
     def forward(
         self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
     ) -> Tensor:
@@ -139,9 +179,9 @@ class KeyedDefense(nn.Module):
         x : Tensor, shape (N, ...)
             Floating; cast to the dtype of the model's parameters where it has any.
         rows, queries : whole-number Tensors of shape (N,), optional
-            The keys of the noise. By default the row is 0 and the query is the number
-            of rows asked before: the noise then follows the order of the images, in
-            one batch or in many.
+            The keys of an experiment's noise; a deployed defence has no use for them.
+            By default the row is 0 and the query is the number of rows asked before:
+            the noise then follows the order of the images, in one batch or in many.
 
         Returns
         -------
@@ -151,7 +191,8 @@ class KeyedDefense(nn.Module):
         Raises
         ------
         DomainError
-            For images that are not floating, or keys that do not fit them.
+            For images that are not floating, keys that do not fit them, probabilities
+            where the model said logits, and calls that are recorded.
         """
         x, rows, queries = self.admit(x, rows, queries)
         answer = self._ask(self.before(x, rows, queries), rows, queries)
@@ -178,20 +219,20 @@ class KeyedDefense(nn.Module):
         """Whether the model behind is asked something else than the images."""
         return False
 
-    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def before(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         """What the model behind is asked, for images that `admit` let in.
 
         Counts nothing. May be ``x`` itself.
         """
         raise NotImplementedError(f"{type(self).__name__} is not mergeable")
 
-    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def after(self, answer: Tensor, rows: Keys, queries: Keys) -> Tensor:
         """What is answered, from the answer of the model behind: memory of its own."""
         raise NotImplementedError(f"{type(self).__name__} is not mergeable")
 
     def admit(
         self, x: Tensor, rows: Tensor | None = None, queries: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Any, Any]:
         """Check and count a question, as the start of ``forward`` does.
 
         Parameters
@@ -201,8 +242,10 @@ class KeyedDefense(nn.Module):
 
         Returns
         -------
-        x, rows, queries : Tensor
-            The images in the model's dtype, and the keys on their device.
+        x : Tensor
+            The images in the model's dtype.
+        rows, queries : Tensor or None
+            The keys on their device; None only where none were given and none count.
 
         Raises
         ------
@@ -216,9 +259,13 @@ class KeyedDefense(nn.Module):
                 f"expected images to be floating and of shape (N, ...), "
                 f"got {x.dtype} of shape {tuple(x.shape)}"
             )
-        rows = _key("rows", rows, x)
-        queries = _key("queries", queries, x)
+        if rows is not None:
+            rows = _key("rows", rows, x)
+        if queries is not None:
+            queries = _key("queries", queries, x)
         start = self._tally.take(len(x))
+        if self.seed is None:
+            return self._cast(x), rows, queries
         if rows is None:
             rows = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         if queries is None:
@@ -228,34 +275,56 @@ class KeyedDefense(nn.Module):
         return self._cast(x), rows, queries
 
     def _cast(self, x: Tensor) -> Tensor:
-        if isinstance(self.model, nn.Module):
-            for parameter in self.model.parameters():
-                if parameter.dtype.is_floating_point:
-                    return x.to(parameter.dtype)
-        return x
+        """Images in the type of the model's parameters."""
+        # To look for a parameter takes as long as a small layer. One that was found is
+        # good for as long as its module still has it.
+        of, owner, name, parameter = self._typical
+        model = self.model
+        if of is not model or (owner and getattr(owner, name, None) is not parameter):
+            of, owner, name, parameter = self._typical = _typical(model)
+        if parameter is None or parameter.dtype == x.dtype:
+            return x
+        return x.to(parameter.dtype)
 
-    def _ask(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def _ask(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         """The wrapped model's answer; a defence within is given the same keys."""
-        if isinstance(self.model, KeyedDefense):
-            return self.model(x, rows, queries)
-        answer = self.model(x)
-        if not isinstance(answer, Tensor):
-            got = type(answer).__name__
-        elif answer.dim() < 2 or len(answer) != len(x):
-            got = f"shape {tuple(answer.shape)}"
-        else:
+        model = self.model
+        if isinstance(model, KeyedDefense):
+            return model(x, rows, queries)
+        answer = model(x)
+        if not isinstance(answer, Tensor) or answer.dim() < 3:
+            answer = read_answer(answer, x, self._said)
+            return answer if self._heard else self._listen(answer)
+        # Maps of classes, pixel by pixel, are guarded too; attacks want one row.
+        if len(answer) == len(x):
             return answer
         raise DomainError(
-            f"expected the model to answer with a Tensor of shape ({len(x)}, C), "
-            f"got {got}"
+            f"expected model to answer ({len(x)}, C), got {tuple(answer.shape)}"
         )
 
+    def _listen(self, answer: Tensor) -> Tensor:
+        """The model's own answer, of which the first is looked at."""
+        if not self._heard and len(answer) and not answer.is_meta:
+            if look_like_probabilities(answer):
+                raise DomainError(
+                    "expected model to return logits, got probabilities: set "
+                    "model.answers = 'probabilities'"
+                )
+            self._heard = True
+        return answer
+
     def _add_noise(
-        self, value: Tensor, sigma: float, kind: str, rows: Tensor, queries: Tensor
+        self, value: Tensor, sigma: float, kind: str, rows: Keys, queries: Keys
     ) -> Tensor:
         """``value`` plus noise of its own dtype; ``value`` itself at sigma 0."""
         if sigma == 0:
             return value
+        if self.seed is None:
+            return add_noise(value, sigma, inside=kind == "input")
+        if rows is None or queries is None:
+            raise DomainError(
+                "expected rows and queries, the keys of an experiment's noise, got none"
+            )
         # Narrow types are added to in float32 and rounded once.
         wide = torch.promote_types(value.dtype, torch.float32)
         noise = normals(
@@ -268,6 +337,13 @@ class KeyedDefense(nn.Module):
             device=value.device,
         )
         return (value + noise.mul_(sigma)).to(value.dtype)
+
+
+def experiments_seed(experiment_seed: Any) -> int | None:
+    """The seed of noise that can be repeated; None where nobody shall repeat it."""
+    if experiment_seed is None:
+        return None
+    return seed_of(experiment_seed, "experiment_seed")
 
 
 def standard_deviation(**named: Any) -> float:
@@ -291,6 +367,15 @@ def standard_deviations(sigma: Any, count: int, of: str) -> tuple[float, ...]:
     return tuple(standard_deviation(sigma=each) for each in sigma)
 
 
+def _typical(model: Model) -> _Typical:
+    """The first floating parameter in a model."""
+    for module in model.modules() if isinstance(model, nn.Module) else ():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.is_floating_point():
+                return model, module, name, parameter
+    return model, None, "", None
+
+
 def depth_of(model: Model) -> int:
     """One more than the deepest defence inside, so that no two share a stream."""
     if not isinstance(model, nn.Module):
@@ -299,10 +384,8 @@ def depth_of(model: Model) -> int:
     return max(within, default=-1) + 1
 
 
-def _key(name: str, key: Any, x: Tensor) -> Tensor | None:
+def _key(name: str, key: Any, x: Tensor) -> Tensor:
     """A key on the images' device, its shape checked; `normals` checks the rest."""
-    if key is None:
-        return None
     shape = tuple(key.shape) if isinstance(key, Tensor) else type(key).__name__
     if shape != (len(x),):
         raise DomainError(f"expected {name} of shape ({len(x)},), got {shape}")

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from querytax import expect
-from querytax.defenses.keyed import KeyedDefense, Model, standard_deviation
+from querytax.defenses.keyed import KeyedDefense, Keys, Model, standard_deviation
 from querytax.expect import DomainError
 
 __all__ = ["OutputNoise"]
@@ -30,10 +30,10 @@ class OutputNoise(KeyedDefense):
         ``raw``: F + v, which may leave [0, 1]; ``reflect``: min(|F + v|, 1);
         ``clip``: F + v clipped to [0, 1]. None is renormalised: that would tie the
         noise of one class to the noise of the others. On logits only ``raw``.
-    rng : int, numpy.random.Generator, torch.Generator or None
-        None, for deployment, takes the seed from the operating system's entropy. A
-        whole number, or a generator to draw one from, is for experiments: whoever
-        knows it can predict the noise and subtract it.
+    experiment_seed : int, numpy.random.Generator, torch.Generator or None
+        None, for deployment: noise that nobody can predict or repeat. A whole number,
+        or a generator to draw one from, is for experiments alone: whoever knows or
+        finds it can subtract the noise.
 
     Raises
     ------
@@ -50,9 +50,9 @@ class OutputNoise(KeyedDefense):
         *,
         on: str = "probabilities",
         form: str = "raw",
-        rng: Any = None,
+        experiment_seed: Any = None,
     ) -> None:
-        super().__init__(model, rng=rng)
+        super().__init__(model, experiment_seed=experiment_seed)
         self.sigma = standard_deviation(sigma=sigma)
         self.on = expect.one_of(["probabilities", "logits"], on=on)
         self.form = expect.one_of(["raw", "reflect", "clip"], form=form)
@@ -68,14 +68,15 @@ class OutputNoise(KeyedDefense):
             )
         self.answers = on
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
+    def _settings(self) -> str:
         return f"sigma={self.sigma:g}, on={self.on}, form={self.form}"
 
-    def before(self, x: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def before(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         return x
 
-    def after(self, answer: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+    def after(self, answer: Tensor, rows: Keys, queries: Keys) -> Tensor:
+        if not isinstance(self.model, KeyedDefense):
+            self._listen(answer)
         exact = answer.softmax(dim=1) if self._softmax else answer
         noisy = self._add_noise(exact, self.sigma, "output", rows, queries)
         if self.form == "reflect":

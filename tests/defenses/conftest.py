@@ -75,5 +75,5 @@ def images() -> Tensor:
 
 @pytest.fixture(params=list(BUILDERS))
 def build(request):
-    """``build(model, rng=0)``: each defence in turn."""
-    return lambda model, rng=0: BUILDERS[request.param](model, rng=rng)
+    """``build(model, seed=0)``: each defence in turn; deployed where seed is None."""
+    return lambda model, seed=0: BUILDERS[request.param](model, experiment_seed=seed)

@@ -35,7 +35,7 @@ class Wide(nn.Module):
 
 
 def test_noise_at_every_place_by_hand(model, images):
-    defence = CombinedNoise(model, 0.1, EVERYWHERE, rng=0)
+    defence = CombinedNoise(model, 0.1, EVERYWHERE, experiment_seed=0)
     z = lambda kind, *shape: normals(0, f"defense/{kind}", *KEYS, shape)  # noqa: E731
     x = model.stem(images + 0.05 * z("0/input", 3, 6, 6))
     x = (x + 0.2 * z("0/output:stem:1", 4, 6, 6)).relu()
@@ -51,7 +51,7 @@ def test_noise_at_every_place_by_hand(model, images):
 def test_noises_add_as_independent_ones_do():
     """Squares of the deviations add up; equal draws would add the deviations."""
     site = "input+first*2+second:before+third:before*0.5+output:logits*2"
-    answer = CombinedNoise(Wide(), 0.5, site, rng=0)(torch.zeros(20000, 3))
+    answer = CombinedNoise(Wide(), 0.5, site, experiment_seed=0)(torch.zeros(20000, 3))
     variance = 0.25 * (1 + 4 + 1 + 0.25 + 4)
     share = float(answer.var()) / variance
     # 60000 draws, 5.5 standard errors; any two that agreed would add 9.7 % or more.
@@ -60,15 +60,17 @@ def test_noises_add_as_independent_ones_do():
 
 def test_a_place_draws_what_it_would_draw_alone(model, images):
     for word in ("input", "stem", "head:before", "output", "output:logits"):
-        alone = defend(model, word, 0.2, rng=3)(images, *KEYS)
-        both = defend(model, f"stage+{word}", (0.0, 0.2), rng=3)(images, *KEYS)
+        alone = defend(model, word, 0.2, experiment_seed=3)(images, *KEYS)
+        both = defend(model, f"stage+{word}", (0.0, 0.2), experiment_seed=3)(
+            images, *KEYS
+        )
         assert torch.equal(both, alone)
 
 
 def test_the_order_of_the_word_changes_nothing(model, images):
     words = EVERYWHERE.split("+")
     answers = [
-        CombinedNoise(model, 0.1, "+".join(order), rng=0)(images, *KEYS)
+        CombinedNoise(model, 0.1, "+".join(order), experiment_seed=0)(images, *KEYS)
         for order in (words, words[::-1], words[2:] + words[:2])
     ]
     assert torch.equal(answers[0], answers[1])
@@ -76,12 +78,12 @@ def test_the_order_of_the_word_changes_nothing(model, images):
 
 
 def test_one_sigma_for_each_place(model, images):
-    apart = defend(model, "input+output:logits", (0.05, 0.3), rng=1)
-    weighed = defend(model, "input*0.5+output:logits*3", 0.1, rng=1)
+    apart = defend(model, "input+output:logits", (0.05, 0.3), experiment_seed=1)
+    weighed = defend(model, "input*0.5+output:logits*3", 0.1, experiment_seed=1)
     assert torch.allclose(apart(images, *KEYS), weighed(images, *KEYS), atol=1e-6)
     assert apart.sigma == apart.sigmas == (0.05, 0.3)
     assert weighed.sigma == 0.1
-    again = defend(model, apart.site, apart.sigma, rng=apart.seed)
+    again = defend(model, apart.site, apart.sigma, experiment_seed=apart.seed)
     assert torch.equal(again(images, *KEYS), apart(images, *KEYS))
 
 
@@ -95,9 +97,9 @@ def test_sigma_zero_is_the_exact_answer(model, images, sigma):
 
 def test_sigma_may_be_changed(model, images):
     for change in (0.4, 0.0):
-        defence = CombinedNoise(model, 0.1, EVERYWHERE, rng=0)
+        defence = CombinedNoise(model, 0.1, EVERYWHERE, experiment_seed=0)
         defence.sigma = change
-        fresh = CombinedNoise(model, change, EVERYWHERE, rng=0)
+        fresh = CombinedNoise(model, change, EVERYWHERE, experiment_seed=0)
         assert torch.equal(defence(images, *KEYS), fresh(images, *KEYS))
         assert (defence.sigma, defence.sigmas) == (fresh.sigma, fresh.sigmas)
         twin = copy.deepcopy(defence)
@@ -109,9 +111,9 @@ def test_sigma_may_be_changed(model, images):
 
 
 def test_it_stands_around_and_inside_other_defences(model, images):
-    inner = InputNoise(model, 0.1, rng=0)
-    middle = CombinedNoise(inner, 0.1, "input+stem+output:logits", rng=0)
-    outer = OutputNoise(middle, 0.1, on="logits", rng=0)
+    inner = InputNoise(model, 0.1, experiment_seed=0)
+    middle = CombinedNoise(inner, 0.1, "input+stem+output:logits", experiment_seed=0)
+    outer = OutputNoise(middle, 0.1, on="logits", experiment_seed=0)
     streams = [part._depth for part in outer.modules() if hasattr(part, "_depth")]
     assert streams == [3, 2, 1, 1, 1, 0]
     assert clean_model(outer) is model
@@ -124,13 +126,13 @@ def test_it_stands_around_and_inside_other_defences(model, images):
 
 def test_one_seed_for_all_places_and_one_draw_of_a_generator(model):
     generator = torch.Generator().manual_seed(5)
-    defence = CombinedNoise(model, 0.1, EVERYWHERE, rng=generator)
+    defence = CombinedNoise(model, 0.1, EVERYWHERE, experiment_seed=generator)
     assert {part.seed for part in defence.modules() if hasattr(part, "seed")} == {
         defence.seed
     }
     assert CombinedNoise(model, 0.1, EVERYWHERE).seed != defence.seed
     same = torch.Generator().manual_seed(5)
-    assert InputNoise(model, 0.1, rng=same).seed == defence.seed
+    assert InputNoise(model, 0.1, experiment_seed=same).seed == defence.seed
 
 
 def test_levels_share_one_pass_of_the_network_in_the_oracle(images):
@@ -141,7 +143,7 @@ def test_levels_share_one_pass_of_the_network_in_the_oracle(images):
         return x.flatten(1)[:, :5]
 
     defences = [
-        defend(network, site, sigma, rng=i)
+        defend(network, site, sigma, experiment_seed=i)
         for i, (site, sigma) in enumerate(
             [("input+output", 0.1), ("input*2+output:logits", 0.4), ("input", 0.2)]
         )
@@ -158,7 +160,9 @@ def test_levels_share_one_pass_of_the_network_in_the_oracle(images):
 
 
 def test_noise_inside_keeps_its_passes_and_is_taken_off_for_judgement(model, images):
-    defences = [defend(model, "input+stem+output", s, rng=0) for s in (0.1, 0.2)]
+    defences = [
+        defend(model, "input+stem+output", s, experiment_seed=0) for s in (0.1, 0.2)
+    ]
     judged = torch.arange(7) < 3
     asked = [Request(defence, images, *KEYS, judged) for defence in defences]
     for defence, answer in zip(defences, answer_all(asked, 256), strict=True):
@@ -175,7 +179,7 @@ def test_the_owners_model_stays_clean(model, images):
 
 
 def test_settings_are_printed(model):
-    text = repr(CombinedNoise(model, 0.1, "input*0.5+stem", rng=0))
+    text = repr(CombinedNoise(model, 0.1, "input*0.5+stem", experiment_seed=0))
     assert "sigma=0.1, site=input*0.5+stem" in text
     assert "sigma=0.05" in text
 
@@ -202,15 +206,17 @@ def test_bad_settings_are_named(model, site, sigma, message):
 
 
 def test_a_callable_takes_noise_at_both_ends_only(images):
-    ends = CombinedNoise(lambda x: x.flatten(1), 0.1, "input+output:logits", rng=0)
+    ends = CombinedNoise(
+        lambda x: x.flatten(1), 0.1, "input+output:logits", experiment_seed=0
+    )
     assert (ends(images) != ends(images)).all()
     with pytest.raises(DomainError, match="model to be a torch module, whose sites"):
         CombinedNoise(abs, 0.1, "input+stem")
 
 
 def test_feature_noise_of_the_same_places_is_the_same_defence(model, images):
-    layers = FeatureNoise(model, [0.1, 0.2], ["stem", "head"], rng=2)
+    layers = FeatureNoise(model, [0.1, 0.2], ["stem", "head"], experiment_seed=2)
     assert torch.equal(
-        CombinedNoise(model, 0.1, "stem+head*2", rng=2)(images, *KEYS),
+        CombinedNoise(model, 0.1, "stem+head*2", experiment_seed=2)(images, *KEYS),
         layers(images, *KEYS),
     )

@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from querytax.defenses import FeatureNoise, InputNoise, KeyedDefense, OutputNoise
+from querytax.defenses import (
+    FeatureNoise,
+    InputNoise,
+    KeyedDefense,
+    OutputNoise,
+    defend,
+)
 from querytax.expect import DomainError
 
 ROWS = torch.zeros(4000, dtype=torch.int64)
@@ -35,7 +41,7 @@ class Probabilities(Constant):
 
 def test_input_noise_has_the_stated_deviation_and_is_not_clipped():
     x = torch.zeros(4000, 6)
-    noise = InputNoise(lambda x: x, 0.25, rng=0)(x)
+    noise = InputNoise(lambda x: x, 0.25, experiment_seed=0)(x)
     assert abs(float(noise.mean())) < 5.5 * 0.25 / math.sqrt(24_000)
     assert abs(float(noise.var()) / 0.0625 - 1) < 5.5 * math.sqrt(2 / 24_000)
     assert float(noise.min()) < 0
@@ -52,8 +58,8 @@ def test_input_noise_has_the_stated_deviation_and_is_not_clipped():
 def test_output_noise_on_probabilities_in_every_form(form, mend):
     x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
     exact = model(x).softmax(1)
-    raw = OutputNoise(model, 0.4, rng=0)(x, ROWS, QUERIES)
-    got = OutputNoise(model, 0.4, form=form, rng=0)(x, ROWS, QUERIES)
+    raw = OutputNoise(model, 0.4, experiment_seed=0)(x, ROWS, QUERIES)
+    got = OutputNoise(model, 0.4, form=form, experiment_seed=0)(x, ROWS, QUERIES)
     assert torch.equal(got, mend(raw))
     noise = raw - exact
     assert abs(float(noise.mean())) < 5.5 * 0.4 / math.sqrt(12_000)
@@ -65,9 +71,11 @@ def test_output_noise_on_probabilities_in_every_form(form, mend):
 
 def test_output_noise_on_logits_adds_to_the_logits():
     x, model = torch.zeros(4000, 1), Constant(2.0, 0.0, -3.0)
-    on_logits = OutputNoise(model, 0.4, on="logits", rng=0)(x, ROWS, QUERIES)
+    on_logits = OutputNoise(model, 0.4, on="logits", experiment_seed=0)(
+        x, ROWS, QUERIES
+    )
     on_logits = on_logits - model(x)
-    on_probabilities = OutputNoise(model, 0.4, rng=0)(x, ROWS, QUERIES)
+    on_probabilities = OutputNoise(model, 0.4, experiment_seed=0)(x, ROWS, QUERIES)
     on_probabilities = on_probabilities - model(x).softmax(1)
     assert torch.allclose(on_logits, on_probabilities, atol=1e-6)
 
@@ -85,7 +93,7 @@ def test_what_a_defence_answers():
 def test_probabilities_are_not_softened_again():
     x = torch.zeros(4, 1)
     want = torch.tensor([1.0, 0.0]).softmax(0).expand(4, 2)
-    for model in (Probabilities(1.0, 0.0), OutputNoise(Constant(1.0, 0.0), 0.0)):
+    for model in (Probabilities(1.0, 0.0), OutputNoise(Constant(2.0, 1.0), 0.0)):
         assert torch.allclose(OutputNoise(model, 0.0)(x), want)
         assert torch.allclose(OutputNoise(InputNoise(model, 0.1), 0.0)(x), want)
 
@@ -126,13 +134,12 @@ def test_any_callable_is_a_model():
         assert defence(torch.zeros(2, 3, dtype=torch.float16)).dtype == torch.float16
 
 
-def test_a_generator_or_nothing_gives_a_seed_that_can_be_reported():
-    made = InputNoise(abs, 0.1, rng=torch.Generator().manual_seed(4))
+def test_a_generator_gives_a_seed_that_can_be_reported():
+    made = InputNoise(abs, 0.1, experiment_seed=torch.Generator().manual_seed(4))
     x = torch.zeros(3, 2)
-    assert torch.equal(made(x), InputNoise(abs, 0.1, rng=made.seed)(x))
-    fresh = InputNoise(abs, 0.1, rng=None)
-    assert fresh.seed != InputNoise(abs, 0.1, rng=None).seed
-    assert torch.equal(fresh(x), InputNoise(abs, 0.1, rng=fresh.seed)(x))
+    assert torch.equal(made(x), InputNoise(abs, 0.1, experiment_seed=made.seed)(x))
+    with pytest.raises(DomainError, match="expected experiment_seed to be a whole"):
+        InputNoise(abs, 0.1, experiment_seed="0")
 
 
 @pytest.mark.parametrize("make", [InputNoise, OutputNoise])
@@ -199,11 +206,51 @@ def test_bad_images_are_named(build, model, images, message):
 def test_bad_answers_are_named(make):
     x = torch.zeros(2, 3)
     for model, got in (
-        (lambda x: x.sum(1), r"shape \(2,\)"),
-        (lambda x: x[:1], r"shape \(1, 3\)"),
-        (lambda x: {"logits": x}, "dict"),
+        (lambda x: x.sum(), r"\(\)"),
+        (lambda x: x[:1], r"\(1, 3\)"),
+        (lambda x: {"a": x, "b": x}, "a dict of a: "),
     ):
-        with pytest.raises(DomainError, match=rf"Tensor of shape \(2, C\), got {got}"):
+        with pytest.raises(DomainError, match=rf"\(2, C\).*, got {got}"):
             make(model, 0.1)(x)
     with pytest.raises(DomainError, match=r"expected model to be .* got int"):
         make(3, 0.1)
+
+
+class Soft(nn.Module):
+    """A softmax that does not say so."""
+
+    def __init__(self, kind=torch.float32):
+        super().__init__()
+        self.layer = nn.Linear(3, 10).to(kind)
+
+    def forward(self, x):
+        return (4 * self.layer(x)).softmax(1)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sigma", [0, 0.1])
+@pytest.mark.parametrize(
+    "site", ["input", "output", "output:logits", "layer", "input+output"]
+)
+def test_probabilities_that_are_called_logits_are_refused(site, sigma, kind):
+    x, model = torch.rand(8, 3), Soft(kind).requires_grad_(False)
+    for seed in (None, 0):
+        guarded = defend(model, site, sigma, experiment_seed=seed)
+        for _ in range(2):
+            with pytest.raises(
+                DomainError, match=r"set model\.answers = 'prob"
+            ) as caught:
+                guarded(x)
+        assert "\n" not in str(caught.value)
+    if site != "output:logits":
+        model.answers = "probabilities"
+        said = defend(model, site, sigma)(x)
+        if sigma == 0:
+            assert torch.allclose(said, model(x.to(kind)), atol=1e-2)
+
+
+def test_one_logit_at_the_output_is_no_constant():
+    """A softmax over one column answered 1 to everything."""
+    x = torch.linspace(-3, 3, 9)[:, None]
+    said = defend(lambda x: x, "output", 0)(x)
+    assert torch.allclose(said[:, 1], torch.sigmoid(x[:, 0]))

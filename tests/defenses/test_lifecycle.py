@@ -1,4 +1,4 @@
-"""Copies, files and devices: a defence goes on where it was."""
+"""Copies, files and devices: the defence of an experiment goes on where it was."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from querytax.defenses import (
     ],
 )
 def test_a_copy_goes_on_with_the_same_noise(build, model, images, through):
-    defence = build(model, rng=None)
+    defence = build(model, seed=3)
     defence(images)
     twin = through(defence)
     assert twin.n_queries == 7
@@ -72,11 +72,14 @@ def test_settings_are_printed(model):
     text = repr(OutputNoise(InputNoise(model, 0.25), 0.1, form="clip"))
     assert "sigma=0.25" in text
     assert "sigma=0.1, on=probabilities, form=clip" in text
+    assert "predictable" not in text
+    kept = repr(InputNoise(model, 0.25, experiment_seed=1))
+    assert "sigma=0.25, noise=predictable, for experiments" in kept
 
 
 def test_no_print_shows_a_seed(build, model):
     """A log that held it would let its reader subtract the noise."""
-    defence = build(model, rng=8765432109876)
+    defence = build(model, seed=8765432109876)
     for text in (repr(defence), str(defence), f"{defence}"):
         assert "8765432109876" not in text
         assert "seed" not in text
@@ -87,7 +90,7 @@ def test_no_print_shows_a_seed(build, model):
 )
 def test_two_workers_answer_with_different_noise(model, images, site):
     first, second = defend(model, site, 0.3), defend(model, site, 0.3)
-    assert first.seed != second.seed
+    assert first.seed is second.seed is None
     keys = torch.zeros(7, dtype=torch.int64), torch.arange(7)
     # Reflected and cut noise leaves some answers at exactly 1.
     assert (first(images, *keys) != second(images, *keys)).double().mean() > 0.8
@@ -102,8 +105,10 @@ def all_defences():
 
 
 @pytest.mark.parametrize("make", [defend, *all_defences()], ids=lambda m: m.__name__)
-def test_the_default_seed_is_fresh_entropy(make):
-    assert inspect.signature(make).parameters["rng"].default is None
+def test_noise_can_be_repeated_only_where_it_is_asked_for(make):
+    parameters = inspect.signature(make).parameters
+    assert parameters["experiment_seed"].default is None
+    assert not {"rng", "seed"} & set(parameters)
 
 
 def test_every_defence_is_held_to_that():
@@ -113,7 +118,8 @@ def test_every_defence_is_held_to_that():
 
 def test_replicas_share_the_count(model, images):
     # What nn.DataParallel does to a module: a shallow copy of its attributes.
-    defence = InputNoise(nn.Identity(), 1.0, rng=0)
+    images = images.flatten(1)
+    defence = InputNoise(nn.Identity(), 1.0, experiment_seed=0)
     replica = defence._replicate_for_data_parallel()
     replica._modules = dict(defence._modules)
     first, second = defence(images), replica(images)

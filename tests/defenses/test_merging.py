@@ -15,25 +15,33 @@ from querytax.defenses import (
 
 
 def output(model, **settings):
-    return OutputNoise(model, 0.3, rng=4, **settings)
+    return OutputNoise(model, 0.3, experiment_seed=4, **settings)
 
 
 CHAINS = {
-    "input": lambda model: InputNoise(model, 0.2, rng=3),
-    "silent input": lambda model: InputNoise(model, 0.0, rng=3),
+    "input": lambda model: InputNoise(model, 0.2, experiment_seed=3),
+    "silent input": lambda model: InputNoise(model, 0.0, experiment_seed=3),
     "output": output,
-    "silent output": lambda model: OutputNoise(model, 0.0, on="logits", rng=4),
+    "silent output": lambda model: OutputNoise(
+        model, 0.0, on="logits", experiment_seed=4
+    ),
     "logits": lambda model: output(model, on="logits"),
     "reflect": lambda model: output(model, form="reflect"),
     "clip": lambda model: output(model, form="clip"),
-    "output around input": lambda model: output(InputNoise(model, 0.2, rng=4)),
-    "input around output": lambda model: InputNoise(output(model), 0.2, rng=4),
-    "input around input": lambda model: InputNoise(
-        InputNoise(model, 0.2, rng=4), 0.1, rng=4
+    "output around input": lambda model: output(
+        InputNoise(model, 0.2, experiment_seed=4)
     ),
-    "several": lambda model: CombinedNoise(model, 0.2, "output+input*0.5", rng=3),
+    "input around output": lambda model: InputNoise(
+        output(model), 0.2, experiment_seed=4
+    ),
+    "input around input": lambda model: InputNoise(
+        InputNoise(model, 0.2, experiment_seed=4), 0.1, experiment_seed=4
+    ),
+    "several": lambda model: CombinedNoise(
+        model, 0.2, "output+input*0.5", experiment_seed=3
+    ),
     "silent several": lambda model: CombinedNoise(
-        model, 0.0, "input+output:logits", rng=3
+        model, 0.0, "input+output:logits", experiment_seed=3
     ),
 }
 
@@ -95,7 +103,7 @@ def test_levels_of_noise_share_one_pass_of_the_model(model, images):
     """What the parts are for: four defences, and the model is called once."""
     rows, queries = torch.arange(7), torch.arange(7)
     defences = [
-        make(model, sigma, rng=1)
+        make(model, sigma, experiment_seed=1)
         for make in (InputNoise, OutputNoise)
         for sigma in (0.1, 0.4)
     ]

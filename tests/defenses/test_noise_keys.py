@@ -33,7 +33,7 @@ def test_batches_and_order_change_nothing(cuts, order, sigma):
     edges = [0, *sorted(cuts), 12]
     order = torch.tensor(order)
     for make in (InputNoise, OutputNoise):
-        defence = make(scale, sigma, rng=3)
+        defence = make(scale, sigma, experiment_seed=3)
         whole = defence(x, rows, queries)
         assert torch.equal(defence(x[order], rows[order], queries[order]), whole[order])
         defence.reset()
@@ -77,8 +77,8 @@ def test_rows_queries_and_seeds_are_fresh(build, model, images):
     for i in range(4):
         for j in range(i):
             assert (answer[i] != answer[j]).all()
-    assert torch.equal(build(model, rng=0)(one, rows, queries), answer)
-    assert (build(model, rng=1)(one, rows, queries) != answer).all()
+    assert torch.equal(build(model, seed=0)(one, rows, queries), answer)
+    assert (build(model, seed=1)(one, rows, queries) != answer).all()
 
 
 def test_a_rows_noise_does_not_depend_on_the_other_images(build, model, images):
@@ -103,7 +103,11 @@ def test_layers_of_one_kind_and_seed_draw_apart():
             return self.inner(x)
 
     for between in (lambda m: m, Wrapped):
-        twice = InputNoise(between(InputNoise(nn.Identity(), 1.0, rng=0)), 1.0, rng=0)
+        twice = InputNoise(
+            between(InputNoise(nn.Identity(), 1.0, experiment_seed=0)),
+            1.0,
+            experiment_seed=0,
+        )
         spread = float(twice(x).var())
         # Independent noises add to 2, equal ones to 4; 6000 draws, 5.5 standard errors.
         assert abs(spread - 2) < 5.5 * 2 * (2 / 6000) ** 0.5
@@ -111,8 +115,8 @@ def test_layers_of_one_kind_and_seed_draw_apart():
 
 def test_keys_pass_inwards_and_the_sum_of_noises_is_what_it_should_be():
     x, rows, queries = torch.zeros(4, 3), torch.arange(4), torch.arange(4) + 8
-    inner = InputNoise(nn.Identity(), 0.5, rng=2)
-    outer = OutputNoise(inner, 0.25, on="logits", rng=9)
+    inner = InputNoise(nn.Identity(), 0.5, experiment_seed=2)
+    outer = OutputNoise(inner, 0.25, on="logits", experiment_seed=9)
     want = 0.5 * normals(2, "defense/0/input", rows, queries, (3,))
     want = want + 0.25 * normals(9, "defense/1/output", rows, queries, (3,))
     assert torch.equal(outer(x, rows, queries), want)
@@ -120,7 +124,7 @@ def test_keys_pass_inwards_and_the_sum_of_noises_is_what_it_should_be():
 
 
 def test_threads_never_share_a_key():
-    defence = InputNoise(lambda x: x, 1.0, rng=0)
+    defence = InputNoise(lambda x: x, 1.0, experiment_seed=0)
     answers: list[torch.Tensor] = []
 
     def work():

@@ -140,7 +140,7 @@ def test_the_published_layers_are_found_and_carry_noise(name):
     assert isinstance(defence, CombinedNoise if len(sites) > 1 else FeatureNoise)
     assert (defence(x) != defence(x)).all()
     # Any one of the places is reached, and does something of its own.
-    answers = [defend(model, site, 0.1, rng=0)(x) for site in sites]
+    answers = [defend(model, site, 0.1, experiment_seed=0)(x) for site in sites]
     for i, answer in enumerate(answers):
         assert (answer != model(x)).all()
         assert not any(torch.equal(answer, other) for other in answers[:i])
@@ -162,7 +162,7 @@ def test_before_the_first_stage_is_after_the_stems_pool():
     hidden = model.maxpool(model.conv1(x).relu())
     hidden = hidden + 0.2 * normals(0, "defense/0/input:layer1:1", *KEYS, (4, 4, 4))
     want = model.fc(model.layer3(model.layer2(model.layer1(hidden))).mean((2, 3)))
-    got = defend(model, "layer1:before", 0.2, rng=0)(x, *KEYS)
+    got = defend(model, "layer1:before", 0.2, experiment_seed=0)(x, *KEYS)
     assert torch.allclose(got, want, atol=1e-5)
 
 

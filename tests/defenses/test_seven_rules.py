@@ -39,8 +39,10 @@ def test_rule_1_walking_a_sequentials_children_keeps_the_noise(build, model, ima
 def test_rule_1_a_defended_sequential_is_noisy_under_a_walker(images):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Flatten(), nn.Linear(108, 9), nn.Tanh(), nn.Linear(9, 3))
-    assert fresh(SequentialWalker(FeatureNoise(plain, 0.1, "2", rng=0)), images)
-    before = FeatureNoise(plain, 0.1, "1", where="input", rng=0)
+    assert fresh(
+        SequentialWalker(FeatureNoise(plain, 0.1, "2", experiment_seed=0)), images
+    )
+    before = FeatureNoise(plain, 0.1, "1", where="input", experiment_seed=0)
     assert fresh(SequentialWalker(before), images)
     assert not fresh(SequentialWalker(plain), images)
 
