@@ -7,7 +7,7 @@ network is a function of its recipe and of the machine's arithmetic.
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from querytax.files import atomic_write, cache_folder, seal, unseal
 from querytax.noise import normals, uniforms
 from querytax.progress import progress
-from querytax.statistics import atomic_write
 
 __all__ = [
     "Dropout",
     "Recipe",
     "build",
-    "cache_folder",
     "cached",
     "fit",
     "permutation",
@@ -66,15 +65,6 @@ class Recipe:
     flip: bool = False
 
 
-def cache_folder() -> Path:
-    """``$QUERYTAX_CACHE``, or ``querytax`` in the user's cache folder."""
-    given = os.environ.get("QUERYTAX_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "querytax"
-
-
 def build(make: Callable[[], nn.Module]) -> nn.Module:
     """A new network; the caller's global generator stays where it was."""
     with torch.random.fork_rng(devices=[]):
@@ -97,13 +87,15 @@ def cached(
     make, train : callable
         Return the network as it is built, and as it is trained.
     """
-    path = cache_folder() / f"{name}.pt"
+    folder = cache_folder()
     model = build(make)
-    with contextlib.suppress(Exception):
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
+    if folder is not None:
+        with contextlib.suppress(Exception):
+            model.load_state_dict(_load(folder / f"{name}.pt"))
+            return model.eval()
     model = train()
-    _save(path, model.state_dict())
+    if folder is not None:
+        _save(folder / f"{name}.pt", model.state_dict())
     return model
 
 
@@ -236,7 +228,7 @@ def _restore(
     if path is None:
         return 0
     try:
-        weights, moments, epochs = torch.load(path, weights_only=True)
+        weights, moments, epochs = _load(path)
     except Exception:
         # Absent, or cut short: torch fails in many ways.
         return 0
@@ -245,12 +237,20 @@ def _restore(
     return int(epochs)
 
 
+def _load(path: Path) -> Any:
+    """What :func:`_save` wrote; fails on anything else."""
+    whole = unseal(path.read_bytes())
+    return torch.load(io.BytesIO(whole), weights_only=True)
+
+
 def _save(path: Path, state: Any) -> None:
     """Write whole or not at all; a folder that cannot be written is no error."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     with contextlib.suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as stream:
-            torch.save(state, stream)
+            stream.write(seal(buffer.getvalue()))
 
 
 @contextlib.contextmanager

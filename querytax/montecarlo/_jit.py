@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
-import os
-import tempfile
+import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.serialize import dumps
+
+from querytax.expect import DomainError
+from querytax.files import atomic_write, cache_folder, digest_of, seal, unseal
 
 __all__ = ["inlined", "kernel"]
 
@@ -28,18 +32,38 @@ def _cache_directory() -> str | None:
     numba looks at the kernel's own file only, and kernels inline code of others.
     """
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-    named = os.environ.get("XDG_CACHE_HOME")
-    home = Path(named) if named else Path("~/.cache").expanduser()
-    for root in (home / "querytax", Path(tempfile.gettempdir()) / "querytax"):
-        place = root / "kernels" / digest.hexdigest()[:16]
+    digest = digest_of(b"".join(path.read_bytes() for path in sources))
+    place = cache_folder("kernels", digest[:16])
+    return None if place is None else str(place)
+
+
+class _Sealed:
+    """What numba keeps a function's compiled code in: one sealed file a signature.
+
+    Its own files are unpickled as they are, and a damaged one ends the process.
+    """
+
+    def __init__(self, place: str, name: str) -> None:
+        self._place, self._name = Path(place), name
+
+    def _path(self, key: Any) -> Path:
+        told = digest_of(repr((numba.__version__, sys.version, key)).encode())
+        return self._place / f"{self._name}.{told[:16]}"
+
+    def load(self, key: Any) -> Any:
+        """The code, or None where it has to be compiled."""
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=place):
-                return str(place)
-        except OSError:
-            continue
-    return None
+            return pickle.loads(unseal(self._path(key).read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep the code if there is room."""
+        with contextlib.suppress(DomainError), atomic_write(self._path(key)) as stream:
+            stream.write(seal(dumps(data)))
+
+    def flush(self) -> None:
+        """Nothing: a file is never out of date."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -51,6 +75,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, place
     try:
-        return numba.njit(function, error_model="numpy", nogil=True, cache=True)
+        made: Any = numba.njit(function, error_model="numpy", nogil=True, cache=True)
     finally:
         settings.CACHE_DIR = before
+    name = f"{function.__module__}.{function.__qualname__}"
+    made._cache._cache_file = _Sealed(place, name)
+    return made

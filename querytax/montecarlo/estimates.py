@@ -102,6 +102,12 @@ class Moments:
         """Mean of the draws; the centre before the first."""
         return self.centre + (self.total / self.count if self.count else 0.0)
 
+    @property
+    def sound(self) -> bool:
+        """Whether they could be sums over draws."""
+        finite = all(map(math.isfinite, (self.total, self.spread, self.centre)))
+        return finite and self.spread >= 0.0 and 0 <= self.clipped <= self.count
+
     def plus(self, other: Moments) -> Moments:
         """Both together; they must have one centre."""
         return self.after(other.count, other.total, other.spread, other.clipped)

@@ -8,7 +8,6 @@ are, changes nothing: blocks are keyed by their number and added up in order.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from querytax import __version__, expect
 from querytax.expect import DomainError
+from querytax.files import read_json, writable, write_json
 from querytax.montecarlo.estimates import (
     Moments,
     mean_interval,
@@ -31,7 +31,6 @@ from querytax.montecarlo.estimates import (
 from querytax.montecarlo.streams import Stream
 from querytax.progress import progress
 from querytax.seeds import seed_of
-from querytax.statistics import atomic_write
 
 __all__ = ["Estimate", "Experiment", "Run", "Truncation", "compiled", "estimate"]
 
@@ -235,8 +234,7 @@ class Run:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state; a reader sees the old file or the new one, whole."""
         state = {**self._label(), "blocks": self.blocks, **asdict(self.moments)}
-        with atomic_write(path) as stream:
-            stream.write(json.dumps(state, indent=1).encode())
+        write_json(path, state)
 
     def resumed(self, path: str | os.PathLike[str]) -> Run:
         """The saved state of this same run.
@@ -248,8 +246,8 @@ class Run:
             alone.
         """
         name = os.fspath(path)
+        state = read_json(path, "a saved run")
         try:
-            state = json.loads(Path(path).read_text())
             moments = Moments(
                 int(state["count"]),
                 float(state["total"]),
@@ -258,8 +256,11 @@ class Run:
                 int(state.get("clipped", 0)),
             )
             blocks = int(state["blocks"])
-        except (ValueError, KeyError, TypeError):
-            raise DomainError(f"expected a saved run, got {name!r}") from None
+            sound = blocks >= 0 and moments.sound
+        except (ValueError, KeyError, TypeError, OverflowError):
+            sound = False
+        if not sound:
+            raise DomainError(f"expected a saved run, got {name!r}: something else")
         for key, mine in self._label().items():
             if state.get(key) != mine:
                 raise DomainError(
@@ -346,8 +347,12 @@ def estimate(
         expect.positive(budget_seconds=budget_seconds)
     count = os.cpu_count() or 1 if threads is None else expect.integer(threads=threads)
     run = Run(experiment, seed_of(rng), before=before or Moments())
-    if resume is not None and Path(resume).exists():
-        run = run.resumed(resume)
+    if resume is not None:
+        writable(resume)
+        if Path(resume).exists():
+            run = run.resumed(resume)
+    # In this thread, which hears an interrupt: one that waits for others does not.
+    compiled(experiment)
     start, stopped = time.monotonic(), ""
     low, high = run.interval(alpha)
     with progress(verbose) as bars, _pool(int(count)) as pool:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from querytax.expect import DomainError
+from querytax.files import digest_of
 
 __all__ = ["OPEN", "VERSION", "ImageRow", "RunKey", "Store"]
 
 # Version of the tables; changes with them, or with what a number in them means.
-VERSION = 1
+VERSION = 2
 # Tells our files from other people's: "qtax".
 _OURS = 0x71746178
 # Seconds to wait for another process that writes.
@@ -81,6 +82,8 @@ class ImageRow:
         The key of its draws.
     n_queries : int
         The budget.
+    rest : int
+        Rows beyond it in which a step that began within it could end.
     asked : int
         Rows asked.
     need : int
@@ -97,6 +100,7 @@ class ImageRow:
     asked: int
     need: int
     status: str
+    rest: int = 0
     noisy: int = 0
     noisy_need: int = 0
     submitted: int = 0
@@ -106,20 +110,32 @@ class ImageRow:
     clean: int = 0
     clean_need: int = 0
 
-    def covers(self, n_queries: int) -> bool:
+    def covers(self, n_queries: int, rest: int = 0) -> bool:
         """Whether this tells what a budget would have seen."""
-        return self.n_queries >= n_queries or self.status != OPEN
+        whole = self.n_queries + self.rest >= n_queries + rest
+        return self.status != OPEN or (self.n_queries >= n_queries and whole)
 
-    def event(self, name: str, n_queries: int) -> int:
+    def over(self, n_queries: int, rest: int = 0) -> bool:
+        """Whether the run had ended by itself within a budget."""
+        within = self.asked <= n_queries and self.need <= n_queries + rest
+        return self.status != OPEN and within
+
+    def event(self, name: str, n_queries: int, rest: int = 0) -> int:
         """Rows asked until a success that this budget would have seen, else 0."""
         at: int = getattr(self, name)
-        return at if getattr(self, f"{name}_need") <= n_queries else 0
+        need: int = getattr(self, f"{name}_need")
+        return at if at <= n_queries and need <= n_queries + rest else 0
 
 
 _RUN = [field.name for field in dataclasses.fields(RunKey)]
 _ROW = [field.name for field in dataclasses.fields(ImageRow)]
 _TYPES = {"str": "TEXT", "float": "REAL", "int": "INTEGER"}
-_CASTS = {"str": str, "float": float, "int": int}
+_CASTS: dict[str, Any] = {"str": str, "float": float, "int": int}
+# The names of a row's values, and what makes plain Python of each.
+_PLAIN = {
+    kind: [(field.name, _CASTS[str(field.type)]) for field in dataclasses.fields(kind)]
+    for kind in (RunKey, ImageRow)
+}
 
 
 def _columns(kind: type) -> str:
@@ -134,8 +150,9 @@ _ROW_NAMES = ", ".join(f'"{name}"' for name in _ROW)
 _TABLES = (
     f"CREATE TABLE runs (id INTEGER PRIMARY KEY, {_columns(RunKey)}, "
     f"UNIQUE ({_RUN_NAMES}))",
+    # The seal is a digest of run and row: SQLite does not notice a flipped bit.
     f"CREATE TABLE counts (run INTEGER NOT NULL REFERENCES runs, {_columns(ImageRow)}, "
-    'PRIMARY KEY (run, "image", "key")) WITHOUT ROWID',
+    'seal TEXT NOT NULL, PRIMARY KEY (run, "image", "key")) WITHOUT ROWID',
 )
 _FIND_RUN = "SELECT id FROM runs WHERE " + " AND ".join(f'"{n}" = ?' for n in _RUN)
 _ADD_RUN = (
@@ -143,10 +160,11 @@ _ADD_RUN = (
 )
 # A final row stays; an open one gives way to a larger budget.
 _PUT = (
-    f"INSERT INTO counts (run, {_ROW_NAMES}) "
-    f"VALUES ({', '.join('?' * (len(_ROW) + 1))}) ON CONFLICT DO UPDATE SET "
-    + ", ".join(f'"{name}" = excluded."{name}"' for name in _ROW)
-    + f" WHERE counts.status = '{OPEN}' AND excluded.n_queries > counts.n_queries"
+    f"INSERT INTO counts (run, {_ROW_NAMES}, seal) "
+    f"VALUES ({', '.join('?' * (len(_ROW) + 2))}) ON CONFLICT DO UPDATE SET "
+    + ", ".join(f'"{name}" = excluded."{name}"' for name in (*_ROW, "seal"))
+    + f" WHERE counts.status = '{OPEN}' AND (excluded.n_queries, excluded.rest) "
+    "> (counts.n_queries, counts.rest)"
 )
 
 
@@ -206,18 +224,28 @@ class Store:
 
     def runs(self) -> list[RunKey]:
         """All runs, in the order that they were first put."""
-        with self._errors("read"):
+        with self._errors("read"), self._believing():
             found = self._db.execute(f"SELECT {_RUN_NAMES} FROM runs ORDER BY id")
-            return [RunKey(*values) for values in found]
+            runs = [RunKey(*values) for values in found.fetchall()]
+            return [RunKey(*_values(run)) for run in runs]
 
     def rows(self, run: RunKey) -> dict[tuple[str, int], ImageRow]:
-        """A run's images, by their fingerprint and key."""
-        with self._errors("read"):
+        """A run's images, by their fingerprint and key.
+
+        Raises
+        ------
+        DomainError
+            If the file cannot be read, or holds what was not written so.
+        """
+        with self._errors("read"), self._believing():
             found = self._db.execute(
-                f"SELECT {_ROW_NAMES} FROM counts WHERE run = ({_FIND_RUN})",
+                f"SELECT {_ROW_NAMES}, seal FROM counts WHERE run = ({_FIND_RUN})",
                 _values(run),
-            )
-            rows = [ImageRow(*values) for values in found]
+            ).fetchall()
+            rows = [ImageRow(*values[:-1]) for values in found]
+            own = _values(run)
+            if [v[-1] for v in found] != [_seal(own, _values(row)) for row in rows]:
+                raise ValueError("another seal")
         return {(row.image, row.key): row for row in rows}
 
     def put(self, run: RunKey, rows: Iterable[ImageRow]) -> None:
@@ -226,10 +254,11 @@ class Store:
         An image that is there already stays if its run is over for every budget, and
         else gives way to a larger budget alone.
         """
+        own, values = _values(run), [_values(row) for row in rows]
         with self._errors("written"), self._writing() as db:
-            db.execute(_ADD_RUN, _values(run))
-            (number,) = db.execute(_FIND_RUN, _values(run)).fetchone()
-            db.executemany(_PUT, [(number, *_values(row)) for row in rows])
+            db.execute(_ADD_RUN, own)
+            (number,) = db.execute(_FIND_RUN, own).fetchone()
+            db.executemany(_PUT, [(number, *v, _seal(own, v)) for v in values])
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -244,10 +273,21 @@ class Store:
             raise
 
     @contextmanager
+    def _believing(self) -> Iterator[None]:
+        """What is no number, no text, or not what was sealed, is damage."""
+        try:
+            yield
+        except (TypeError, ValueError, OverflowError):
+            raise DomainError(
+                f"expected store to be a whole file of trials, got {self.path!r}: "
+                "damaged, its content is not what was written"
+            ) from None
+
+    @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError) as error:
             where = "memory" if self.path is None else self.path
             raise DomainError(
                 f"expected store to be a file of trials that can be {what}, "
@@ -299,9 +339,10 @@ class Store:
         return True
 
 
+def _seal(run: tuple[Any, ...], row: tuple[Any, ...]) -> str:
+    return digest_of(repr((run, row)).encode())[:16]
+
+
 def _values(data: RunKey | ImageRow) -> tuple[Any, ...]:
     """Plain Python values: sqlite3 would keep a NumPy number as bytes."""
-    return tuple(
-        _CASTS[str(field.type)](getattr(data, field.name))
-        for field in dataclasses.fields(data)
-    )
+    return tuple(cast(getattr(data, name)) for name, cast in _PLAIN[type(data)])

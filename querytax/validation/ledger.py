@@ -25,11 +25,11 @@ import numpy as np
 
 from querytax import __version__, expect
 from querytax.expect import DomainError
+from querytax.files import atomic_write, read_json, writable, write_json
 from querytax.montecarlo.estimates import Moments
 from querytax.montecarlo.runs import estimate
 from querytax.progress import progress
 from querytax.seeds import seed_of
-from querytax.statistics import atomic_write
 from querytax.validation.claim import (
     Claim,
     Computed,
@@ -191,6 +191,8 @@ def _find(
             max_samples=tier.samples,
             alpha=alpha,
         )
+        if found.stopped == "interrupted":
+            raise KeyboardInterrupt
         value, low, high, samples = found.value, found.low, found.high, found.samples
         asymptotic = found.asymptotic
         gathered[key] = found.moments
@@ -251,17 +253,26 @@ def judge(
 
 @dataclass
 class _Evidence:
-    """Sums of all runs, the seeds behind them, and how far an unfinished run came."""
+    """Sums of all runs, and whose draws they are.
+
+    Attributes
+    ----------
+    sums : dict of str to Moments
+    seeds : list of int
+        Of runs that ended.
+    seed : int or None
+        Of the unfinished run that was worked at last.
+    done : dict of str to list of str
+        Claims behind each unfinished run, by its seed: another run may come between.
+    """
 
     sums: Gathered = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
     seed: int | None = None
-    done: list[str] = field(default_factory=list)
+    done: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        state = {"version": __version__, **asdict(self)}
-        with atomic_write(path) as stream:
-            stream.write(json.dumps(state, indent=1, sort_keys=True).encode())
+        write_json(path, {"version": __version__, **asdict(self)})
 
 
 def _read(path: str | os.PathLike[str] | None) -> _Evidence:
@@ -269,16 +280,19 @@ def _read(path: str | os.PathLike[str] | None) -> _Evidence:
     if path is None or not Path(path).exists():
         return _Evidence()
     name = os.fspath(path)
+    saved = read_json(path, "a file of evidence")
     try:
-        saved = json.loads(Path(path).read_text())
         found = _Evidence(
             {key: Moments(**value) for key, value in saved["sums"].items()},
             [int(number) for number in saved["seeds"]],
             saved["seed"],
-            [str(name) for name in saved["done"]],
+            {str(int(k)): [str(one) for one in v] for k, v in saved["done"].items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DomainError(f"expected a file of evidence, got {name!r}") from None
+        sound = all(sums.sound for sums in found.sums.values())
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        sound = False
+    if not sound:
+        raise DomainError(f"expected a file of evidence, got {name!r}: something else")
     if saved.get("version") != __version__:
         raise DomainError(
             f"expected evidence of version {__version__}, got "
@@ -424,25 +438,29 @@ def run(
     if claim is not None:
         expect.one_of([c.id for c in every], claim=claim)
         chosen = tuple(c for c in every if c.id == claim)
+    if evidence is not None:
+        writable(evidence)
     kept = _read(evidence)
     seed = kept.seed if rng is None and kept.seed is not None else seed_of(rng)
     if seed in kept.seeds:
         raise DomainError(f"expected a new seed, got {seed}, which is in {evidence!s}")
-    if kept.seed != seed:
-        kept.seed, kept.done = seed, []
+    kept.seed, done = seed, kept.done.setdefault(str(seed), [])
     alpha = FALSE_ALARMS / max(1, sum(len(c.points) for c in every))
-    entries = []
+    entries = {}
     with progress(verbose) as bars:
         bar = bars.add("claims", len(chosen))
-        for count, one in enumerate(chosen, 1):
-            # What an interrupted run of this seed has drawn is not drawn again.
-            drawn = one.id in kept.done
-            entries.append(judge(one, tier, seed, alpha, kept.sums, drawn))
-            if evidence is not None and not drawn and entries[-1].findings:
-                kept.done.append(one.id)
+        # What an interrupted run of this seed has drawn is not drawn again, and comes
+        # last: a run that is killed every few seconds gets ahead too.
+        for one in sorted(chosen, key=lambda c: c.id in done):
+            drawn = one.id in done
+            entry = judge(one, tier, seed, alpha, kept.sums, drawn)
+            entries[one.id] = entry
+            if evidence is not None and not drawn and entry.findings:
+                done.append(one.id)
                 kept.write(evidence)
-            bars.update(bar, count)
+            bars.update(bar, len(entries))
     if evidence is not None:
-        kept.seeds, kept.seed, kept.done = [*kept.seeds, seed], None, []
+        del kept.done[str(seed)]
+        kept.seeds, kept.seed = [*kept.seeds, seed], None
         kept.write(evidence)
-    return Ledger(tuple(entries), tier, seed)
+    return Ledger(tuple(entries[one.id] for one in chosen), tier, seed)

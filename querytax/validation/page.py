@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from querytax.statistics import atomic_write
+from querytax.files import atomic_write
 from querytax.validation.ledger import Ledger
 
 __all__ = ["write_page"]

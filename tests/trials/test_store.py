@@ -166,3 +166,16 @@ def test_a_write_that_fails_later_is_one_line(tmp_path):
     store.close()
     with pytest.raises(DomainError, match="can be read"):
         store.rows(RUN)
+
+
+def test_a_number_that_nobody_wrote_is_seen(tmp_path):
+    path = tmp_path / "s.db"
+    with Store(path) as store:
+        store.put(RUN, [row(), row(key=1)])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE counts SET clean = 7 WHERE key = 1")
+    with (
+        Store(path) as store,
+        pytest.raises(DomainError, match="damaged, its content is not what was"),
+    ):
+        store.rows(RUN)
