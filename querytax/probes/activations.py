@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from querytax.attacks.oracle import Model
+from querytax.attacks.oracle import Model, even_parts
+from querytax.models import inside
 from querytax.probes.gradients import gradient_norms
+from querytax.rows import first_tensor
 from querytax.sites import Site
 
 __all__ = ["Activations", "measure_activations"]
@@ -30,23 +33,23 @@ class Activations:
     @staticmethod
     def scale(model: Model, images: Tensor, site: Site, batch_size: int) -> float:
         """Root mean square of what the module of ``site`` puts out, or is given."""
-        assert isinstance(model, nn.Module)
         squares: list[Tensor] = []
 
-        def note(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        def note(_module: nn.Module, _inputs: object, output: Any) -> None:
             # At once: an activation that works in place writes over what it is given.
-            squares.append(output.detach().double().square().flatten(1).mean(1))
+            first, _ = first_tensor(output)
+            squares.append(first.detach().double().square().flatten(1).mean(1))
 
         def before(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             note(module, None, args[0])
 
-        module = model.get_submodule(site.module)
+        module = cast(nn.Module, inside(model)).get_submodule(site.module)
         if site.where == "input":
             handle = module.register_forward_pre_hook(before)
         else:
             handle = module.register_forward_hook(note)
         try:
-            for part in images.split(batch_size):
+            for part in images.split(even_parts(len(images), batch_size)):
                 model(part)
         finally:
             handle.remove()

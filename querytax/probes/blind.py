@@ -1,18 +1,20 @@
-"""Which patterns without feedback fool the clean model, image by image."""
+"""What patterns without feedback do to the clean model, image by image."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from querytax.attacks.oracle import Model
+from querytax.attacks.oracle import Model, answer_in_batches
 from querytax.attacks.patterns import MIXED, PatternsPlan, patterned
+from querytax.probes.proposals import margins_of
 from querytax.probes.questions import answers_in_turn, block_of
 
-__all__ = ["TURN", "blind_outcomes"]
+__all__ = ["TURN", "TURNED", "blind_outcomes"]
 
 # Mixed patterns come in turns of so many kinds, the best of them first.
 TURN = len(MIXED)
+TURNED = tuple(f"{kind} {size}" for kind, size, _ in MIXED)
 
 
 def blind_outcomes(
@@ -28,15 +30,18 @@ def blind_outcomes(
     answered: str,
     targeted: bool,
     batch_size: int,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Whether an image's first ``n_patterns`` mixed patterns are adversarial.
 
     The patterns are those of the attack of this name, under a seed of their own.
 
     Returns
     -------
-    Tensor
+    outcomes : Tensor
         ``(n, n_patterns)`` bool.
+    changes : Tensor
+        ``(2, n, n_patterns)`` float32, of the margin loss: on the scale of the answers,
+        and on that of probabilities.
     """
     plan = PatternsPlan(eps=eps, norm=norm)
     block = block_of(
@@ -51,6 +56,9 @@ def blind_outcomes(
     rows = block.rows()
     asked = (patterned(block, plan.kind, step, rows) for step in range(n_patterns))
     found = rows.new_empty(len(rows), n_patterns, dtype=torch.bool)
+    changes = torch.empty(2, len(rows), n_patterns, device=images.device)
+    before = margins_of(block, answer_in_batches(model, images, batch_size))
     for step, answers in enumerate(answers_in_turn(model, asked, batch_size)):
         found[:, step] = block.fooled(answers, rows)
-    return found
+        changes[:, :, step] = (margins_of(block, answers) - before).float()
+    return found, changes

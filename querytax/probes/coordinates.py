@@ -12,7 +12,8 @@ from torch import Tensor
 from querytax import expect
 from querytax.attacks.oracle import Model, answer_in_batches, evaluating
 from querytax.expect import DomainError
-from querytax.losses import FLOOR, check_images, check_labels, check_logits
+from querytax.losses import FLOOR, check_images, check_labels
+from querytax.models import as_model, check_answers
 from querytax.noise import normals, uniforms
 from querytax.seeds import seed_of
 
@@ -93,7 +94,7 @@ class ProbedAnswers:
             For a value outside its range.
         """
         expect.nonnegative(sigma=sigma)
-        expect.integer(1, n_draws=n_draws)
+        expect.count(1, n_draws=n_draws)
         seed, clean = seed_of(rng), self._slopes(self.probabilities, rival)
         rows = torch.arange(len(clean), device=clean.device)
         found = []
@@ -164,21 +165,22 @@ def probe_coordinates(
     images = check_images(images)
     labels = check_labels(labels, len(images)).to(images.device)
     expect.positive(probe=probe)
-    expect.integer(1, batch_size=batch_size)
+    expect.count(1, batch_size=batch_size)
     dimension = images[0].numel()
     count = dimension if n_coordinates is None else n_coordinates
-    expect.integer(1, n_coordinates=count)
+    expect.count(1, n_coordinates=count)
     if count > dimension:
         raise DomainError(
             f"expected n_coordinates <= {dimension}, the numbers of an image, "
             f"got {count}"
         )
+    model = as_model(model, images)
     answered: str = getattr(model, "answers", "logits")
     coordinates = _coordinates(len(images), dimension, count, rng).to(images.device)
     found = []
     with torch.no_grad(), evaluating(model):
         centre = answer_in_batches(model, images, batch_size)
-        check_logits(centre, labels, answered)
+        check_answers(model, centre, labels)
         for x, places in zip(images, coordinates, strict=True):
             steps = torch.zeros(count, dimension, dtype=x.dtype, device=x.device)
             steps = steps.scatter_(1, places[:, None], probe).view(count, *x.shape)

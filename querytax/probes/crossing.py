@@ -10,11 +10,15 @@ from torch import Tensor
 
 from querytax.attacks.oracle import Model, answer_in_batches
 from querytax.defenses.build import defend
+from querytax.probes.path import slope
 from querytax.probes.places import outside
 from querytax.probes.response import Known
 from querytax.sites import Site
 
-__all__ = ["OFFSETS", "QUERIES", "Near"]
+__all__ = ["LARGEST", "OFFSETS", "QUERIES", "Near", "rim_gains"]
+
+# Numbers of an image up to which each one's gain is kept.
+LARGEST = 4096
 
 # Shares of the displacement from the image to the boundary, beyond the crossing.
 OFFSETS = (-0.5, -0.25, -0.1, -0.03, 0.0, 0.03, 0.1, 0.25, 0.5)
@@ -85,7 +89,7 @@ class Near:
             asked = answer_in_batches(model, asked, batch_size)
             model, batch_size = Known(answered), len(asked)
         for level, sigma in enumerate(sigmas):
-            guarded = defend(model, site, float(sigma), rng=seed)
+            guarded = defend(model, site, float(sigma), experiment_seed=seed)
             share = torch.zeros(len(rows), dtype=torch.float64, device=asked.device)
             draws = n_draws if sigma > 0 else 1
             for k in range(draws):
@@ -99,3 +103,43 @@ class Near:
                 shaped[OFFSETS.index(0.0)] = 0.5
             found[level][:, self.places] = shaped.cpu().numpy()
         return found
+
+
+def rim_gains(
+    model: Model,
+    images: Tensor,
+    goals: Tensor,
+    crossing: Tensor,
+    *,
+    eps: float,
+    norm: str,
+    answered: str,
+    targeted: bool,
+    batch_size: int,
+) -> np.ndarray | None:
+    """What each number gains at the budget's rim, as the statistics keep it.
+
+    Parameters
+    ----------
+    images, goals : Tensor
+        ``(n, ...)`` and ``(n,)``.
+    crossing : Tensor
+        ``(n, ...)`` where each image's way crosses the boundary, NaN if it does not.
+    """
+    n, d = len(images), images[0].numel()
+    if d > LARGEST:
+        return None
+    found = np.full((n, 2, d), np.nan, dtype=np.float32)
+    known = crossing.flatten(1).isfinite().all(1)
+    if not bool(known.any()):
+        return found
+    x, at = images[known], crossing[known]
+    g = slope(model, at, goals[known], "margin", answered, targeted, batch_size)
+    origin, g = x.double().flatten(1), g.double().flatten(1)
+    whole = (g * (at.double().flatten(1) - origin)).sum(1, keepdim=True)
+    # A gradient that leads back to the image tells of no flat boundary.
+    g = torch.where(whole > 0.0, g / whole, torch.nan)
+    part = eps if norm == "Linf" else eps / d**0.5
+    up, down = (1.0 - origin).clamp_max(part), origin.clamp_max(part)
+    found[known.cpu().numpy()] = torch.stack((g * up, -g * down), 1).cpu().numpy()
+    return found

@@ -10,13 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from querytax import expect
-from querytax.attacks.oracle import Model, answer_in_batches, evaluating
+from querytax.attacks.oracle import (
+    Model,
+    answer_in_batches,
+    evaluating,
+    even_parts,
+)
 from querytax.defenses import defend
 from querytax.expect import DomainError
-from querytax.losses import attacker_loss, check_images, check_labels, check_logits
+from querytax.losses import attacker_loss, check_images, check_labels
+from querytax.models import as_model, check_answers, eager, inside
 from querytax.plans import LOSSES
 from querytax.probes.path import has_gradient, slope
 from querytax.probes.places import parts_of
+from querytax.rows import first_tensor
 from querytax.sites import Site
 
 __all__ = ["gradient_norms", "margins", "signed_step"]
@@ -46,10 +53,10 @@ def margins(
     DomainError
         For images outside [0, 1], or labels or answers that do not fit.
     """
-    images, labels, answered = _check(model, images, labels, batch_size)
+    model, images, labels, answered = _check(model, images, labels, batch_size)
     with torch.no_grad(), evaluating(model):
         answers = answer_in_batches(model, images, batch_size)
-        check_logits(answers, labels, answered)
+        check_answers(model, answers, labels)
         lead = -attacker_loss(answers, labels, loss="margin", answered=answered)
     return lead.cpu().numpy()
 
@@ -96,7 +103,7 @@ def gradient_norms(
         For an unknown site or loss, a module that was not reached or returns no
         floating tensor, a model without gradients, and as :func:`margins`.
     """
-    images, labels, answered = _check(model, images, labels, batch_size)
+    model, images, labels, answered = _check(model, images, labels, batch_size)
     expect.one_of(LOSSES, loss=loss)
     asked = [Site.parse(site) for site in sites]
     wanted = {site: [_word(part) for part, _ in parts_of(site)] for site in asked}
@@ -105,11 +112,10 @@ def gradient_norms(
     names = list(dict.fromkeys(name for words in wanted.values() for name in words))
     with evaluating(model):
         _expect_gradient(model, images)
+        sizes = even_parts(len(images), batch_size)
         parts = [
             _norms(model, x, goal, names, loss, answered)
-            for x, goal in zip(
-                images.split(batch_size), labels.split(batch_size), strict=True
-            )
+            for x, goal in zip(images.split(sizes), labels.split(sizes), strict=True)
         ]
     each = {name: np.concatenate([part[name] for part in parts]) for name in names}
     found = {}
@@ -151,7 +157,7 @@ def signed_step(
     DomainError
         For a step outside its range, and as :func:`gradient_norms`.
     """
-    images, labels, answered = _check(model, images, labels, batch_size)
+    model, images, labels, answered = _check(model, images, labels, batch_size)
     expect.one_of(LOSSES, loss=loss)
     expect.positive(step=step)
     with evaluating(model):
@@ -162,11 +168,13 @@ def signed_step(
 
 def _check(
     model: Model, images: Tensor, labels: Tensor, batch_size: int
-) -> tuple[Tensor, Tensor, str]:
+) -> tuple[Model, Tensor, Tensor, str]:
     images = check_images(images)
     labels = check_labels(labels, len(images)).to(images.device)
-    expect.integer(1, batch_size=batch_size)
-    return images, labels, getattr(model, "answers", "logits")
+    expect.count(1, batch_size=batch_size)
+    # In Python, layer by layer: hooks stand on its layers.
+    model = eager(as_model(model, images))
+    return model, images, labels, getattr(model, "answers", "logits")
 
 
 def _word(site: Site) -> str:
@@ -179,6 +187,17 @@ def _expect_gradient(model: Model, images: Tensor) -> None:
         raise DomainError("expected model to let gradients through, got none")
 
 
+def _expect_in_graph(visits: dict[str, list[Tensor]]) -> None:
+    """Fail on layers that autograd does not see, though it sees the model."""
+    for name, places in visits.items():
+        if not all(place.requires_grad for place in places):
+            raise DomainError(
+                f"expected module {name!r} to let gradients through, got none: it runs "
+                "under no_grad, or inside torch.utils.checkpoint with use_reentrant="
+                "True, where use_reentrant=False would do"
+            )
+
+
 def _norms(
     model: Model, x: Tensor, goal: Tensor, names: list[str], loss: str, answered: str
 ) -> dict[str, np.ndarray]:
@@ -189,15 +208,16 @@ def _norms(
         site = Site.parse(name)
         verb = "be given" if site.where == "input" else "return"
 
-        def hook(_module: nn.Module, _inputs: object, output: Any) -> Tensor:
-            if not isinstance(output, Tensor) or not output.is_floating_point():
+        def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
+            first, put = first_tensor(output)
+            if not isinstance(first, Tensor) or not first.is_floating_point():
                 raise DomainError(
                     f"expected module {site.module!r} to {verb} a floating Tensor, "
-                    f"got {type(output).__name__}"
+                    f"got {type(first).__name__}"
                 )
             # The model goes on with a copy, which it may overwrite.
-            kept[name].append(output)
-            return output.clone()
+            kept[name].append(first)
+            return put(first.clone())
 
         def before(module: nn.Module, args: Any) -> tuple[Any, ...]:
             # Of its own: what a module is given may also go another way.
@@ -205,7 +225,7 @@ def _norms(
             given = first.clone() if isinstance(first, Tensor) else first
             return hook(module, None, given), *rest
 
-        module = cast(nn.Module, model).get_submodule(site.module)
+        module = cast(nn.Module, inside(model)).get_submodule(site.module)
         if site.where == "input":
             return module.register_forward_pre_hook(before)
         return module.register_forward_hook(hook)
@@ -227,7 +247,10 @@ def _norms(
                     "expected every site to be reached by the forward pass, "
                     f"got none at {', '.join(map(repr, missed))}"
                 )
-            places = [place for name in names for place in kept[name]]
+            # As they are now: recomputation in the backward pass visits layers again.
+            visits = {name: list(kept[name]) for name in names}
+            _expect_in_graph(visits)
+            places = [place for name in names for place in visits[name]]
             found = iter(
                 torch.autograd.grad(value.sum(), places, materialize_grads=True)
             )
@@ -236,6 +259,6 @@ def _norms(
             handle.remove()
     norms = {}
     for name in names:
-        each = [next(found).flatten(1).double().norm(dim=1) for _ in kept[name]]
+        each = [next(found).flatten(1).double().norm(dim=1) for _ in visits[name]]
         norms[name] = torch.stack(each).norm(dim=0).cpu().numpy()
     return norms

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,16 +16,21 @@ import querytax
 from querytax import expect
 from querytax.attacks.oracle import Model, answer_in_batches, evaluating
 from querytax.defenses import KeyedDefense, defend
-from querytax.losses import attacker_loss, check_images, check_labels, check_logits
-from querytax.plans import LOSSES, NORMS
+from querytax.losses import attacker_loss, check_images, check_labels
+from querytax.models import as_model, check_answers, eager
+from querytax.own_noise import own_noise
+from querytax.plans import LOSSES, check_budget
 from querytax.probes.activations import Activations, measure_activations
-from querytax.probes.blind import TURN
-from querytax.probes.crossing import OFFSETS, Near
+from querytax.probes.blind import TURN, TURNED
+from querytax.probes.crossing import OFFSETS, Near, rim_gains
+from querytax.probes.forecast import Forecast, counting
 from querytax.probes.levels import noise_levels
-from querytax.probes.path import has_gradient
+from querytax.probes.masked import masked
+from querytax.probes.path import DETACHED, no_gradient, sides_of
+from querytax.probes.places import parts_of
 from querytax.probes.proposals import kinds_of
 from querytax.probes.walk import Walk
-from querytax.progress import progress
+from querytax.progress import Progress, progress
 from querytax.seeds import seed_of
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics, SiteStatistics
@@ -91,7 +99,8 @@ def probe(
     rng : int or Generator
         Seed of directions and noise.
     verbose : bool
-        Show a progress bar.
+        Show a progress bar on a terminal, and say before a long probe what time and
+        memory it will take.
 
     Returns
     -------
@@ -115,13 +124,7 @@ def probe(
     labels = check_labels(labels, len(images)).to(images.device)
     if targets is not None:
         targets = check_labels(targets, len(images), "targets").to(images.device)
-    expect.positive(eps=eps)
-    expect.one_of(NORMS, norm=norm)
-    if norm == "Linf" and eps > 1:
-        raise expect.DomainError(
-            f"expected eps in (0, 1], a share of the pixel range, got {eps:g}; "
-            f"{eps:g}/255 is {eps / 255:.4g}"
-        )
+    check_budget(eps, norm)
     for name, value, least in (
         ("n_probe", n_probe, 1),
         ("n_directions", n_directions, 2),
@@ -131,29 +134,58 @@ def probe(
         ("n_proposals", n_proposals, 0),
         ("batch_size", batch_size, 1),
     ):
-        expect.integer(least, **{name: value})
+        expect.count(least, **{name: value})
     grid = np.unique(np.asarray(list(betas), dtype=float))
     if not grid.size:
         raise expect.DomainError("expected betas not empty, got none")
     expect.positive(betas=grid)
     seed = seed_of(rng)
-    answered: str = getattr(model, "answers", "logits")
-
     if isinstance(model, KeyedDefense):
         raise expect.DomainError(
             f"expected model without a defence, got {type(model).__name__}: "
             "name its place in sites instead"
         )
+    if torch.is_inference_mode_enabled() or images.is_inference():
+        # Autograd takes no part in what was made under `inference_mode`.
+        with torch.inference_mode(False):
+            images, labels = images.clone(), labels.clone()
+            targets = None if targets is None else targets.clone()
 
-    with torch.no_grad(), evaluating(model), progress(verbose) as bar:
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        evaluating(model),
+        progress(verbose) as bar,
+        contextlib.ExitStack() as more,
+    ):
+        model = as_model(model, images)
+        if any(p.kind == "feature" for s in sites for p, _ in parts_of(Site.parse(s))):
+            # Its layers are asked for: what is compiled or replicated hides them.
+            model = eager(model)
+        answered: str = getattr(model, "answers", "logits")
         logits = answer_in_batches(model, images, batch_size)
-        check_logits(logits, labels, answered)
+        check_answers(model, logits, labels)
         if targets is not None:
-            check_logits(logits, targets, answered, "targets")
+            check_answers(model, logits, targets, "targets")
         goals = labels if targets is None else targets
         levels = noise_levels(model, images, sites, sigmas, batch_size)
-        gradient = has_gradient(model, images)
+        # A path that another answer would not confirm is none.
+        unpredicted = own_noise(model, images, logits)
+        if unpredicted:
+            unpredicted = (
+                f"the model answers the same image differently, by {unpredicted}"
+            )
+        else:
+            unpredicted = no_gradient(model, images)
         right = logits.argmax(1) == labels
+        if not unpredicted and bool(right.any()):
+            unpredicted = masked(model, images[right], labels[right], seed)
+        gradient = not unpredicted
+        if unpredicted not in ("", DETACHED):
+            warnings.warn(
+                f"{unpredicted}: no law predicts its queries, trials decide",
+                stacklevel=2,
+            )
         if targets is not None:
             right &= logits.argmax(1) != targets
         probed = torch.nonzero(right).flatten()[:n_probe]
@@ -177,7 +209,16 @@ def probe(
             batch_size=batch_size,
             seed=seed,
         )
-        way = walk.along(images[probed], goals[probed], probed, levels, bar)
+        heard: Progress = Progress()
+        if verbose:
+            forecast = Forecast.of(walk, images, len(probed), n_flips, levels)
+            if told := forecast.told(len(probed), levels):
+                bar.say(told)
+            counted, heard = more.enter_context(
+                counting(model, forecast, len(probed), bar)
+            )
+            walk = dataclasses.replace(walk, model=counted)
+        way = walk.along(images[probed], goals[probed], probed, levels, heard)
         activations = measure_activations(
             model,
             images,
@@ -187,6 +228,17 @@ def probe(
             batch_size=batch_size,
         )
         near = Near.of(images[probed], goals[probed], probed, way.crossing)
+        gains = rim_gains(
+            model,
+            images[probed],
+            goals[probed],
+            way.crossing,
+            eps=float(eps),
+            norm=norm,
+            answered=answered,
+            targeted=targets is not None,
+            batch_size=batch_size,
+        )
         found = {
             site.name: _site(
                 walk,
@@ -242,7 +294,10 @@ def probe(
         blind_hits=way.blind_outcomes.sum(1) if n_patterns else None,
         blind_tried=n_patterns,
         blind_outcomes=way.blind_outcomes if n_patterns else None,
+        blind_changes=way.blind_changes[0] if n_patterns else None,
+        probability_blind_changes=way.blind_changes[1] if n_patterns else None,
         blind_turn=TURN,
+        blind_kinds=TURNED,
         proposals=way.proposals[0] if n_proposals else None,
         probability_proposals=way.proposals[1] if n_proposals else None,
         proposal_kinds=kinds_of(tuple(images.shape[1:])) if n_proposals else None,
@@ -251,6 +306,12 @@ def probe(
         label_offsets=np.array(OFFSETS),
         boundary_norm=near.norms,
         gradient_profile=way.gradient_profile,
+        rim_gains=gains,
+        block_sides=sides_of(tuple(images.shape[1:])) if gradient else None,
+        block_length=way.block_length if gradient else None,
+        block_wander=way.block_wander if gradient else None,
+        block_width=way.block_width if gradient else None,
+        block_profile=way.block_profile if gradient else None,
         provenance={
             "version": querytax.__version__,
             "model": type(model).__name__,
@@ -259,6 +320,7 @@ def probe(
             "n_draws": n_draws,
             "device": images.device.type,
             "torch": torch.__version__,
+            **({"unpredicted": unpredicted} if unpredicted else {}),
         },
     )
 
@@ -286,7 +348,7 @@ def _site(
     rows = torch.arange(len(images), device=images.device)
     flips, correct, spread = [], [], []
     for sigma in sigmas:
-        guarded = defend(walk.model, site, float(sigma), rng=walk.seed)
+        guarded = defend(walk.model, site, float(sigma), experiment_seed=walk.seed)
         losses, said = [], []
         for k in range(n_flips if sigma > 0 else 2):
             answers = answer_in_batches(

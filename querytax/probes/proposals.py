@@ -14,7 +14,7 @@ from querytax.attacks.square import SquarePlan, moves
 from querytax.losses import attacker_loss
 from querytax.probes.questions import answers_in_turn, block_of
 
-__all__ = ["KINDS", "kinds_of", "propose", "proposed"]
+__all__ = ["KINDS", "kinds_of", "margins_of", "propose", "proposed"]
 
 KINDS = ("square", "coarse", "pixel")
 _SHARE = 0.1
@@ -78,10 +78,10 @@ def propose(
                 still.append((candidate == x).flatten(1).all(1))
                 yield candidate
 
-    before = _margins(block, answer_in_batches(model, x, batch_size))
+    before = margins_of(block, answer_in_batches(model, x, batch_size))
     changes = torch.stack(
         [
-            _margins(block, answers) - before
+            margins_of(block, answers) - before
             for answers in answers_in_turn(model, asked(), batch_size)
         ]
     )
@@ -145,7 +145,7 @@ def _cells(block: Block) -> Tensor:
     return cell.flatten()
 
 
-def _margins(block: Block, answers: Tensor) -> Tensor:
+def margins_of(block: Block, answers: Tensor) -> Tensor:
     """``(2, M)`` margin loss of the answers, and of the probabilities behind them."""
     own = block.margin(answers, block.rows())
     if block.answered == "probabilities":

@@ -218,11 +218,11 @@ class _Probe:
             return clean[..., None], zeros.to(clean)
         if outside(site):
             # The noise acts on answers that are known already: no forward pass.
-            guarded = defend(Known(self.answered), site, sigma, rng=seed)
+            guarded = defend(Known(self.answered), site, sigma, experiment_seed=seed)
             asked = [z.double() for z in logits]
             batch_size = len(asked[0])
         else:
-            guarded = defend(model, site, sigma, rng=seed)
+            guarded = defend(model, site, sigma, experiment_seed=seed)
             asked = ends
         rows = (
             self.points.keys[:, None] * self.n_directions

@@ -13,9 +13,17 @@ from torch import Tensor
 from querytax.attacks.oracle import Model
 from querytax.plans import LOSSES
 from querytax.probes.blind import blind_outcomes
-from querytax.probes.path import boundary_path, sign_gain, slope, wander
+from querytax.probes.path import (
+    boundary_path,
+    coarse,
+    sides_of,
+    sign_gain,
+    slope,
+    wander,
+)
 from querytax.probes.proposals import kinds_of, propose
 from querytax.probes.response import Points, respond
+from querytax.probes.restarts import restarted
 from querytax.progress import Progress
 from querytax.sites import Site
 
@@ -37,6 +45,10 @@ class Found:
     ----------
     crossing : Tensor
         ``(n, ...)`` where the boundary is crossed; NaN where it is not.
+    block_length, block_wander, block_width, block_profile : ndarray
+        ``(K, n)``, ``(K, n)``, ``(K, T, n)`` and ``(K, n, 33)``.
+    blind_changes : ndarray
+        ``(2, n, n_patterns)``, as ``proposals``.
     responses : list of ndarray
         A site's ``(4, 2, S, B, P, T, n)``: signal, its error, noise, alignment.
     proposals : ndarray
@@ -48,7 +60,12 @@ class Found:
     sign_gain: np.ndarray
     gradient_profile: np.ndarray
     crossing: Tensor
+    block_length: np.ndarray
+    block_width: np.ndarray
+    block_profile: np.ndarray
+    block_wander: np.ndarray
     blind_outcomes: np.ndarray
+    blind_changes: np.ndarray
     proposals: np.ndarray
     responses: list[np.ndarray]
 
@@ -62,7 +79,12 @@ class Found:
                 ("wander_length", 0),
                 ("sign_gain", 0),
                 ("gradient_profile", 0),
+                ("block_length", 1),
+                ("block_width", 2),
+                ("block_profile", 1),
+                ("block_wander", 1),
                 ("blind_outcomes", 0),
+                ("blind_changes", 1),
                 ("proposals", -2),
             )
         }
@@ -99,6 +121,11 @@ class Walk:
             return torch.zeros(1)
         return (torch.arange(_STAGES) + 0.5) / _STAGES
 
+    def block(self, dimension: int) -> int:
+        """Images that are probed beside each other."""
+        each = dimension * 2 * len(self.stages) * self.n_directions
+        return max(1, min(_BLOCK, _BLOCK_ELEMENTS // each))
+
     def along(
         self,
         x: Tensor,
@@ -109,8 +136,7 @@ class Walk:
     ) -> Found:
         """All images, block by block; ``keys`` are their numbers."""
         task = bar.add("probing", len(x))
-        each = x[0].numel() * 2 * len(self.stages) * self.n_directions
-        block = max(1, min(_BLOCK, _BLOCK_ELEMENTS // each))
+        block = self.block(x[0].numel())
         parts = []
         for start in range(0, len(x), block):
             part = slice(start, start + block)
@@ -145,6 +171,10 @@ class Walk:
         length = torch.full((2, n), torch.nan, dtype=torch.float64)
         crossing = torch.full_like(origin, torch.nan)
         profile = np.full((n, len(PROFILE)), np.nan)
+        sides = sides_of(tuple(origin.shape[1:])) if self.gradient else ()
+        blocks: list[np.ndarray] = []
+        strays: list[np.ndarray] = []
+        entries: list[np.ndarray] = []
         if self.gradient:
             follow = functools.partial(
                 boundary_path,
@@ -158,13 +188,30 @@ class Walk:
             )
             anywhere = lost(on_path)[:, 0]
             path, detour = follow(), follow(start=anywhere)
+            path = restarted(
+                self.model,
+                path,
+                origin,
+                goal,
+                key,
+                eps=self.eps,
+                norm=self.norm,
+                stages=stages,
+                seed=self.seed,
+                **heard,
+            )
             on_path = path.points
             length = torch.stack((path.length, detour.length))
             crosses = path.length.isfinite().view(-1, *(1,) * (origin.ndim - 1))
             crossing = torch.where(crosses, path.crossing, crossing)
             g = slope(self.model, origin, goal, "margin", **heard)
-            sizes = g.flatten(1).abs().double().cpu().numpy()
-            profile = np.quantile(sizes, PROFILE, axis=1).T
+            profile = _profile(g)
+            blocks = [follow(side=side).length.cpu().numpy() for side in sides]
+            for side in sides:
+                start = lost(origin[:, None], side=side)[:, 0]
+                stray = follow(start=start, side=side)
+                strays.append(stray.length.cpu().numpy())
+            entries = [_profile(coarse(g, side)) for side in sides]
         astray = lost(on_path)
         both = torch.stack((on_path, astray), 1).flatten(0, 2)
         goals = goal.repeat_interleave(places)
@@ -174,9 +221,11 @@ class Walk:
             self.model, both, goals, point.flatten(), gradient=self.gradient, **heard
         )
         gain = torch.ones(n, dtype=torch.float64)
+        widths: list[np.ndarray] = []
         if self.gradient:
             on = points.slopes[LOSSES.index("margin")].view(n, 2, count, -1)[:, 0]
             gain = sign_gain(on.double()).mean(1)
+            widths = [_width(on, side, tuple(origin.shape[1:])) for side in sides]
         answers = respond(
             self.model,
             points,
@@ -188,7 +237,7 @@ class Walk:
             **heard,
         )
         budget: dict[str, Any] = {"eps": self.eps, "norm": self.norm, **heard}
-        outcomes = blind_outcomes(
+        outcomes, guessed = blind_outcomes(
             self.model,
             origin,
             goal,
@@ -219,10 +268,30 @@ class Walk:
             sign_gain=gain.cpu().numpy(),
             gradient_profile=profile,
             crossing=crossing,
+            block_length=np.reshape(blocks, (len(sides), n)),
+            block_width=np.reshape(widths, (len(sides), count, n)),
+            block_profile=np.reshape(entries, (len(sides), n, len(PROFILE))),
+            block_wander=np.reshape(strays, (len(sides), n)),
             blind_outcomes=outcomes.cpu().numpy(),
+            blind_changes=guessed.cpu().numpy(),
             proposals=changes.cpu().numpy(),
             responses=[_arrange(row, n, count) for row in answers],
         )
+
+
+def _profile(slopes: Tensor) -> np.ndarray:
+    """Quantiles of the sizes of each gradient's entries."""
+    sizes = slopes.flatten(1).abs().double().cpu().numpy()
+    return np.asarray(np.quantile(sizes, PROFILE, axis=1).T)
+
+
+def _width(slopes: Tensor, side: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Length of the gradients by blocks over that of the gradients: ``(T, n)``."""
+    n, count = slopes.shape[:2]
+    whole = slopes.double().flatten(0, 1)
+    cells = coarse(whole.view(-1, *shape), side).flatten(1)
+    share = cells.norm(dim=1) / whole.norm(dim=1).clamp_min(1e-300)
+    return np.asarray(share.view(n, count).T.cpu().numpy())
 
 
 def _arrange(row: list[Any], n: int, stages: int) -> np.ndarray:

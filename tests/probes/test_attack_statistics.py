@@ -18,9 +18,10 @@ from querytax.attacks.square import SquarePlan, moves
 from querytax.defenses import defend
 from querytax.losses import attacker_loss
 from querytax.probes import probe
-from querytax.probes.crossing import OFFSETS, QUERIES
+from querytax.probes.crossing import LARGEST, OFFSETS, QUERIES, rim_gains
 from querytax.probes.path import boundary_path, wander
 from querytax.probes.questions import apart
+from querytax.probes.restarts import restarted
 from querytax.statistics import ModelStatistics
 
 SEED, EPS, N = 3, {"Linf": 0.2, "L2": 2.0}, 6
@@ -108,6 +109,14 @@ def test_blind_hits_are_the_attacks_own_first_questions(shape, norm, targeted):
     assert stats.blind_outcomes.tolist() == expected
     assert stats.blind_hits.tolist() == [sum(row) for row in expected]
     assert stats.blind_turn == len(MIXED)
+    assert len(stats.blind_kinds) == len(MIXED)
+    # What fools the model has taken the margin's whole gap.
+    gained = stats.blind_changes - stats.gaps[:, None] > 0
+    assert (gained == np.array(expected)).all()
+    assert stats.blind_of("rows 2").tolist() == [
+        next((k + 1.0 for k, hit in enumerate(row) if hit), np.inf)
+        for row in stats.blind_outcomes[:, stats.blind_are("rows 2")]
+    ]
     assert 0 < np.mean(expected) < 1
 
 
@@ -289,17 +298,19 @@ def test_labels_near_the_boundary_one_by_one(norm, targeted):
                 assert np.isnan(site.label_share[..., place]).all()
             continue
         origin = x[i][None]
-        at = boundary_path(
-            model,
-            origin,
-            goals[i][None],
-            eps=eps,
-            norm=norm,
-            stages=torch.ones(1),
-            answered="logits",
-            targeted=targeted,
-            batch_size=1,
-        ).points[:, 0]
+        way = {
+            "eps": eps,
+            "norm": norm,
+            "stages": torch.ones(1),
+            "answered": "logits",
+            "targeted": targeted,
+            "batch_size": 1,
+        }
+        goal = goals[i][None]
+        path = boundary_path(model, origin, goal, **way)
+        key = torch.tensor([i])
+        path = restarted(model, path, origin, goal, key, seed=SEED, **way)
+        at = path.points[:, 0]
         length = float((at - origin).norm())
         assert stats.boundary_norm[place] == pytest.approx(length)
         for (word, site), o in itertools.product(
@@ -308,7 +319,7 @@ def test_labels_near_the_boundary_one_by_one(norm, targeted):
             point = (origin + (1 + OFFSETS[o]) * (at - origin)).clamp(0, 1)
             row = torch.tensor([i * len(OFFSETS) + o])
             for level, sigma in enumerate(site.sigmas):
-                guarded = defend(model, word, float(sigma), rng=SEED)
+                guarded = defend(model, word, float(sigma), experiment_seed=SEED)
                 said = [
                     int(guarded(point, row, torch.tensor([QUERIES + k])).argmax())
                     for k in range(5)
@@ -430,3 +441,51 @@ def test_a_model_that_answers_probabilities():
         )
     np.testing.assert_allclose(released.gaps, logits.probability_gaps)
     assert released.blind_hits.tolist() == logits.blind_hits.tolist()
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_gains_at_the_rim(norm):
+    """Number by number, by the margin's gradient at the crossing and what is left."""
+    x = torch.rand(4, 5, dtype=torch.float64)
+    weight = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.5], dtype=torch.float64)
+
+    def line(z):
+        margin = z.flatten(1) @ weight - 9.0
+        return torch.stack((-margin, torch.zeros_like(margin)), 1)
+
+    x[0] = torch.tensor([0.0, 1.0, 0.99, 0.5, 0.02])
+    goals = torch.zeros(4, dtype=torch.long)
+    crossing = x + (9.0 - x @ weight)[:, None] * weight / (weight @ weight)
+    crossing[3] = torch.nan
+    found = rim_gains(
+        line,
+        x,
+        goals,
+        crossing,
+        eps=0.1,
+        norm=norm,
+        answered="logits",
+        targeted=False,
+        batch_size=3,
+    )
+    part = 0.1 if norm == "Linf" else 0.1 / 5**0.5
+    for i, j in itertools.product(range(3), range(5)):
+        here, slope = float(x[i, j]), float(weight[j] / (9.0 - x[i] @ weight))
+        up, down = min(part, 1.0 - here), min(part, here)
+        np.testing.assert_allclose(
+            found[i, :, j], (slope * up, -slope * down), rtol=1e-6
+        )
+    assert np.isnan(found[3]).all()
+    large = torch.rand(1, LARGEST + 1)
+    none = rim_gains(
+        line,
+        large,
+        goals[:1],
+        large,
+        eps=0.1,
+        norm=norm,
+        answered="logits",
+        targeted=False,
+        batch_size=3,
+    )
+    assert none is None

@@ -93,7 +93,7 @@ def test_a_norm_is_what_noise_does_to_the_margin(data):
     model, (x, y) = Net(), data
     g = gradient_norms(model, x, y, ["first"])["first"]
     draws, sigma = 4000, 1e-3
-    noisy = FeatureNoise(model, sigma, ["first"], rng=0)
+    noisy = FeatureNoise(model, sigma, ["first"], experiment_seed=0)
     big, goal = x.repeat_interleave(draws, 0), y.repeat_interleave(draws)
     with torch.no_grad():
         answers = noisy(big)
@@ -214,10 +214,12 @@ def test_misuse_is_one_line(data, change, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_site_that_returns_a_pair_is_named(data):
+def test_of_a_pair_the_first_is_measured_and_a_dict_is_named(data):
     class Pair(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x, x
+        kind: type = tuple
+
+        def forward(self, x: Tensor):
+            return {0: x} if self.kind is dict else self.kind((x, None))
 
     class Holder(nn.Module):
         def __init__(self) -> None:
@@ -227,8 +229,14 @@ def test_a_site_that_returns_a_pair_is_named(data):
         def forward(self, x: Tensor) -> Tensor:
             return self.net(self.pair(x)[0])
 
-    with pytest.raises(DomainError, match="module 'pair' to return a floating Tensor"):
-        gradient_norms(Holder(), *data, ["pair"])
+    model = Holder()
+    found = gradient_norms(model, *data, ["pair", "input"])
+    np.testing.assert_allclose(found["pair"], found["input"], rtol=1e-6)
+    model.pair.kind = dict
+    with pytest.raises(
+        DomainError, match=r"module 'pair' to return a floating .* dict"
+    ):
+        gradient_norms(model, *data, ["pair"])
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, math.nan])

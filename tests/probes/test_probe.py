@@ -496,7 +496,7 @@ BAD = {
         "finite numbers, got NaN",
     ),
     "probabilities": ({"model": lambda x: Line()(x).softmax(1)}, "logits, got prob"),
-    "tuple": ({"model": lambda x: (x,)}, "model to return a tensor, got tuple"),
+    "tuple": ({"model": lambda x: (x, x)}, r"one tensor .* say which, .*pick=0"),
 }
 
 

@@ -1,0 +1,73 @@
+"""Whether a model's gradient is the slope of its answers.
+
+Rounding, a detached part or a backward pass of its own can make it another one. A way
+to the boundary that such a gradient does not find may be there all the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from querytax.models import Model
+from querytax.noise import normals
+
+__all__ = ["masked"]
+
+# Steps a pixel that answers are compared over: more than eight bits' rounding.
+_STEPS = (0.01, 0.05)
+_IMAGES, _DIRECTIONS = 16, 8
+# A gradient that explains less of the answers' change is another function's.
+_LEAST_SIZE, _LEAST_CORRELATION = 0.1, 0.2
+
+
+def masked(model: Model, x: Tensor, labels: Tensor, seed: int) -> str:
+    """Why the gradient is not to be believed; empty where it is.
+
+    Changes of the logit margin along random directions are held against those that
+    the gradient foretells, at two lengths; each must fail by size or by correlation.
+
+    Parameters
+    ----------
+    model : nn.Module or callable
+        With a gradient of some kind.
+    x, labels : Tensor
+        Images that it gets right; the first 16 are used.
+    seed : int
+    """
+    x, labels = x[:_IMAGES], labels[:_IMAGES]
+    with torch.enable_grad():
+        at = x.detach().clone().requires_grad_(True)
+        gradient = torch.autograd.grad(_margin(model, at, labels).sum(), at)[0]
+    gradient = gradient.double().flatten(1)
+    rows = torch.arange(len(x), device=x.device)
+    for step in _STEPS:
+        told, seen = [], []
+        for k in range(_DIRECTIONS):
+            turn = torch.full_like(rows, k)
+            u = step * normals(seed, "probe/masked", rows, turn, x.shape[1:])
+            u = u.to(x.dtype)
+            ends = [_margin(model, x + s * u, labels) for s in (1, -1)]
+            seen.append((ends[0] - ends[1]).detach().double())
+            told.append(2.0 * (gradient * u.double().flatten(1)).sum(1))
+        change, linear = torch.stack(seen), torch.stack(told)
+        size = float(linear.square().mean().sqrt() / change.square().mean().sqrt())
+        both = torch.stack([change.flatten(), linear.flatten()])
+        correlation = float(torch.corrcoef(both)[0, 1])
+        # Nothing moves, or is not a number: nothing is known against it.
+        if not (size < _LEAST_SIZE or correlation < _LEAST_CORRELATION):
+            return ""
+    return (
+        "the model's gradient is not the slope of its answers, of whose changes it "
+        f"foretells {100 * min(size, 1.0):.0f} % (rounding, or a backward pass of its "
+        "own)"
+    )
+
+
+def _margin(model: Model, x: Tensor, labels: Tensor) -> Tensor:
+    """Of logits, which do not saturate where the model is sure."""
+    said: Tensor = model(x)
+    if getattr(model, "answers", "logits") == "probabilities":
+        said = said.clamp_min(1e-30).log()
+    own = nn.functional.one_hot(labels, said.shape[1]).bool()
+    return said[own] - said.masked_fill(own, -torch.inf).amax(1)
