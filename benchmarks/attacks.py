@@ -158,7 +158,7 @@ def noise(names: Iterable[str], file: str | None) -> None:
             model = zoo.load(network)
             x, y = zoo.images(network, images)
         model.requires_grad_(False)
-        guarded = defend(model, site, sigma, rng=1)
+        guarded = defend(model, site, sigma, experiment_seed=1)
         print(f"\n{network}, {sigma:g} at {site}, {images} images, {queries} queries")
         for name in names:
             entry = find(name)

@@ -39,13 +39,22 @@ from querytax.expect import DomainError
 from querytax.noise import normals
 from querytax.probes import probe
 from querytax.recommend.portfolio import portfolio
-from querytax.recommend.race import EFFORTS, Standing, most_certifiable, race
+from querytax.recommend.race import (
+    EFFORTS,
+    Effort,
+    Race,
+    Standing,
+    Wanted,
+    most_certifiable,
+    race,
+)
 from querytax.recommend.race import share_bounds as bounds
 from querytax.recommend.recommendation import Recommendation
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics
 from querytax.training import Recipe, build, cache_folder, cached, fit
 from querytax.trials import Bench, Store
+from querytax.trials.store import VERSION
 
 # Changes whenever a different network would come out.
 _VERSION = 1
@@ -340,7 +349,7 @@ def libraries(place: Place, asked: Asked, sigma: float) -> list[dict[str, Any]]:
     )
     rows = []
     for what in _LIBRARIES:
-        guarded = defend(place.model, asked.site, sigma, rng=FOREIGN_SEED)
+        guarded = defend(place.model, asked.site, sigma, experiment_seed=FOREIGN_SEED)
         try:
             found = foreign_attack(
                 guarded if sigma > 0 else place.model,
@@ -434,7 +443,7 @@ def examined(
             "status": found.status,
             "binding": found.binding,
             "sigma": found.sigma,
-            "bracket": list(found.sigma_bracket),
+            "bracket": list(found.sigma_searched),
             "certified_attack": binding,
             "certified": [
                 {"attack": s.contender.name, "who": _told(s.contender)}
@@ -492,7 +501,7 @@ def further(
         if what == "excess" and not one["sigma"] > 0:
             continue
         start = time.perf_counter()
-        with Store(folder / "trials.sqlite") as store:
+        with Store(_trials(folder)) as store:
             one[what] = step(Place(asked.network, folder, store), asked, one)
         one["seconds"][what] = round(time.perf_counter() - start, 1)
         _write_json(file, known)
@@ -511,7 +520,7 @@ def ask(folder: Path, until: float) -> None:
     begun = time.perf_counter()
     file = folder / "answers.json"
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    path = folder / "trials.sqlite"
+    path = _trials(folder)
     # Whatever was answered is attacked, whether it is still among the questions or not.
     begun_on = [Asked(**one["asked"]) for one in known.values()]
     for asked in dict.fromkeys([*begun_on, *questions()]):
@@ -563,54 +572,47 @@ def _write_json(file: Path, data: Any) -> None:
 # -- the race against the grid ----------------------------------------------------
 
 
-class Counting(Evidence):
-    """Evidence that counts the rows which a race would have had to ask."""
+class Counting:
+    """Rows that trials asked, one after another; a run goes on from where it was."""
 
-    def __init__(self, tried: Iterable[Tried]) -> None:
-        super().__init__(tried)
+    def __init__(self) -> None:
         self.rows = 0
-        self._budget: dict[Trial, np.ndarray] = {}
-        self._spent: dict[Trial, np.ndarray] = {}
+        self._asked: dict[Trial, np.ndarray] = {}
 
-    def find(self, trial: Trial) -> Tried | None:
-        found = super().find(trial)
-        if found is None:
-            return None
-        n = trial.images
-        before = self._budget.setdefault(trial.key, np.zeros(10**4, dtype=np.int64))
-        spent = self._spent.setdefault(trial.key, np.zeros(10**4, dtype=np.int64))
-        # A run that ended of itself, or at as large a budget, is not made again; any
-        # other is made again from its first query.
-        over = (before[:n] >= trial.n_queries) | (spent[:n] < before[:n])
-        self.rows += int(found.asked[~over].sum())
-        spent[:n] = np.where(over, spent[:n], found.asked)
-        before[:n] = np.maximum(before[:n], trial.n_queries)
-        return found
+    def add(self, one: Tried) -> None:
+        n = one.trial.images
+        asked = self._asked.setdefault(one.trial.key, np.zeros(10**4, dtype=np.int64))
+        self.rows += int(np.maximum(one.asked - asked[:n], 0).sum())
+        asked[:n] = np.maximum(asked[:n], one.asked)
 
 
-# Network, site, sigma, eps, seed; the levels lie about those that were recommended.
+# Network, site, sigma, eps, queries, seed; the levels lie about those that were
+# recommended.
 CASES = [
-    (name, site, sigma, eps, seed)
+    (name, site, sigma, eps, 100, seed)
     for seed, eps, levels in (
         (11, 0.1, (("input", 0.08), ("output", 1.0))),
         (12, 0.15, (("input", 0.15), ("output", 0.3))),
     )
     for site, sigma in levels
     for name in ("wide", "average", "mlp", "noised", "strided")
+] + [
+    (name, "input", 0.05, 0.1, 300, 13)
+    for name in ("wide", "average", "mlp", "noised", "strided")
 ]
-RACE_QUERIES, RACE_EXPOSED = 100, 0.3
+RACE_EXPOSED = 0.3
 
 
 def races(folder: Path, until: float) -> None:
     """The quick race and the full grid, case by case."""
     begun = time.perf_counter()
-    file = folder / "races.json"
+    file = folder / f"races-{VERSION}.json"
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     field = portfolio("best")
     effort = EFFORTS["quick"]
-    with Store(folder / "trials.sqlite") as store:
-        for name, site, sigma, eps, seed in CASES:
-            word = f"{name} {site} {sigma:g} {eps:g} {seed}"
+    with Store(_trials(folder)) as store:
+        for name, site, sigma, eps, queries, seed in CASES:
+            word = f"{name} {site} {sigma:g} {eps:g} {queries} {seed}"
             if word in known:
                 continue
             if time.perf_counter() - begun > until:
@@ -626,46 +628,29 @@ def races(folder: Path, until: float) -> None:
                 sigma,
                 "calibration",
                 effort.images,
-                RACE_QUERIES,
+                queries,
                 seed,
             )
-            grid = place.bench.run(
-                [dataclasses.replace(start, contender=who) for who in field]
-            )
-            everyone = race(
-                start,
-                field,
-                dataclasses.replace(effort, rungs=()),
-                Evidence(grid),
-                RACE_EXPOSED,
-                images=effort.images,
-            )
-            counting = Counting(grid)
-            quick = race(
-                start,
-                field,
-                effort,
-                counting,
-                RACE_EXPOSED,
-                images=effort.images,
-                early=False,
-            )
+            whole = dataclasses.replace(effort, rungs=())
+            everyone, grid, grid_rows = _raced(place, start, field, whole)
+            # What the grid has tried is read from the store.
+            quick, _, race_rows = _raced(place, start, field, effort)
             best = everyone.best
             by = {one.trial.contender: one.fell.success for one in grid}
             mine, other = by[quick.best.contender], by[best.contender]
             found = next(
                 s for s in everyone.standings if s.contender == quick.best.contender
             )
-            rows = int(sum(one.asked.sum() for one in grid))
             known[word] = {
                 "network": name,
                 "site": site,
                 "sigma": sigma,
                 "eps": eps,
+                "queries": queries,
                 "seed": seed,
-                "grid_rows": rows,
-                "race_rows": counting.rows,
-                "saved": rows / max(counting.rows, 1),
+                "grid_rows": grid_rows,
+                "race_rows": race_rows,
+                "saved": grid_rows / max(race_rows, 1),
                 "grid_best": best.contender.name,
                 "grid_fell": best.fell,
                 "race_best": quick.best.contender.name,
@@ -675,7 +660,38 @@ def races(folder: Path, until: float) -> None:
                 "only_race": int((mine & ~other).sum()),
             }
             _write_json(file, known)
-            print(word, {k: known[word][k] for k in list(known[word])[5:]}, flush=True)
+            print(word, {k: known[word][k] for k in list(known[word])[6:]}, flush=True)
+
+
+def _raced(
+    place: Place, start: Trial, field: Sequence[Contender], effort: Effort
+) -> tuple[Race, list[Tried], int]:
+    """A race to its end, what was tried for it, and the rows that it asks by itself."""
+    tried: list[Tried] = []
+    counting = Counting()
+    while True:
+        try:
+            found = race(
+                start,
+                field,
+                effort,
+                Evidence(tried),
+                RACE_EXPOSED,
+                images=effort.images,
+                early=False,
+            )
+        except Wanted as missing:
+            more = place.bench.run(missing.trials)
+            for one in more:
+                counting.add(one)
+            tried += more
+        else:
+            return found, tried, counting.rows
+
+
+def _trials(folder: Path) -> Path:
+    """The store, of this version of its tables."""
+    return folder / f"trials-{VERSION}.sqlite"
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from claims import CHOSEN, FINAL_SEED, FOREIGN_SEED, Asked
 
 from querytax.training import cache_folder
+from querytax.trials.store import VERSION
 
 _PARTS = ("calibration", "held_out")
 
@@ -52,7 +53,7 @@ def show(folder: Path, out: Path) -> None:
             "  sure:",
             sorted(float(r["excess_sure"]) for r in claims if r["excess_sure"]),
         )
-    file = folder / "races.json"
+    file = folder / f"races-{VERSION}.json"
     if file.exists():
         cases = list(json.loads(file.read_text()).values())
         _csv(out / "races.csv", [{k: _said(v) for k, v in c.items()} for c in cases])

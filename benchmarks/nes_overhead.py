@@ -51,9 +51,9 @@ def cifar_cnn() -> nn.Module:
 def defended(model: nn.Module, name: str) -> nn.Module:
     """The model behind noise at one place, or none."""
     if name == "input":
-        return defenses.InputNoise(model, 0.05, rng=0)
+        return defenses.InputNoise(model, 0.05, experiment_seed=0)
     if name == "output":
-        return defenses.OutputNoise(model, 0.1, form="reflect", rng=0)
+        return defenses.OutputNoise(model, 0.1, form="reflect", experiment_seed=0)
     return model
 
 

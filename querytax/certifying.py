@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import sys
@@ -9,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from querytax import expect
-from querytax.attacks.oracle import Model, answer_in_batches, evaluating
-from querytax.defenses import defend, preset
+from querytax.attacks.oracle import Model
+from querytax.defenses import preset
 from querytax.evidence import Evidence, Trial, Tried
 from querytax.losses import check_images, check_labels
+from querytax.mixing import mix
+from querytax.models import as_model
 from querytax.plans import NESPlan
+from querytax.pricing import price
 from querytax.probes import probe
 from querytax.recommend import Inquiry, Recommendation
 from querytax.recommend.inverter import check_question
@@ -28,9 +31,6 @@ from querytax.statistics import ModelStatistics
 from querytax.trials import Bench, Store, image_fingerprints
 
 __all__ = ["PROBES", "Rounded", "certify", "price", "settle"]
-
-# Noise draws an image behind the accuracy on held-out images.
-_DRAWS = 16
 
 # What a probe may spend: trials decide, and laws say what they cannot reach.
 PROBES: dict[str, dict[str, Any]] = {
@@ -67,6 +67,7 @@ def certify(
     networks: Mapping[str, Model] | None = None,
     store: str | os.PathLike[str] | None = None,
     batch_size: int = 256,
+    jobs: int = 1,
     rng: Any = 0,
     verbose: bool = False,
 ) -> Recommendation:
@@ -90,7 +91,8 @@ def certify(
         answer UNRESOLVED at best.
     site, max_accuracy_loss, protect, attacker, access, effort, plan, base_queries
         As in :func:`querytax.recommend_sigma`; a site ``rfd`` stands for the layers
-        that the Randomized Feature Defense would choose.
+        that the Randomized Feature Defense would choose. A weight ``?``, as in
+        ``input+layer3*?``, is found by measuring a few mixtures.
     eps, norm
         The perturbation budget.
     stats : ModelStatistics, optional
@@ -106,6 +108,9 @@ def certify(
         File of trials; created, or continued.
     batch_size : int
         Rows of one forward pass.
+    jobs : int
+        Processes that attack beside each other; see
+        :func:`querytax.attacks.attack_all`.
     rng : int or Generator
         Seed of the trials.
     verbose : bool
@@ -133,7 +138,7 @@ def certify(
         )
     seed = seed_of(rng)
     # A wrong question is told before the model is measured, not after.
-    expect.integer(0, rng=seed)
+    expect.count(0, rng=seed)
     expect.one_of(PROBES, effort=effort)
     check_question(target_queries, max_accuracy_loss, protect)
     portfolio(
@@ -143,34 +148,51 @@ def certify(
         planar=images.ndim == 4,
         surrogate=surrogate is not None,
     )
+    if store is not None:
+        Store(store).close()
+    if stats is None and site == "best":
+        raise expect.DomainError(
+            "expected site to be a list of those to choose among, got 'best', "
+            "which needs statistics of probed sites"
+        )
+    model = as_model(model, images)
+    networks = {word: as_model(m, images) for word, m in (networks or {}).items()}
+    surrogate = None if surrogate is None else as_model(surrogate, images)
     sites = [site] if isinstance(site, str) else list(site)
     # The Randomized Feature Defense's layers, found by the network's structure.
     sites = [preset(model) if word == "rfd" else word for word in sites]
     if site != "best":
         site = sites
-    others = dict(networks or {})
+    others = dict(networks)
     if sites == ["input"] and access == "scores":
         others.setdefault("scores rounded to two digits", Rounded(model))
-    if store is not None:
-        Store(store).close()
+    notes: tuple[str, ...] = ()
     if stats is None:
-        if site == "best":
-            raise expect.DomainError(
-                "expected site to be a list of those to choose among, got 'best', "
-                "which needs statistics of probed sites"
-            )
-        stats = probe(
+        settings: dict[str, Any] = {
+            "eps": eps,
+            "norm": norm,
+            "batch_size": batch_size,
+            "rng": seed,
+            "verbose": verbose,
+            **PROBES[effort],
+        }
+        mixed = mix(
             model,
             *calibration,
-            sites=sites,
-            eps=eps,
-            norm=norm,
+            sites,
+            max_accuracy_loss=max_accuracy_loss,
             sigmas=sigmas,
-            batch_size=batch_size,
-            rng=seed,
-            verbose=verbose,
-            **PROBES[effort],
+            question={
+                "protect": protect,
+                "attacker": attacker,
+                "access": access,
+                "plan": plan,
+                "base_queries": base_queries,
+            },
+            **settings,
         )
+        site, notes = list(mixed.sites), mixed.notes
+        stats = probe(model, *calibration, sites=site, sigmas=mixed.sigmas, **settings)
     inquiry = Inquiry(
         stats,
         target_queries,
@@ -199,8 +221,9 @@ def certify(
             store=kept,
             batch_size=batch_size,
             surrogate=surrogate,
+            jobs=jobs,
         )
-        return settle(
+        found = settle(
             inquiry,
             bench,
             effort=effort,
@@ -208,6 +231,7 @@ def certify(
             seed=seed,
             verbose=verbose,
         )
+    return dataclasses.replace(found, notes=(*found.notes, *notes))
 
 
 def settle(
@@ -317,45 +341,3 @@ class Rounded(nn.Module):
         if getattr(self.model, "answers", "logits") != "probabilities":
             said = said.softmax(1)
         return said.round(decimals=self.digits)
-
-
-def price(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    site: str,
-    sigma: float,
-    *,
-    n_draws: int = _DRAWS,
-    batch_size: int = 256,
-    rng: int = 0,
-) -> tuple[float, float, float]:
-    """Accuracy that noise costs on these images (lower, estimate, upper).
-
-    Two standard errors to either side, of the paired change over images; where no
-    answer changed at all, the bound of a share that was never seen.
-
-    Parameters
-    ----------
-    model, images, labels
-        The model without a defence.
-    site : str
-    sigma : float
-    n_draws : int
-        Noise draws an image.
-    batch_size, rng
-        As in :func:`querytax.attack`.
-    """
-    guarded = defend(model, site, sigma, rng=rng)
-    with torch.no_grad(), evaluating(model):
-        clean = answer_in_batches(model, images, batch_size).argmax(1) == labels
-        right = torch.zeros(len(images), dtype=torch.float64, device=images.device)
-        for _ in range(n_draws):
-            said = answer_in_batches(guarded, images, batch_size).argmax(1)
-            right += (said == labels).double()
-    change = (clean.double() - right / n_draws).cpu().numpy()
-    n = len(change)
-    loss = float(change.mean())
-    error = max(2.0 * float(change.std(ddof=1)) / n**0.5, 3.0 / n) if n > 1 else 1.0
-    low, middle, high = np.clip((loss - error, loss, loss + error), 0.0, 1.0).tolist()
-    return low, middle, high

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +19,19 @@ from querytax.cli_attack import attack, attacks
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
-from querytax.cli_options import Number
+from querytax.cli_options import (
+    DATA_HELP,
+    Number,
+    Share,
+    Whole,
+    data_given,
+    with_data,
+)
 from querytax.cli_recommend import recommend
 from querytax.cli_reproduce import reproduce
+from querytax.cli_sites import sites
 from querytax.expect import DomainError
+from querytax.terminal import answer_alone
 
 __all__ = ["main"]
 
@@ -29,23 +40,42 @@ __all__ = ["main"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _USAGE, _INTERRUPTED = 2, 130
+# Of an error: somebody may have given a book for a number.
+_LINE = 1000
 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Bad input is one line on stderr and exit code 2; a warning is one line."""
+    _speak_any_alphabet()
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: click.echo(
-            f"warning: {message}", err=True
-        )
+        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
         try:
             yield
         except DomainError as error:
-            click.echo(f"error: {error}", err=True)
+            _say(f"error: {error}")
             sys.exit(_USAGE)
         except KeyboardInterrupt:
-            click.echo("interrupted; nothing was written", err=True)
+            _say("interrupted; no file was left half written")
             sys.exit(_INTERRUPTED)
+        except MemoryError:
+            _say("error: expected enough memory, got none; ask for less at a time")
+            sys.exit(_USAGE)
+
+
+def _speak_any_alphabet() -> None:
+    """A terminal or file that lacks a letter gets a question mark, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _say(text: str) -> None:
+    """One line on stderr; what a file's name could do to a terminal is spelt out."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if len(line) > _LINE:
+        line = f"{line[: _LINE // 2]} ... {line[-_LINE // 2 :]}"
+    click.echo(line, err=True)
 
 
 class _Group(click.Group):
@@ -62,6 +92,7 @@ def main() -> None:
     \b
     querytax recommend --demo          the whole job on an embedded model
     querytax recommend --model M --data D   and on yours, certified by attacks
+    querytax sites MODEL --shape S     where noise can go in a model
     querytax probe MODEL --data D      measure a model
     querytax recommend STATS           sigma for a target query count, by laws
     querytax attack MODEL --data D     count the queries of attacks, for real
@@ -78,7 +109,16 @@ def main() -> None:
     """
 
 
-for _command in (recommend, attack, attacks, *commands, validate, figures, reproduce):
+for _command in (
+    recommend,
+    sites,
+    attack,
+    attacks,
+    *commands,
+    validate,
+    figures,
+    reproduce,
+):
     main.add_command(_command)
 
 
@@ -87,17 +127,27 @@ for _command in (recommend, attack, attacks, *commands, validate, figures, repro
 
 @main.command()
 @click.argument("model")
-@click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
+@click.option("--data", required=True, type=click.Path(), help=DATA_HELP)
+@with_data
 @click.option("-o", "--out", required=True, type=click.Path(), help="Statistics file.")
 @click.option("--site", "sites", multiple=True, default=["output"], show_default=True)
 @click.option("--eps", type=Number(), default=8 / 255, show_default="8/255")
 @click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
-@click.option("--images", "n_probe", type=int, default=64, show_default=True)
-@click.option("--directions", "n_directions", type=int, default=16, show_default=True)
-@click.option("--patterns", "n_patterns", type=int, default=256, show_default=True)
-@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--images", "n_probe", type=Whole(), default=64, show_default=True)
+@click.option(
+    "--directions", "n_directions", type=Whole(), default=16, show_default=True
+)
+@click.option("--patterns", "n_patterns", type=Whole(), default=256, show_default=True)
+@click.option(
+    "--max-accuracy-loss",
+    type=Share(),
+    default=0.01,
+    show_default="1%",
+    help="What weights ? are found for.",
+)
+@click.option("--batch-size", type=Whole(), default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=Whole(), default=0, show_default=True)
 @json_option
 def probe(
     model: str,
@@ -109,36 +159,57 @@ def probe(
     n_probe: int,
     n_directions: int,
     n_patterns: int,
+    max_accuracy_loss: float,
     batch_size: int,
     device: str,
     seed: int,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Measure MODEL, written package.module:function, a function that returns it.
 
-    The data file holds images x, (N, C, H, W) floats in [0, 1] or (N, H, W, C) bytes,
-    and labels y. A SITE is input, output, output:logits or the name of a layer.
+    The data are images, floats in [0, 1] or bytes, and their labels; in a folder there
+    is a folder a class, or a labels.csv with lines file,label. A SITE is input, output,
+    output:logits or the name of a layer, or several such as input*0.5+layer3; a weight
+    ?, as in input+layer3*?, is found, and each of its places measured alone as well.
     """
-    from querytax.loading import load_data, load_model, writable
+    from querytax.files import writable
+    from querytax.loading import load_data, load_model
+    from querytax.mixing import mix
     from querytax.probes import probe as measure
+    from querytax.recommend.mixtures import Sought, is_sought
 
     writable(out)
-    network = load_model(model, device)
-    x, y = load_data(data, device)
-    stats = measure(
-        network,
-        x,
-        y,
-        sites=list(sites),
-        eps=eps,
-        norm=norm,
-        n_probe=n_probe,
-        n_directions=n_directions,
-        n_patterns=n_patterns,
-        batch_size=batch_size,
-        rng=seed,
-        verbose=not as_json,
-    )
+    with answer_alone():
+        network = load_model(model, device)
+        x, y = load_data(data, device, **data_given(how))
+        settings: dict[str, Any] = {
+            "eps": eps,
+            "norm": norm,
+            "n_probe": n_probe,
+            "n_directions": n_directions,
+            "batch_size": batch_size,
+            "rng": seed,
+            "verbose": not as_json,
+        }
+        alone = [c for s in sites if is_sought(s) for c in Sought.parse(s).components]
+        mixed = mix(
+            network,
+            x,
+            y,
+            [*sites, *alone],
+            max_accuracy_loss=max_accuracy_loss,
+            **settings,
+        )
+        stats = measure(
+            network,
+            x,
+            y,
+            sites=mixed.sites,
+            sigmas=mixed.sigmas,
+            n_patterns=n_patterns,
+            **settings,
+        )
     stats.save(out)
     summary = {
         "file": out,
@@ -147,6 +218,7 @@ def probe(
         "accuracy": stats.accuracy,
         "sites": list(stats.sites),
         "dimension": stats.dimension,
+        "notes": list(mixed.notes),
     }
     if as_json:
         click.echo(json.dumps(summary, indent=2))
@@ -155,3 +227,5 @@ def probe(
         f"{out}: {len(y)} images, accuracy {100 * stats.accuracy:.2f} %, "
         f"{len(stats.probed)} probed at {', '.join(stats.sites)}"
     )
+    for note in mixed.notes:
+        click.echo(textwrap.fill(f"Note: {note}.", 79, break_on_hyphens=False))

@@ -8,9 +8,19 @@ from typing import Any
 
 import click
 
+from querytax import expect
 from querytax.cli_laws import json_option
-from querytax.cli_options import plan_changes, with_plan
+from querytax.cli_options import (
+    DATA_HELP,
+    Whole,
+    data_given,
+    plan_changes,
+    with_data,
+    with_plan,
+)
 from querytax.expect import DomainError
+from querytax.files import parsed
+from querytax.terminal import answer_alone
 
 __all__ = ["attack", "attacks"]
 
@@ -44,7 +54,8 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.option("--data", required=True, type=click.Path(), help=".npz with x and y.")
+@click.option("--data", required=True, type=click.Path(), help=DATA_HELP)
+@with_data
 @click.option(
     "--attack",
     "name",
@@ -65,7 +76,7 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--sigma", type=float, help="Its standard deviation  [default: 0]")
 @click.option(
     "--images",
-    type=click.IntRange(min=1),
+    type=Whole(),
     default=64,
     show_default=True,
     help="The first so many of the data.",
@@ -73,12 +84,12 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--queries",
     "n_queries",
-    type=int,
+    type=Whole(),
     help="Budget an image  [default: 10000]",
 )
 @click.option(
     "--votes",
-    type=int,
+    type=Whole(),
     default=9,
     show_default=True,
     help="Fresh answers whose majority confirms a success.",
@@ -91,9 +102,9 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
     metavar="NAME=VALUE",
     help="A setting of the attack, as in repeats=4.",
 )
-@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--batch-size", type=Whole(), default=256, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=Whole(), default=0, show_default=True)
 @click.option(
     "--plan",
     "plan_file",
@@ -143,6 +154,10 @@ def attack(
         unresolved,
     )
 
+    expect.integer(images=images)
+    how_read = data_given(plan)
+    # No more is read than is attacked.
+    how_read["limit"] = min(images, how_read["limit"] or images)
     changes = plan_changes(plan)
     for key, value in _settings(settings).items():
         if key in changes:
@@ -163,40 +178,40 @@ def attack(
     site = site or asked.get("site", "output")
     sigma = asked.get("sigma", 0.0) if sigma is None else sigma
     n_queries = asked.get("n_queries", 10_000) if n_queries is None else n_queries
-    network = load_model(model, device)
-    x, y = load_data(data, device)
-    own = load_model(surrogate, device) if surrogate else None
-    guarded = defend(network, site, sigma, rng=seed)
-    x, y = x[:images], y[:images]
-    how: dict[str, Any] = {
-        "n_queries": n_queries,
-        "access": access,
-        "votes": votes,
-        "batch_size": batch_size,
-        "verbose": not as_json,
-    }
-    left_out: dict[str, str] = {}
-    if ":" in name:
-        if recipe or own:
-            raise DomainError(
-                f"expected no recipe or surrogate with {name}, which has its own"
+    with answer_alone():
+        network = load_model(model, device)
+        x, y = load_data(data, device, **how_read)
+        own = load_model(surrogate, device) if surrogate else None
+        guarded = defend(network, site, sigma, experiment_seed=seed)
+        how: dict[str, Any] = {
+            "n_queries": n_queries,
+            "access": access,
+            "votes": votes,
+            "batch_size": batch_size,
+            "verbose": not as_json,
+        }
+        left_out: dict[str, str] = {}
+        if ":" in name:
+            if recipe or own:
+                raise DomainError(
+                    f"expected no recipe or surrogate with {name}, which has its own"
+                )
+            changes = {"eps": EPS[changes.get("norm", "Linf")], **changes}
+            results = [foreign_attack(guarded, x, y, name, rng=seed, **how, **changes)]
+        else:
+            runs, left_out = runs_of(
+                guarded,
+                x,
+                y,
+                name,
+                recipe=recipe,
+                access=access,
+                changes=changes,
+                least=(n_queries, votes),
+                surrogate=own,
+                rng=seed,
             )
-        changes = {"eps": EPS[changes.get("norm", "Linf")], **changes}
-        results = [foreign_attack(guarded, x, y, name, rng=seed, **how, **changes)]
-    else:
-        runs, left_out = runs_of(
-            guarded,
-            x,
-            y,
-            name,
-            recipe=recipe,
-            access=access,
-            changes=changes,
-            least=(n_queries, votes),
-            surrogate=own,
-            rng=seed,
-        )
-        results = attack_all(runs, **how)
+            results = attack_all(runs, **how)
     if not results:
         raise DomainError(f"expected an attack that can run: {grouped(left_out)}")
     if not results[0].attacked.any():
@@ -228,7 +243,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
         if not (name and equals and value) or name == "name":
             raise DomainError(f"expected a setting as NAME=VALUE, got {word!r}")
         try:
-            found[name] = json.loads(value)
+            found[name] = parsed(value)
         except ValueError:
             found[name] = value
     return found

@@ -13,7 +13,9 @@ from typing import Any
 
 import click
 
+from querytax.cli_options import Share, Whole
 from querytax.expect import DomainError
+from querytax.files import parsed
 
 __all__ = ["commands", "json_option"]
 
@@ -173,7 +175,7 @@ def _value(text: str) -> Any:
         pass
     try:
         if text.startswith("["):
-            return json.loads(text)
+            return parsed(text)
         return [float(part) for part in text.split(",")]
     except ValueError:
         return text
@@ -192,11 +194,11 @@ def _jsonable(value: Any) -> Any:
 @click.argument("name")
 @click.argument("values", nargs=-1)
 @click.option("--width", type=float, help="Stop when the interval is this wide.")
-@click.option("--relative", type=float, help="Stop at this share of the value.")
+@click.option("--relative", type=Share(), help="Stop at this share of the value.")
 @click.option("--samples", type=float, default=1e8, help="Draws at most.")
 @click.option("--budget-seconds", type=float, help="Stop after this time.")
-@click.option("--threads", type=int, help="Threads; all cores by default.")
-@click.option("--seed", type=int, default=0, help="Seed of the draws.")
+@click.option("--threads", type=Whole(), help="Threads; all cores by default.")
+@click.option("--seed", type=Whole(), default=0, help="Seed of the draws.")
 @click.option("--resume", type=click.Path(), help="Keep the state here, and go on.")
 @json_option
 def simulate(
@@ -229,7 +231,7 @@ def simulate(
     known = experiments()
     expect.one_of(known, name=name)
     parameters = inspect.signature(known[name]).parameters
-    experiment = known[name](**_arguments(values, name, parameters))
+    experiment = _experiment(known[name], _arguments(values, name, parameters))
     waited = compiled(experiment)
     if waited > 0.5 and not as_json:
         click.echo(f"compiled in {waited:.1f} s; kept for the next time", err=True)
@@ -258,6 +260,22 @@ def simulate(
         sys.exit(130)
     if found.stopped == "budget" and (width or relative):
         sys.exit(4)
+
+
+def _experiment(make: Any, arguments: Mapping[str, Any]) -> Any:
+    """What is simulated; one number at a time, where a law takes many."""
+    try:
+        return make(**arguments)
+    except DomainError:
+        raise
+    except (TypeError, ValueError) as error:
+        lists = [name for name, value in arguments.items() if isinstance(value, list)]
+        raise DomainError(
+            f"expected one number for {lists[0]} in a simulation, "
+            f"got {arguments[lists[0]]!r}"
+            if lists
+            else f"expected values that can be simulated: {error}"
+        ) from None
 
 
 def _law_of(experiment: Any, parameters: Mapping[str, Any]) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from querytax.cli_laws import json_option
+from querytax.cli_options import Whole
 from querytax.expect import DomainError
 
 __all__ = ["validate"]
@@ -27,7 +28,7 @@ _WIDTH = 79
     default="quick",
     help="Margins as declared, or a fifth of them.",
 )
-@click.option("--seed", type=int, help="Seed; 0 when quick, fresh when full.")
+@click.option("--seed", type=Whole(), help="Seed; 0 when quick, fresh when full.")
 @click.option("--evidence", type=click.Path(), help="Add to earlier runs' evidence.")
 @click.option(
     "-o", "--out", type=click.Path(), help="Folder for ledger.json and .html."

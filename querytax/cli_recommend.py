@@ -9,8 +9,17 @@ from typing import Any
 import click
 
 from querytax.cli_laws import json_option
-from querytax.cli_options import Share, plan_changes, with_plan
+from querytax.cli_options import (
+    DATA_HELP,
+    Share,
+    Whole,
+    data_given,
+    plan_changes,
+    with_data,
+    with_plan,
+)
 from querytax.expect import DomainError
+from querytax.terminal import answer_alone
 
 __all__ = ["recommend"]
 
@@ -28,7 +37,8 @@ _DEMO = {
 @click.argument("stats", required=False, type=click.Path())
 @click.option("--demo", is_flag=True, help="Embedded digits and network, attacked.")
 @click.option("--model", help="Attack this one: package.module:function.")
-@click.option("--data", type=click.Path(), help="Its images: .npz with x and y.")
+@click.option("--data", type=click.Path(), help=DATA_HELP)
+@with_data
 @click.option(
     "--held-out",
     type=click.Path(),
@@ -81,9 +91,14 @@ _DEMO = {
     help="Another network that the noise could guard.",
 )
 @click.option("-o", "--out", type=click.Path(), help="Figure (.png, .svg, .pdf).")
-@click.option("--batch-size", type=int, default=256, show_default=True)
+@click.option("--batch-size", type=Whole(), default=256, show_default=True)
+@click.option(
+    "--jobs",
+    type=Whole(),
+    help="Processes that attack beside each other [default: 1; demo: one a core].",
+)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=Whole(), default=0, show_default=True)
 @with_plan
 @json_option
 def recommend(
@@ -103,6 +118,7 @@ def recommend(
     networks: tuple[str, ...],
     out: str | None,
     batch_size: int,
+    jobs: int | None,
     device: str,
     seed: int,
     as_json: bool,
@@ -119,8 +135,10 @@ def recommend(
         raise click.UsageError("expected a STATS file, --model with --data, or --demo")
     if model and not data:
         raise click.UsageError("expected --data with --model")
+    how = data_given(more)
     attacked = {
         "--data": data,
+        **{f"--{name}": value for name, value in how.items()},
         "--held-out": held_out,
         "--store": store,
         "--surrogate": surrogate,
@@ -149,51 +167,54 @@ def recommend(
     }
     # One is a word, which may be `best`.
     where = (sites[0] if len(sites) == 1 else list(sites)) or None
-    if demo:
-        if len(sites) > 1:
-            raise click.UsageError("expected one --site with --demo")
-        job = demo_job(
-            site=where or usual["site"],
-            changes={"eps": usual["eps"], **changes},
-            rng=seed,
-            effort=effort,
-            out="portfolio.png" if out is None else out,
-            verbose=not as_json,
-            **question,
-        )
-    elif model:
-        from querytax.loading import load_data, load_model
-
-        eps, norm = changes.pop("eps", None), changes.pop("norm", None)
-        if changes:
-            raise DomainError(
-                f"expected no {', '.join(changes)} with --model: attacks bring their "
-                "own settings"
+    with answer_alone():
+        if demo:
+            if len(sites) > 1:
+                raise click.UsageError("expected one --site with --demo")
+            job = demo_job(
+                site=where or usual["site"],
+                changes={"eps": usual["eps"], **changes},
+                rng=seed,
+                effort=effort,
+                jobs=jobs,
+                out="portfolio.png" if out is None else out,
+                verbose=not as_json,
+                **question,
             )
-        job = model_job(
-            load_model(model, device),
-            load_data(str(data), device),
-            load_data(held_out, device) if held_out else None,
-            stats=stats,
-            out=out,
-            site=where,
-            eps=eps,
-            norm=norm,
-            effort=effort,
-            store=store,
-            surrogate=load_model(surrogate, device) if surrogate else None,
-            networks={
-                name: load_model(where, device) for name, where in _named(networks)
-            },
-            batch_size=batch_size,
-            rng=seed,
-            verbose=not as_json,
-            **question,
-        )
-    else:
-        job = statistics_job(
-            str(stats), site=where, changes=changes, out=out, **question
-        )
+        elif model:
+            from querytax.loading import load_data, load_model
+
+            eps, norm = changes.pop("eps", None), changes.pop("norm", None)
+            if changes:
+                raise DomainError(
+                    f"expected no {', '.join(changes)} with --model: attacks bring "
+                    "their own settings"
+                )
+            job = model_job(
+                load_model(model, device),
+                load_data(str(data), device, **how),
+                load_data(held_out, device, **how) if held_out else None,
+                stats=stats,
+                out=out,
+                site=where,
+                eps=eps,
+                norm=norm,
+                effort=effort,
+                store=store,
+                surrogate=load_model(surrogate, device) if surrogate else None,
+                networks={
+                    name: load_model(where, device) for name, where in _named(networks)
+                },
+                batch_size=batch_size,
+                jobs=1 if jobs is None else jobs,
+                rng=seed,
+                verbose=not as_json,
+                **question,
+            )
+        else:
+            job = statistics_job(
+                str(stats), site=where, changes=changes, out=out, **question
+            )
     if as_json:
         click.echo(json.dumps(job.to_json(), indent=2))
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from querytax.cli_laws import json_option
+from querytax.cli_options import Whole
 from querytax.expect import DomainError
 
 __all__ = ["reproduce"]
@@ -37,7 +38,7 @@ _UNRESOLVED = 4
     show_default=True,
     help="Folder for PAPER/ours/SCALE.",
 )
-@click.option("--seed", type=int, default=0, help="Seed of every draw; 0.")
+@click.option("--seed", type=Whole(), default=0, help="Seed of every draw; 0.")
 @click.option("--fresh", is_flag=True, help="Measure again what is there already.")
 @click.option("--list", "listed", is_flag=True, help="Name what there is, run none.")
 @json_option

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from querytax.plans import NESPlan
-from querytax.training import Recipe, build, cache_folder, cached, fit, permutation
+from querytax.training import Recipe, build, cached, fit, permutation
 
-__all__ = ["PLAN", "DigitSplit", "cache_folder", "digits", "load_model", "train"]
+__all__ = ["PLAN", "DigitSplit", "digits", "load_model", "train"]
 
 # The demo's attacker: NES with its published settings and a budget that people still
 # read a digit through.

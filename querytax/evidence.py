@@ -74,6 +74,9 @@ class Trial:
         Of the attacker's draws and of the noise.
     network : str
         Which of several networks; the empty word is the one asked about.
+    rest : int
+        Queries beyond the budget in which a step that began within it may end, with
+        its votes. What comes of them is not seen; what was handed in before is.
     """
 
     contender: Contender
@@ -87,18 +90,28 @@ class Trial:
     n_queries: int
     seed: int = 0
     network: str = ""
+    rest: int = 0
 
     def __post_init__(self) -> None:
         check_budget(self.eps, self.norm)
         expect.nonnegative(sigma=self.sigma)
         expect.one_of(PARTS, part=self.part)
-        expect.integer(1, images=self.images)
-        expect.integer(1, n_queries=self.n_queries)
+        expect.count(1, images=self.images)
+        expect.count(1, n_queries=self.n_queries)
+        expect.count(0, rest=self.rest)
 
     @property
     def key(self) -> Trial:
         """The same trial, whatever the number of images and queries."""
-        return dataclasses.replace(self, images=1, n_queries=1)
+        return dataclasses.replace(self, images=1, n_queries=1, rest=0)
+
+    def covers(self, other: Trial) -> bool:
+        """Whether this tells what came of another with the same key."""
+        return (
+            self.images >= other.images
+            and self.n_queries >= other.n_queries
+            and self.n_queries + self.rest >= other.n_queries + other.rest
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -126,12 +139,16 @@ class Tried:
         Until an image that was handed in fooled the model without its noise.
     asked : ndarray
         ``(images,)`` rows asked about each image; the budget, where it ended the run.
+    crash : str
+        What the attack died of, where it crashed on some image; empty where it did
+        not.
     """
 
     trial: Trial
     confirmed: QueryCount
     clean: QueryCount
     asked: np.ndarray
+    crash: str = ""
 
     @property
     def broken(self) -> QueryCount:
@@ -152,13 +169,17 @@ class Tried:
         """
         return self.clean
 
-    def upto(self, images: int, n_queries: int) -> Tried:
+    def upto(self, images: int, n_queries: int, rest: int = 0) -> Tried:
         """The part of it that a smaller trial would have been."""
+        clean = self.clean.upto(images, n_queries)
         return Tried(
-            dataclasses.replace(self.trial, images=images, n_queries=n_queries),
+            dataclasses.replace(
+                self.trial, images=images, n_queries=n_queries, rest=rest
+            ),
             self.confirmed.upto(images, n_queries),
-            self.clean.upto(images, n_queries),
+            clean,
             np.minimum(self.asked[:images], n_queries),
+            self.crash if np.any(clean.cut) else "",
         )
 
 
@@ -178,16 +199,16 @@ class Evidence:
     def find(self, trial: Trial) -> Tried | None:
         """What came of a trial, if one that covers it was made."""
         covers = [
-            one
-            for one in self._by_key.get(trial.key, ())
-            if one.trial.images >= trial.images
-            and one.trial.n_queries >= trial.n_queries
+            one for one in self._by_key.get(trial.key, ()) if one.trial.covers(trial)
         ]
         if not covers:
             return None
+
+        def size(one: Tried) -> tuple[int, int, int]:
+            return one.trial.n_queries, one.trial.rest, one.trial.images
+
         # The nearest, whatever the order in which they came: a cut is no replay.
-        near = min(covers, key=lambda one: (one.trial.n_queries, one.trial.images))
-        return near.upto(trial.images, trial.n_queries)
+        return min(covers, key=size).upto(trial.images, trial.n_queries, trial.rest)
 
     def __iter__(self) -> Any:
         return (one for several in self._by_key.values() for one in several)

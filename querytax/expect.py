@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 __all__ = [
     "DomainError",
     "at_least",
+    "count",
     "error_rate",
     "finite",
     "fraction",
@@ -158,6 +159,12 @@ def integer(minimum: int = 1, **named: T) -> T:
         f"a whole number >= {minimum}",
         interval=False,
     )
+
+
+def count(minimum: int = 1, **named: T) -> T:
+    """A whole number of at least ``minimum`` that a machine word holds."""
+    integer(minimum, **named)
+    return _check(named, lambda v: v < 2.0**63, "below 2**63")
 
 
 def one_of(options: Iterable[str], **named: T) -> T:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import json
 import math
 import os
 import sys
-import tempfile
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from querytax.expect import DomainError
+from querytax.files import parsed
+from querytax.images import load_images
 from querytax.recommend import Recommendation
 from querytax.recommend.portfolio import tuned
 
-__all__ = ["load_attack", "load_data", "load_model", "writable"]
+__all__ = ["load_attack", "load_data", "load_model"]
 
 
 def load_model(name: str, device: str = "cpu") -> Any:
@@ -54,50 +52,29 @@ def load_model(name: str, device: str = "cpu") -> Any:
     return model.to(_device(device)) if isinstance(model, nn.Module) else model
 
 
-def load_data(path: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """Images and labels from an ``.npz`` with arrays ``x`` and ``y``.
+def load_data(path: str, device: str = "cpu", **how: Any) -> tuple[Tensor, Tensor]:
+    """Images and labels from what a path names, on a device.
+
+    Parameters
+    ----------
+    path : str
+        An ``.npz`` with ``x`` and ``y``, two ``.npy`` joined by a comma, or a folder.
+    device : str
+    **how
+        Of :func:`querytax.load_images`.
 
     Raises
     ------
     DomainError
-        If the file cannot be read or lacks an array.
+        As :func:`querytax.load_images`, and for a device that is not there.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = set(file.files)
-            if not {"x", "y"} <= names:
-                raise DomainError(
-                    f"expected arrays x and y in {path!r}, got {', '.join(names)}"
-                )
-            x, y = file["x"], file["y"]
-    except DomainError:
-        raise
-    except Exception as error:
-        # A damaged archive fails in any of a dozen ways, down to zlib.error.
-        reason = getattr(error, "strerror", None) or "not an .npz of plain arrays"
-        raise DomainError(
-            f"expected data to be a readable .npz, got {path!r}: {reason}"
-        ) from None
-    if x.dtype == np.uint8:
-        # Bytes come as people store them, channels last.
-        if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
-            raise DomainError(
-                f"expected bytes x in {path!r} as (N, H, W, C) with C of 1, 3 or 4, "
-                f"got {x.shape}"
-            )
-        x = np.moveaxis(x, -1, 1)
-        x = x.astype(np.float32) / 255.0
-    if x.dtype.kind not in "fiub":
-        raise DomainError(f"expected x in {path!r} to be numbers, got {x.dtype}")
-    if y.dtype.kind not in "iu":
-        raise DomainError(f"expected y in {path!r} to be whole numbers, got {y.dtype}")
-    if y.ndim and len(x) != len(y):
-        raise DomainError(
-            f"expected as many labels as images in {path!r}, got {len(y)} for {len(x)}"
-        )
-    images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     where = _device(device)
-    return images.to(where), torch.from_numpy(y.astype(np.int64)).to(where)
+    try:
+        images, labels = load_images(path, **how)
+    except DomainError as error:
+        told = str(error)
+        raise DomainError(told if path in told else f"{told} (in {path!r})") from None
+    return images.to(where), labels.to(where)
 
 
 def load_attack(path: str) -> dict[str, Any]:
@@ -117,7 +94,7 @@ def load_attack(path: str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            rec = Recommendation.from_json(json.load(stream)["recommendations"][0])
+            rec = Recommendation.from_json(parsed(stream.read())["recommendations"][0])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "no recommendation in it"
         raise DomainError(
@@ -138,25 +115,6 @@ def load_attack(path: str) -> dict[str, Any]:
         "access": rec.access,
         "n_queries": math.ceil(rec.target_queries),
     }
-
-
-def writable(path: str) -> None:
-    """Fail before the work, not after it, where nothing can be written.
-
-    Raises
-    ------
-    DomainError
-        If the folder is missing or read-only, or the path is a folder itself.
-    """
-    try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
-            pass
-    except OSError as error:
-        raise DomainError(
-            f"expected a writable path, got {path!r}: {error.strerror}"
-        ) from None
 
 
 def _device(name: str) -> torch.device:

@@ -60,7 +60,7 @@ class Plan:
             _single(field.name, getattr(self, field.name), field.default)
         check_budget(self.eps, self.norm)
         expect.one_of(LOSSES, loss=self.loss)
-        object.__setattr__(self, "repeats", int(expect.integer(repeats=self.repeats)))
+        object.__setattr__(self, "repeats", int(expect.count(repeats=self.repeats)))
 
     @property
     def width(self) -> int:
@@ -201,10 +201,10 @@ class NESPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.positive(probe=self.probe)
-        object.__setattr__(self, "pairs", int(expect.integer(pairs=self.pairs)))
+        object.__setattr__(self, "pairs", int(expect.count(pairs=self.pairs)))
         expect.positive(step=self.step)
         expect.one_of(("sign", "unit", "plain"), step_rule=self.step_rule)
-        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        object.__setattr__(self, "block", int(expect.count(block=self.block)))
         expect.fraction(momentum=self.momentum)
 
     @property

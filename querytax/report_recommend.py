@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from querytax.evidence import Contender, Trial, Tried
 from querytax.expect import DomainError
 from querytax.recommend import Inquiry, Recommendation, recommend_sigma
 from querytax.recommend.inverter import check_question
+from querytax.recommend.mixtures import is_sought
 from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import Standing
 from querytax.statistics import ModelStatistics
@@ -108,7 +110,7 @@ def model_job(
 
     if out:
         from querytax.figures.frontier import expect_format
-        from querytax.loading import writable
+        from querytax.files import writable
 
         expect_format(out)
         writable(out)
@@ -175,15 +177,18 @@ def demo_job(
     out: str,
     rng: int,
     effort: str,
+    jobs: int | None,
     verbose: bool,
     **question: Any,
 ) -> Job:
     """Train, measure, race, certify, draw: the whole line on the embedded digits."""
     from querytax import demo
+    from querytax.attacks.workers import cores
     from querytax.certifying import PROBES, settle
     from querytax.figures import frontier_figure, portfolio_figure
     from querytax.figures.frontier import expect_format
-    from querytax.loading import writable
+    from querytax.files import writable
+    from querytax.mixing import mix
     from querytax.probes import probe
     from querytax.trials import Bench
 
@@ -196,22 +201,42 @@ def demo_job(
     plan = demo.PLAN.replace(**changes)
     say("loading the digits and the demo network (trained on first use)")
     model, split = demo.load_model(), demo.digits()
-    say("probing 300 images, 64 of them along the way to the boundary")
-    stats = probe(
+    settings: dict[str, Any] = {
+        "eps": plan.eps,
+        "norm": plan.norm,
+        "rng": rng,
+        "verbose": verbose,
+        **PROBES[effort],
+    }
+    if is_sought(question["site"]):
+        say("looking for the weights of the noise at several places")
+    mixed = mix(
         model,
         *split.probe,
-        sites=[question["site"]],
-        eps=plan.eps,
-        norm=plan.norm,
-        rng=rng,
-        verbose=verbose,
-        **PROBES[effort],
+        [question["site"]],
+        max_accuracy_loss=question["max_accuracy_loss"],
+        question={
+            "attacker": (attackers or ["best"])[0],
+            "plan": plan,
+            **{k: question[k] for k in ("base_queries", "protect", "access")},
+        },
+        **settings,
     )
-    bench = Bench(model, {"calibration": split.probe, "held_out": split.held_out})
+    question["site"] = mixed.sites
+    say("probing 300 images, 64 of them along the way to the boundary")
+    stats = probe(
+        model, *split.probe, sites=mixed.sites, sigmas=mixed.sigmas, **settings
+    )
+    bench = Bench(
+        model,
+        {"calibration": split.probe, "held_out": split.held_out},
+        jobs=cores() if jobs is None else jobs,
+    )
     found = []
     for name in attackers or ["best"]:
         inquiry = Inquiry(stats, attacker=name, plan=plan, surrogate=False, **question)
-        found.append(settle(inquiry, bench, effort=effort, seed=rng, verbose=verbose))
+        one = settle(inquiry, bench, effort=effort, seed=rng, verbose=verbose)
+        found.append(dataclasses.replace(one, notes=(*one.notes, *mixed.notes)))
     first = found[0]
     tried = []
     if first.status != "OUT_OF_REGIME":

@@ -4,7 +4,8 @@
 ``output:probabilities:clip``, ``output:logits:raw``; anything else is the dotted name
 of a module of the network, as in ``layer3`` or ``features.4``: the noise is added to
 what it returns, or with ``features.4:before`` to what it is given. Several places are
-joined by ``+``, each with a weight if it is not 1, as in ``input*0.5+layer3*2``.
+joined by ``+``, each with a weight if it is not 1, as in ``input*0.5+layer3*2``. A
+weight ``?`` is to be found first, by ``recommend.mixtures``.
 """
 
 from __future__ import annotations
@@ -134,6 +135,11 @@ def _one(word: str) -> Site:
 def _weighted(part: str, whole: str) -> tuple[Site, float]:
     """One place among several, and its weight."""
     word, star, number = (each.strip() for each in part.partition("*"))
+    if number == "?":
+        raise expect.DomainError(
+            f"expected site to give {word!r} a number for its weight, got '?' in "
+            f"{whole!r}, which certify, recommend and the shell's probe find"
+        )
     if not word:
         raise expect.DomainError(
             f"expected site to be places joined by '+', got an empty one in {whole!r}"

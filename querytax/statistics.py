@@ -5,25 +5,23 @@ Nothing here knows torch: a recommendation from a saved file is instant.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from querytax import expect
 from querytax.expect import DomainError
+from querytax.files import parsed, read_arrays, write_arrays
 from querytax.sites import Site
+from querytax.soundness import unsound
 
-__all__ = ["SCHEMA", "ModelStatistics", "SiteStatistics", "atomic_write"]
+__all__ = ["SCHEMA", "ModelStatistics", "SiteStatistics"]
 
-SCHEMA = 2
+SCHEMA = 3
 _FORMAT = "querytax-statistics"
 
 
@@ -108,8 +106,8 @@ class ModelStatistics:
         statistics not as their target.
     path_length : ndarray
         ``(n,)`` distance from the image to where white-box descent crosses the
-        boundary, over ``eps``; infinite where it does not within the budget, NaN where
-        the model gives no gradient.
+        boundary, over ``eps``; infinite where it does not within the budget, from the
+        image or begun anew at random points, NaN where the model gives no gradient.
     wander_length : ndarray
         ``(n,)`` the same from a point moved at random within the budget: what is left
         of the way for an attack that noise has made diffuse.
@@ -142,6 +140,11 @@ class ModelStatistics:
         first guesses do better than the mean over all.
     blind_turn : int
         Patterns t and t + ``blind_turn`` are draws of the same kind.
+    blind_kinds : tuple of str or None
+        Kind and size of each of the ``blind_turn`` patterns of a turn.
+    blind_changes, probability_blind_changes : ndarray or None
+        ``(n, blind_tried)`` float32: what each did to the margin loss, on the scales
+        of ``proposals`` and ``probability_proposals``. Above 0 the loss grows.
     proposals : ndarray or None
         ``(K, P, T, n, m)`` float32: true changes of the attacker's margin loss by m
         random moves, which stay inside the budget, from the points of each place and
@@ -167,6 +170,27 @@ class ModelStatistics:
     gradient_profile : ndarray or None
         ``(n, 33)`` quantiles, evenly spaced from 0 to 1, of the sizes of the entries
         of the margin's input gradient at the image; NaN without a gradient.
+    rim_gains : ndarray or None
+        ``(n, 2, d)`` float32: what each number of an image gains for the attacker when
+        it is moved up, and down, by its part of the budget (Linf: eps, L2: eps over the
+        root of d) or as far as [0, 1] lets it, on a boundary that is flat: by the
+        margin's gradient at the crossing, as a share of what has to be gained. A change
+        whose gains sum to 1 reaches the boundary. NaN where the way does not cross.
+        None: not measured, or too many numbers.
+    block_sides : tuple of int or None
+        ``(K,)`` sides of squares of pixels, for directions that are constant on them;
+        empty for images without planes, None where nothing was measured.
+    block_length : ndarray or None
+        ``(K, n)`` as ``path_length``, for descent by such directions alone.
+    block_wander : ndarray or None
+        ``(K, n)`` as ``wander_length``, for such directions: all pixels of a square
+        were moved together.
+    block_width : ndarray or None
+        ``(K, T, n)`` length of the margin's gradient by the numbers of the squares
+        over its length by pixels: how much faster the loss changes along a random
+        direction of this kind.
+    block_profile : ndarray or None
+        ``(K, n, 33)`` as ``gradient_profile``, of the gradient by squares.
     provenance : dict
         Seed, numbers of directions and draws, versions, names.
 
@@ -196,7 +220,10 @@ class ModelStatistics:
     blind_hits: np.ndarray | None = None
     blind_tried: int = 0
     blind_outcomes: np.ndarray | None = None
+    blind_changes: np.ndarray | None = None
+    probability_blind_changes: np.ndarray | None = None
     blind_turn: int = 1
+    blind_kinds: tuple[str, ...] | None = None
     proposals: np.ndarray | None = None
     probability_proposals: np.ndarray | None = None
     proposal_kinds: tuple[str, ...] | None = None
@@ -205,11 +232,17 @@ class ModelStatistics:
     label_offsets: np.ndarray | None = None
     boundary_norm: np.ndarray | None = None
     gradient_profile: np.ndarray | None = None
+    rim_gains: np.ndarray | None = None
+    block_sides: tuple[int, ...] | None = None
+    block_length: np.ndarray | None = None
+    block_wander: np.ndarray | None = None
+    block_width: np.ndarray | None = None
+    block_profile: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A file keeps lists.
-        for name in ("shape", "proposal_kinds"):
+        for name in ("shape", "proposal_kinds", "block_sides", "blind_kinds"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(value))
 
@@ -231,6 +264,33 @@ class ModelStatistics:
         others = self.logits.copy()
         others[rows, self.labels] = -np.inf
         return self.logits[rows, self.labels] - others.max(1)
+
+    def blind_of(self, kind: str = "") -> np.ndarray | None:
+        """Blind guesses to each image's first hit, ``(n,)``; infinite beyond the tried.
+
+        Parameters
+        ----------
+        kind : str
+            Of patterns of this kind (and size), counted in their own order; of all, as
+            the attack ``patterns`` goes, which begins with those that hit most.
+
+        Returns
+        -------
+        ndarray or None
+            None where nothing of it was tried.
+        """
+        if self.blind_outcomes is None:
+            return None
+        tried = self.blind_outcomes[:, self.blind_are(kind)]
+        if not tried.shape[1]:
+            return None
+        return np.where(tried.any(axis=1), tried.argmax(axis=1) + 1.0, np.inf)
+
+    def blind_are(self, kind: str) -> np.ndarray:
+        """Which of the patterns tried are of a kind (and size), ``(blind_tried,)``."""
+        turn = self.blind_kinds or ("",)
+        own = [f"{word} ".startswith(f"{kind} ".lstrip()) for word in turn]
+        return np.resize(own, self.blind_tried)
 
     def site(self, name: str) -> SiteStatistics:
         """Statistics of a site.
@@ -265,8 +325,7 @@ class ModelStatistics:
                 if isinstance(value, np.ndarray):
                     arrays[f"site{index}/{key}"] = value
         arrays["head"] = np.array(json.dumps(head))
-        with atomic_write(path) as stream:
-            np.savez_compressed(stream, **arrays)
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ModelStatistics:
@@ -278,24 +337,15 @@ class ModelStatistics:
             If it cannot be read, is damaged, of another schema version, or not ours.
         """
         where = os.fspath(path)
+        arrays = read_arrays(where, "a statistics file")
         try:
-            with open(where, "rb") as stream, np.load(stream) as file:
-                arrays = {key: file[key] for key in file.files}
-            head = json.loads(str(arrays.pop("head")))
+            head = parsed(str(arrays.pop("head")))
             ours = head["format"] == _FORMAT
-        except OSError as error:
-            reason = error.strerror or "not a statistics file"
-            raise DomainError(
-                f"expected path to be a readable statistics file, got {where!r}: "
-                f"{reason}"
-            ) from None
-        except Exception:
-            # A damaged archive fails in any of a dozen ways, down to zlib.error.
+        except (ValueError, KeyError, TypeError):
             ours = False
         if not ours:
             raise DomainError(
-                f"expected path to be a statistics file, got {where!r}, "
-                "which is damaged or something else"
+                f"expected a statistics file, got {where!r}: something else"
             )
         if head.get("schema") != SCHEMA:
             raise DomainError(
@@ -314,47 +364,18 @@ class ModelStatistics:
                 )
                 for name, entry in head["sites"].items()
             }
-            own = {key: value for key, value in arrays.items() if "/" not in key}
+            own: dict[str, Any] = {k: v for k, v in arrays.items() if "/" not in k}
             plain = {
                 f.name: head[f.name]
                 for f in dataclasses.fields(cls)
                 if f.name in head and f.name != "sites"
             }
-            return cls(sites=sites, **own, **plain)
-        except (TypeError, KeyError, AttributeError) as error:
+            found = cls(sites=sites, **own, **plain)
+            wrong = unsound(found)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            wrong = str(error)
+        if wrong:
             raise DomainError(
-                f"expected path to be a whole statistics file, got {where!r}: {error}"
-            ) from None
-
-
-@contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream that becomes the file when the block ends well, and nothing otherwise.
-
-    Raises
-    ------
-    DomainError
-        If the path cannot be written; an older file there stays as it was.
-    """
-    where = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=where.parent, prefix=f".{where.name}.")
-    except OSError as error:
-        raise DomainError(
-            f"expected a writable path, got {os.fspath(path)!r}: {error.strerror}"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        # mkstemp makes a private file; give it the mode that open() would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, where)
-    except OSError as error:
-        raise DomainError(
-            f"expected a writable path, got {os.fspath(path)!r}: {error.strerror}"
-        ) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+                f"expected a whole statistics file, got {where!r}: {wrong}"
+            )
+        return found

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["WIDTH", "new_table", "short", "span", "terminal"]
+__all__ = ["WIDTH", "answer_alone", "new_table", "short", "span", "terminal"]
 
 WIDTH = 79
+
+
+@contextlib.contextmanager
+def answer_alone() -> Iterator[None]:
+    """While somebody's model works: what it prints goes to stderr.
+
+    Standard output belongs to the answer, which another program may read.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def terminal() -> Any:

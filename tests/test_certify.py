@@ -99,7 +99,7 @@ def test_a_price_is_a_count_and_meets_the_closed_form():
     model, sigma, site = Planes(2), 0.5, "output:logits:raw"
     low, loss, high = price(model, images, labels, site, sigma, n_draws=200, rng=3)
     assert 0 <= low < loss < high <= 1
-    guarded = defend(model, site, sigma, rng=3)
+    guarded = defend(model, site, sigma, experiment_seed=3)
     with torch.no_grad():
         right = [
             (torch.cat([guarded(x) for x in images.split(256)]).argmax(1) == labels)
@@ -178,7 +178,7 @@ def test_a_level_that_is_called_enough_holds_on_other_images(answered):
     assert Recommendation.from_json(rec.to_json()).to_json() == rec.to_json()
     images, labels = data(200, seed=9)
     fresh = attack(
-        defend(Planes(), "input", rec.sigma, rng=11),
+        defend(Planes(), "input", rec.sigma, experiment_seed=11),
         images,
         labels,
         plan_of("signhunter", EPS, "Linf", shape=(1, 6, 6), recipe="adaptive"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from querytax import demo
+from querytax.files import cache_folder
 
 
 def weights(model):
@@ -117,10 +118,10 @@ def test_an_unwritable_cache_is_no_error(tmp_path, monkeypatch, quick, demo_mode
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("QUERYTAX_CACHE", str(tmp_path))
-    assert demo.cache_folder() == tmp_path
+    assert cache_folder() == tmp_path
     monkeypatch.delenv("QUERYTAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert demo.cache_folder() == tmp_path / "x" / "querytax"
+    assert cache_folder() == tmp_path / "x" / "querytax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert demo.cache_folder() == tmp_path / ".cache" / "querytax"
+    assert cache_folder() == tmp_path / ".cache" / "querytax"

@@ -45,7 +45,8 @@ def test_every_law_that_a_page_names_exists():
     topics = {name.partition(".")[0] for name in names}
     text = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"`(\w+\.\w+)(?:\(.*?\))?`", text))
-    named = {name for name in named if name.partition(".")[0] in topics}
+    # `labels.csv` is a file.
+    named = {n for n in named if n.partition(".")[0] in topics and n[-4:] != ".csv"}
     assert len(named) > 20
     assert named <= names
 

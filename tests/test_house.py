@@ -174,6 +174,7 @@ ON_TOP = {
     "report": ("cli_laws",),
     "report_attacks": ("cli_attack", "report_recommend"),
     "report_recommend": ("cli_recommend",),
+    "report_sites": ("cli_sites",),
     "figures": ("cli_figures", "figures", "report_recommend", "reproductions"),
     "trials": ("certifying", "report_recommend", "trials"),
 }

@@ -12,7 +12,8 @@ import torch
 
 from querytax.evidence import Contender
 from querytax.expect import DomainError
-from querytax.loading import load_attack, load_data, load_model, writable
+from querytax.files import writable
+from querytax.loading import load_attack, load_data, load_model
 from querytax.recommend import recommend_sigma
 from querytax.recommend.portfolio import tuned
 
@@ -95,17 +96,17 @@ def test_floats_as_they_are_and_bytes_channels_last(tmp_path):
         ({"x": np.zeros(3)}, "expected arrays x and y in .*, got x"),
         (
             {"x": np.zeros(3), "y": np.array([0.5, 1, 2])},
-            "y in .* whole numbers, got fl",
+            "labels to be 3 whole numbers, one an image, got torch.float64 .*in '",
         ),
         (
             {"x": np.zeros(3), "y": np.array(["a"] * 3)},
-            "y in .* whole numbers, got <U1",
+            "labels to be 3 whole numbers, one an image, got ndarray .*in '",
         ),
         (
             {"x": np.array(["a"]), "y": np.zeros(1, int)},
-            "x in .* to be numbers, got <U",
+            "images to be numbers, got <U1 .*in '",
         ),
-        ({"x": np.array([None]), "y": np.zeros(1, int)}, "not an .npz of plain arrays"),
+        ({"x": np.array([None]), "y": np.zeros(1, int)}, "d.npz': not plain arrays"),
     ],
 )
 def test_arrays_of_the_wrong_kind(tmp_path, arrays, says):
@@ -122,13 +123,17 @@ def test_files_that_hold_no_arrays(tmp_path):
     raw = Path(path).read_bytes()
     (tmp_path / "half.npz").write_bytes(raw[: len(raw) // 2])
     (tmp_path / "hurt.npz").write_bytes(raw[:200] + b"????" + raw[204:])
-    for name in ("one.npy", "empty.npz", "text.npz", "half.npz", "hurt.npz"):
+    with pytest.raises(
+        DomainError, match=r"labels with .*one.npy', got none: name both"
+    ):
+        load_data(str(tmp_path / "one.npy"))
+    for name in ("empty.npz", "text.npz", "half.npz", "hurt.npz"):
         with pytest.raises(DomainError, match=r"to be a readable \.npz") as caught:
             load_data(str(tmp_path / name))
         assert name in str(caught.value)
     with pytest.raises(DomainError, match="No such file"):
         load_data(str(tmp_path / "absent.npz"))
-    with pytest.raises(DomainError, match="Is a directory"):
+    with pytest.raises(DomainError, match=r"a folder a class, or labels\.csv"):
         load_data(str(tmp_path))
 
 
@@ -143,9 +148,15 @@ def test_writable_leaves_nothing_behind(tmp_path, monkeypatch):
         writable(str(tmp_path))
 
 
-def test_bytes_in_another_layout_are_named(tmp_path):
-    raw = np.zeros((2, 1, 8, 8), np.uint8)
-    with pytest.raises(DomainError, match=r"as \(N, H, W, C\) .*, got \(2, 1, 8, 8\)"):
+def test_bytes_in_another_layout(tmp_path):
+    raw = np.full((2, 1, 8, 8), 51, np.uint8)
+    images, _ = load_data(saved(tmp_path, x=raw, y=np.arange(2)))
+    assert images.shape == (2, 1, 8, 8)
+    torch.testing.assert_close(images, torch.full_like(images, 0.2))
+    raw = np.full((2, 5, 8, 8), 51, np.uint8)
+    with pytest.raises(
+        DomainError, match=r"got \(2, 5, 8, 8\): give layout as NCHW or"
+    ):
         load_data(saved(tmp_path, x=raw, y=np.arange(2)))
 
 

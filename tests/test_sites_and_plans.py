@@ -143,14 +143,14 @@ def test_a_layers_word_says_which_module_and_which_side():
 def test_defend_builds_what_the_word_says():
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
     assert isinstance(defend(model, "input", 0.1), InputNoise)
-    guarded = defend(model, "output:probabilities:clip", 0.1, rng=7)
+    guarded = defend(model, "output:probabilities:clip", 0.1, experiment_seed=7)
     assert isinstance(guarded, OutputNoise)
     assert (guarded.on, guarded.form, guarded.seed) == ("probabilities", "clip", 7)
     assert isinstance(defend(model, "1", 0.1), FeatureNoise)
     before = defend(model, "1:before", 0.1)
     assert isinstance(before, FeatureNoise)
     assert (before.sites, before.where) == (("1",), "input")
-    several = defend(model, "input+1*2", 0.1, rng=7)
+    several = defend(model, "input+1*2", 0.1, experiment_seed=7)
     assert isinstance(several, CombinedNoise)
     assert (several.sigmas, several.seed) == ((0.1, 0.2), 7)
     for site in ("input", "output", "0"):

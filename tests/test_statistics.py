@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from querytax import statistics
+from querytax import files
 from querytax.expect import DomainError
+from querytax.files import read_arrays, write_arrays
 from querytax.statistics import ModelStatistics, SiteStatistics
 
 
@@ -154,30 +155,33 @@ def test_a_truncated_file(saved, share):
 
 def test_files_that_are_not_ours(saved, tmp_path):
     np.savez(tmp_path / "foreign.npz", x=np.arange(3))
-    np.savez(tmp_path / "text.npz", head=np.array("no json"))
-    np.savez(tmp_path / "list.npz", head=np.array("[1, 2]"))
-    np.savez(tmp_path / "format.npz", head=np.array('{"format": "other"}'))
+    write_arrays(tmp_path / "text.npz", {"head": np.array("no json")})
+    write_arrays(tmp_path / "deep.npz", {"head": np.array("[" * 100_000)})
+    write_arrays(tmp_path / "list.npz", {"head": np.array("[1, 2]")})
+    write_arrays(tmp_path / "none.npz", {"x": np.arange(3)})
+    other = np.array('{"format": "other"}')
+    write_arrays(tmp_path / "format.npz", {"head": other})
     np.save(tmp_path / "array.npy", np.arange(3))
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object))
     (tmp_path / "note.txt").write_text("hello")
     for path in sorted(set(tmp_path.iterdir()) - {saved}):
-        assert "damaged or something else" in refused(path)
+        assert "something else" in refused(path)
     assert "No such file" in refused(tmp_path / "absent.npz")
-    assert "readable" in refused(tmp_path)
+    assert "Is a directory" in refused(tmp_path)
 
 
 def rewritten(path, **changes):
-    with np.load(path) as file:
-        arrays = {key: file[key] for key in file.files}
+    """The file with another head, sealed as if it had been written so."""
+    arrays = read_arrays(path, "")
     head = {**json.loads(str(arrays["head"])), **changes}
     head = {key: value for key, value in head.items() if value is not None}
     arrays["head"] = np.array(json.dumps(head))
-    np.savez(path, **arrays)
+    write_arrays(path, arrays)
 
 
 def test_another_schema_version(saved):
     rewritten(saved, schema=99)
-    assert "expected schema version 2" in refused(saved)
+    assert "expected schema version 3" in refused(saved)
     rewritten(saved, schema=1)
     assert "got 1: probe the model again" in refused(saved)
     rewritten(saved, schema=None)
@@ -190,6 +194,44 @@ def test_another_schema_version(saved):
 def test_a_file_with_parts_missing(saved, change):
     rewritten(saved, **change)
     assert "whole statistics file" in refused(saved)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "wrong"),
+    [
+        ("site0/correct", np.nan, "correct out of its range"),
+        ("site0/correct", 1.5, "correct out of its range"),
+        ("site0/alignment", -0.1, "alignment out of its range"),
+        ("site0/signal", np.inf, "signal out of its range"),
+        ("site0/signal", -1.0, "signal out of its range"),
+        ("site0/noise", np.nan, "noise out of its range"),
+        ("site1/sigmas", 0.0, "sigmas that do not ascend"),
+        ("path_length", -1.0, "path_length out of its range"),
+        ("betas", 0.0, "probe sizes that do not ascend"),
+        ("logits", np.nan, "logits out of its range"),
+        ("labels", 99, "labels beyond the classes"),
+        ("probed", 99, "probed images that are not there"),
+        ("blind_hits", 10_000, "more hits than patterns"),
+    ],
+)
+def test_numbers_that_cannot_be_are_not_believed(saved, where, value, wrong):
+    """Sealed anew, so that the digest has nothing to say."""
+    arrays = read_arrays(saved, "")
+    arrays[where] = arrays[where].copy()
+    arrays[where].flat[-1] = value
+    write_arrays(saved, arrays)
+    assert wrong in refused(saved)
+
+
+def test_arrays_that_do_not_fit_each_other(saved):
+    arrays = read_arrays(saved, "")
+    cut = {**arrays, "path_length": arrays["path_length"][:-1]}
+    write_arrays(saved, cut)
+    assert "which fits nothing" in refused(saved)
+    write_arrays(saved, {**arrays, "labels": np.array(["a", "b"])})
+    assert "no array of numbers" in refused(saved)
+    write_arrays(saved, {**arrays, "site0/signal": arrays["site0/signal"][0]})
+    assert "signal of shape" in refused(saved)
 
 
 @pytest.mark.parametrize("where", ["absent/stats.npz", "folder", "file/stats.npz"])
@@ -210,7 +252,7 @@ def test_a_failure_while_writing_keeps_the_old_file(stats, saved, monkeypatch):
         stream.write(b"half of it")
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr(statistics.np, "savez_compressed", half)
+    monkeypatch.setattr(files.np, "savez_compressed", half)
     with pytest.raises(RuntimeError, match="interrupted"):
         stats.save(saved)
     with pytest.raises(RuntimeError, match="interrupted"):
@@ -224,7 +266,7 @@ def test_a_full_disk_is_an_unwritable_path(stats, tmp_path, monkeypatch):
         stream.write(b"some")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(statistics.np, "savez_compressed", full)
+    monkeypatch.setattr(files.np, "savez_compressed", full)
     with pytest.raises(DomainError, match=r"writable path, .*No space left"):
         stats.save(tmp_path / "x")
     assert not os.listdir(tmp_path)

@@ -64,11 +64,11 @@ class AutoZOOMPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.one_of(DECODERS, decoder=self.decoder)
-        object.__setattr__(self, "side", int(expect.integer(0, side=self.side)))
+        object.__setattr__(self, "side", int(expect.count(0, side=self.side)))
         expect.nonnegative(probe=self.probe)
         expect.positive(rate=self.rate)
         for name in ("vectors", "vectors_after"):
-            value = int(expect.integer(**{name: getattr(self, name)}))
+            value = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:

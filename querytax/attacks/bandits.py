@@ -63,7 +63,7 @@ class BanditsPlan(Plan):
         expect.positive(step=self.step)
         expect.positive(prior_step=self.prior_step)
         expect.positive(exploration=self.exploration)
-        object.__setattr__(self, "tiles", int(expect.integer(0, tiles=self.tiles)))
+        object.__setattr__(self, "tiles", int(expect.count(0, tiles=self.tiles)))
         expect.fraction(forget=self.forget)
 
     @property

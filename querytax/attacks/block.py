@@ -73,6 +73,9 @@ class Ask:
     then : int
         Questions about each image that must still follow for these to be of use. An
         image that cannot afford both is asked about no more.
+    again : Tensor, optional
+        ``(Q,)`` bool: questions that were handed in before, word for word. What the
+        model without its noise says to them is known.
     """
 
     x: Tensor
@@ -81,6 +84,7 @@ class Ask:
     submit: bool | Tensor = False
     purpose: str = "search"
     then: int = 0
+    again: Tensor | None = None
 
 
 Questions = Generator[Ask, Answers, None]
@@ -136,7 +140,7 @@ class Block:
         self._ahead: dict[tuple[str, str, tuple[int, ...]], tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
-        return len(self.origin)
+        return self.origin.shape[0]
 
     def part(self, i: int) -> Block:
         """One image of the block, as at the start."""

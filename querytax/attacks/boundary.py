@@ -73,7 +73,7 @@ class BoundaryPlan(Plan):
         expect.positive(tolerance=self.tolerance)
         expect.nonnegative(retreat=self.retreat)
         for name in ("every", "window", "step_window", "block"):
-            whole = int(expect.integer(**{name: getattr(self, name)}))
+            whole = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, whole)
 
 

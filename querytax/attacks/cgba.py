@@ -70,7 +70,7 @@ class CGBAPlan(Plan):
         expect.positive(tolerance=self.tolerance)
         expect.nonnegative(retreat=self.retreat)
         for name in ("first", "most", "block"):
-            whole = int(expect.integer(**{name: getattr(self, name)}))
+            whole = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, whole)
 
     @property

@@ -102,7 +102,7 @@ class DirectionalPlan(Plan):
         expect.probability(stride=self.stride)
         expect.nonnegative(retreat=self.retreat)
         for name in ("directions", "tries", "trials", "block"):
-            whole = int(expect.integer(**{name: getattr(self, name)}))
+            whole = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, whole)
 
     @property

@@ -47,7 +47,7 @@ class ECOPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("block", "finest", "batch"):
-            value = int(expect.integer(**{name: getattr(self, name)}))
+            value = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
         expect.that(
             self.finest <= self.block, f"<= block = {self.block}", finest=self.finest
@@ -142,7 +142,9 @@ class _Search:
             new, old = self.block.loss(answers, rows), self.loss[rows]
         else:
             x = torch.stack((x, self._image(self.sign[rows], rows)), 1).flatten(0, 1)
-            answers = yield Ask(x, rows, 2, submit=True)
+            known = self.loss[rows].isfinite()
+            again = torch.stack((torch.zeros_like(known), known), 1).flatten()
+            answers = yield Ask(x, rows, 2, submit=True, again=again)
             new, old = self.block.loss(answers, rows, 2).view(-1, 2).unbind(1)
             if self.plan.incumbent == "mean":
                 count = self.count[rows]

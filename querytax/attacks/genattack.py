@@ -62,7 +62,7 @@ class GenAttackPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("population", 2), ("side", 0)):
-            value = int(expect.integer(least, **{name: getattr(self, name)}))
+            value = int(expect.count(least, **{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
         expect.that(0.0 < self.mutation <= 1.0, "in (0, 1]", mutation=self.mutation)
         expect.positive(spread=self.spread)

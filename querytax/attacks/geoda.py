@@ -73,7 +73,7 @@ class GeoDAPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("subspace", "initial", "horizon", "asks"):
-            value = int(expect.integer(**{name: getattr(self, name)}))
+            value = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
         expect.that(self.asks % 2 == 1, "odd", asks=self.asks)
         expect.positive(probe=self.probe)

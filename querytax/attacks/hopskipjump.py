@@ -79,7 +79,7 @@ class HopSkipJumpPlan(Plan):
         super().__post_init__()
         for name in ("initial", "most", "block", "asks", "restart"):
             least = 0 if name == "restart" else 1
-            value = expect.integer(least, **{name: getattr(self, name)})
+            value = expect.count(least, **{name: getattr(self, name)})
             object.__setattr__(self, name, int(value))
         expect.that(self.asks % 2 == 1, "odd", asks=self.asks)
         expect.positive(gamma=self.gamma)

@@ -41,7 +41,8 @@ class Incumbent:
 
     def first(self, rows: Tensor) -> Generator[Ask, Answers, None]:
         """Ask about the images to begin with."""
-        answers = yield Ask(self.x[rows], rows, submit=True)
+        known = self._count[rows] > 0
+        answers = yield Ask(self.x[rows], rows, submit=True, again=known)
         self.loss[rows] = self.block.loss(answers, rows)
         self._count[rows] = 1.0
 
@@ -70,7 +71,9 @@ class Incumbent:
             new, old = block.loss(answers, rows), self.loss[rows]
         else:
             both = torch.stack((x, self.x[rows]), 1).flatten(0, 1)
-            answers = yield Ask(both, rows, 2, submit=True)
+            known = self._count[rows] > 0
+            again = torch.stack((torch.zeros_like(known), known), 1).flatten()
+            answers = yield Ask(both, rows, 2, submit=True, again=again)
             new, old = block.loss(answers, rows, 2).view(-1, 2).unbind(1)
             if self.policy == "mean":
                 # The first answer chose this incumbent and is biased: it counts for

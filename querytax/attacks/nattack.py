@@ -65,12 +65,12 @@ class NAttackPlan(Plan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count = expect.integer(2, population=self.population)
+        count = expect.count(2, population=self.population)
         object.__setattr__(self, "population", int(count))
         expect.positive(spread=self.spread)
         expect.positive(step=self.step)
         expect.one_of(LATENTS, latent=self.latent)
-        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        object.__setattr__(self, "block", int(expect.count(block=self.block)))
         expect.fraction(forget=self.forget)
 
     @property

@@ -42,7 +42,7 @@ class NESLabelsPlan(ShrinkingPlan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "samples", int(expect.integer(samples=self.samples)))
+        object.__setattr__(self, "samples", int(expect.count(samples=self.samples)))
         expect.positive(spread=self.spread)
 
     @property

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from querytax import expect
 from querytax.defenses import KeyedDefense
 from querytax.losses import check_finite
+from querytax.models import Model, ask, evaluating
 
 __all__ = [
     "MeteredOracle",
+    "Model",
     "Request",
     "Response",
     "answer_all",
     "answer_in_batches",
     "clean_model",
     "evaluating",
+    "even_parts",
 ]
-
-Model = nn.Module | Callable[[Tensor], Tensor]
 
 
 def clean_model(model: Model) -> Model:
@@ -33,18 +33,20 @@ def clean_model(model: Model) -> Model:
     return model
 
 
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """The model in evaluation mode while the block runs, then as each module was."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    if isinstance(model, nn.Module):
-        model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+def even_parts(count: int, most: int) -> list[int]:
+    """Sizes of the fewest batches of ``most`` rows at most, all about alike.
+
+    No batch is a small rest: a product of few rows takes another way through the
+    hardware, and rounds otherwise, than one of many.
+
+    Examples
+    --------
+    >>> even_parts(257, 128)
+    [86, 86, 85]
+    """
+    batches = max(1, -(-count // most))
+    size, more = divmod(count, batches)
+    return [size + 1] * more + [size] * (batches - more)
 
 
 def answer_in_batches(
@@ -54,21 +56,20 @@ def answer_in_batches(
     rows: Tensor | None = None,
     queries: Tensor | None = None,
 ) -> Tensor:
-    """Answers to ``x``, ``batch_size`` rows at a time; keys are for a defence's noise.
+    """Answers to ``x``, ``batch_size`` rows at most a time; keys are for the noise.
 
     Raises
     ------
     DomainError
-        If an answer is no tensor, or holds NaN or infinity.
+        If an answer cannot be read as rows of classes, or holds NaN or infinity.
     """
     if rows is None or queries is None or not isinstance(model, KeyedDefense):
-        parts = [check_finite(model(xs)) for xs in x.split(batch_size)]
+        batches = x.split(even_parts(len(x), batch_size))
+        parts = [check_finite(ask(model, xs)) for xs in batches]
     else:
+        sizes = even_parts(len(x), batch_size)
         batches = zip(
-            x.split(batch_size),
-            rows.split(batch_size),
-            queries.split(batch_size),
-            strict=True,
+            x.split(sizes), rows.split(sizes), queries.split(sizes), strict=True
         )
         parts = [check_finite(model(xs, ks, qs)) for xs, ks, qs in batches]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -114,6 +115,62 @@ def answer_all(requests: Sequence[Request], batch_size: int) -> list[Response]:
     DomainError
         If an answer is no tensor, or holds NaN or infinity.
     """
+    groups: dict[Any, list[int]] = {}
+    for i, request in enumerate(requests):
+        groups.setdefault(_kind(request.model, request.x), []).append(i)
+    # One defence is asked once: a small draw of noise takes as long as a large one.
+    whole = _answered([_joined(requests, g) for g in groups.values()], batch_size)
+    responses: dict[int, Response] = {}
+    for group, response in zip(groups.values(), whole, strict=True):
+        parts = _parted(response, [requests[i] for i in group])
+        responses.update(zip(group, parts, strict=True))
+    return [responses[i] for i in range(len(requests))]
+
+
+def _kind(model: Model, x: Tensor) -> Any:
+    """The same for questions that can be asked together."""
+    return id(model), x.shape[1:], x.dtype, x.device
+
+
+def _joined(requests: Sequence[Request], group: Sequence[int]) -> Request:
+    """Requests of one model as one."""
+    if len(group) == 1:
+        return requests[group[0]]
+    several = [requests[i] for i in group]
+    judged = None
+    if any(request.judged is not None for request in several):
+        judged = torch.cat(
+            [
+                torch.zeros_like(r.rows, dtype=torch.bool)
+                if r.judged is None
+                else r.judged
+                for r in several
+            ]
+        )
+    _, x, rows, queries, _ = zip(*several, strict=True)
+    return Request(
+        several[0].model, torch.cat(x), torch.cat(rows), torch.cat(queries), judged
+    )
+
+
+def _parted(response: Response, requests: Sequence[Request]) -> list[Response]:
+    """What each of the requests that were joined is answered."""
+    if len(requests) == 1:
+        return [response]
+    answers = response.answers.split([len(r.x) for r in requests])
+    if response.clean is None:
+        return [Response(a) for a in answers]
+    counts = [0 if r.judged is None else int(r.judged.sum()) for r in requests]
+    return [
+        Response(a) if r.judged is None else Response(a, c, n if response.judged else 0)
+        for r, a, c, n in zip(
+            requests, answers, response.clean.split(counts), counts, strict=True
+        )
+    ]
+
+
+def _answered(requests: Sequence[Request], batch_size: int) -> list[Response]:
+    """Answers to requests of different models."""
     chains: list[list[KeyedDefense]] = []
     parts: list[_Part] = []
     apart: list[int] = []
@@ -158,8 +215,7 @@ def _merged(parts: Sequence[_Part], batch_size: int) -> list[Tensor]:
     groups: dict[Any, list[int]] = {}
     for i, (model, x, *_) in enumerate(parts):
         if len(x):
-            kind = id(model), x.shape[1:], x.dtype, x.device
-            groups.setdefault(kind, []).append(i)
+            groups.setdefault(_kind(model, x), []).append(i)
     answers: list[Tensor] = [x for _, x, *_ in parts]
     for group in groups.values():
         model = parts[group[0]][0]
@@ -204,10 +260,10 @@ class MeteredOracle:
         device: torch.device | str = "cpu",
     ) -> None:
         self.model = model
-        self.batch_size = int(expect.integer(batch_size=batch_size))
+        self.batch_size = int(expect.count(batch_size=batch_size))
         self.answered: str = getattr(model, "answers", "logits")
         self.asked = torch.zeros(
-            expect.integer(n_images=n_images), dtype=torch.int64, device=device
+            expect.count(n_images=n_images), dtype=torch.int64, device=device
         )
 
     def ask(self, x: Tensor, rows: Tensor, each: int = 1) -> Tensor:

@@ -69,7 +69,7 @@ class PatternsPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.one_of(KINDS, kind=self.kind)
-        object.__setattr__(self, "size", int(expect.integer(size=self.size)))
+        object.__setattr__(self, "size", int(expect.count(size=self.size)))
 
 
 def engine(plan: PatternsPlan, block: Block) -> Questions:

@@ -106,7 +106,7 @@ class PopSkipJumpPlan(Plan):
             "block",
             "restart",
         ):
-            value = expect.integer(least.get(name, 1), **{name: getattr(self, name)})
+            value = expect.count(least.get(name, 1), **{name: getattr(self, name)})
             object.__setattr__(self, name, int(value))
         expect.nonnegative(spread=self.spread)
         expect.positive(widest=self.widest)

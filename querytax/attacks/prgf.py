@@ -73,7 +73,7 @@ class PRGFPlan(Plan):
         super().__post_init__()
         expect.positive(probe=self.probe)
         for name in ("directions", "gauges", "every", "block"):
-            whole = int(expect.integer(**{name: getattr(self, name)}))
+            whole = int(expect.count(**{name: getattr(self, name)}))
             object.__setattr__(self, name, whole)
         if self.weight is not None:
             expect.unit(weight=self.weight)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+
 from querytax import expect
 from querytax.attacks.block import Ask, Block, Questions
 from querytax.attacks.patterns import patterned
@@ -38,7 +40,7 @@ class ResubmitPlan(Plan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        submissions = int(expect.integer(submissions=self.submissions))
+        submissions = int(expect.count(submissions=self.submissions))
         object.__setattr__(self, "submissions", submissions)
         expect.one_of(KINDS, of=self.of)
 
@@ -48,10 +50,11 @@ def engine(plan: ResubmitPlan, block: Block) -> Questions:
     x = block.origin
     if plan.of == "pattern":
         x = patterned(block, "mixed", 0, block.rows())
-    for _ in range(plan.submissions):
+    for turn in range(plan.submissions):
         if not len(rows := block.rows()):
             return
-        yield Ask(x[rows], rows, submit=True)
+        again = torch.full_like(rows, turn > 0, dtype=torch.bool)
+        yield Ask(x[rows], rows, submit=True, again=again)
 
 
 def _adaptive(eps: float, norm: str, shape: tuple[int, ...]) -> dict[str, Any]:

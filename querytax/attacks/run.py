@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,15 @@ from torch import Tensor
 
 from querytax import expect
 from querytax.attacks.block import ACCESS
+from querytax.attacks.course import Course
 from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.scheduler import drive
 from querytax.attacks.table import find
 from querytax.attacks.work import Run, Work, entry_of
+from querytax.attacks.workers import beside, cores, may_fork
 from querytax.losses import check_images
+from querytax.models import as_model
 from querytax.plans import Plan
 from querytax.progress import progress
 
@@ -155,6 +158,7 @@ def attack(
         if norm is not None:
             settings["norm"] = norm
         plan = plan.replace(**settings)
+    model = as_model(model)
     run = Run(model, images, labels, plan, targets, starts, keys, surrogate, rng)
     (result,) = attack_all(
         [run],
@@ -180,6 +184,7 @@ def attack_all(
     keep_images: bool = False,
     verbose: bool = False,
     done: Callable[[int, AttackResult], None] | None = None,
+    jobs: int = 1,
 ) -> list[AttackResult]:
     """Run several attacks, seeds and noise levels beside each other.
 
@@ -193,6 +198,10 @@ def attack_all(
         As in :func:`attack`.
     done : callable, optional
         Told a run's place in ``runs`` and its result as soon as it has ended.
+    jobs : int
+        Processes that attack beside each other, each on one thread; it does not change
+        the result. They are forked, which a model must bear: one of plain torch on
+        the CPU does. No more than there are processors; one, where none can be forked.
 
     Returns
     -------
@@ -204,12 +213,13 @@ def attack_all(
     DomainError
         As :func:`attack`.
     """
-    n_queries = int(expect.integer(n_queries=n_queries))
-    votes = int(expect.integer(votes=votes))
+    n_queries = int(expect.count(n_queries=n_queries))
+    votes = int(expect.count(votes=votes))
     if votes % 2 == 0:
         raise expect.DomainError(f"expected votes odd, got {votes}")
-    batch_size = int(expect.integer(batch_size=batch_size))
-    in_flight = int(expect.integer(in_flight=in_flight))
+    batch_size = int(expect.count(batch_size=batch_size))
+    in_flight = int(expect.count(in_flight=in_flight))
+    jobs = int(expect.count(jobs=jobs))
     expect.one_of(ACCESS, access=access)
     # Every run is checked before the first is begun.
     entries = [entry_of(run.plan, access) for run in runs]
@@ -241,13 +251,27 @@ def attack_all(
 
         for i in range(len(works)):
             settle(i)  # Those without an image to attack.
-        courses = (c for i, work in enumerate(works) for c in work.courses(i))
-        for course in drive(
-            courses,
-            in_flight=in_flight,
-            batch_size=batch_size,
-            watch=watch if verbose else None,
-        ):
-            works[course.tag].take(course)
-            settle(course.tag)
+        if may_fork({work.images.device for work in works}):
+            # More would only wait for each other.
+            images = sum(len(work.places) for work in works)
+            jobs = max(1, min(jobs, max(2, cores()), images))
+        else:
+            jobs = 1
+
+        def courses() -> Iterator[Course]:
+            return (c for i, work in enumerate(works) for c in work.courses(i, jobs))
+
+        settings: dict[str, Any] = {
+            "in_flight": in_flight,
+            "batch_size": batch_size,
+            "watch": watch if verbose else None,
+        }
+        if jobs > 1:
+            ends = beside(courses, jobs, **settings)
+        else:
+            ends = (course.ended() for course in drive(courses(), **settings))
+        with contextlib.closing(ends):
+            for ended in ends:
+                works[ended.tag].take(ended)
+                settle(ended.tag)
     return [results[i] for i in range(len(works))]

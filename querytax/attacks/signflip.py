@@ -76,7 +76,7 @@ class SignFlipPlan(Plan):
         expect.at_least(1.0, resize=self.resize)
         expect.nonnegative(retreat=self.retreat)
         object.__setattr__(
-            self, "bisections", int(expect.integer(bisections=self.bisections))
+            self, "bisections", int(expect.count(bisections=self.bisections))
         )
 
 

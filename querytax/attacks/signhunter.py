@@ -39,7 +39,7 @@ class SignHunterPlan(Plan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "finest", int(expect.integer(finest=self.finest)))
+        object.__setattr__(self, "finest", int(expect.count(finest=self.finest)))
         expect.one_of(INCUMBENTS, incumbent=self.incumbent)
 
     @property

@@ -51,7 +51,7 @@ class SimBAPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.positive(step=self.step)
-        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        object.__setattr__(self, "block", int(expect.count(block=self.block)))
         expect.one_of(INCUMBENTS, incumbent=self.incumbent)
 
     @property
@@ -90,7 +90,7 @@ class SimBADCTPlan(Plan):
         super().__post_init__()
         expect.positive(step=self.step)
         for name in ("lowest", "stride"):
-            value = int(expect.integer(0, **{name: getattr(self, name)}))
+            value = int(expect.count(0, **{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
         expect.one_of(INCUMBENTS, incumbent=self.incumbent)
 

@@ -59,11 +59,11 @@ class SPSAPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.positive(probe=self.probe)
-        object.__setattr__(self, "pairs", int(expect.integer(pairs=self.pairs)))
+        object.__setattr__(self, "pairs", int(expect.count(pairs=self.pairs)))
         expect.positive(step=self.step)
         expect.fraction(momentum=self.momentum)
         expect.fraction(decay=self.decay)
-        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        object.__setattr__(self, "block", int(expect.count(block=self.block)))
 
     @property
     def width(self) -> int:

@@ -58,9 +58,7 @@ class SquarePlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.that(0.0 < self.p <= 1.0, "in (0, 1]", p=self.p)
-        object.__setattr__(
-            self, "horizon", int(expect.integer(0, horizon=self.horizon))
-        )
+        object.__setattr__(self, "horizon", int(expect.count(0, horizon=self.horizon)))
         expect.one_of(INCUMBENTS, incumbent=self.incumbent)
 
     @property

@@ -15,6 +15,7 @@ from querytax.attacks.oracle import evaluating
 from querytax.attacks.table import Attack
 from querytax.attacks.uniform import drawn
 from querytax.losses import attacker_loss
+from querytax.models import ask
 from querytax.plans import Plan
 
 __all__ = ["ATTACK", "TransferPlan", "engine", "surrogate_gradient"]
@@ -47,9 +48,9 @@ class TransferPlan(Plan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "steps", int(expect.integer(steps=self.steps)))
+        object.__setattr__(self, "steps", int(expect.count(steps=self.steps)))
         expect.nonnegative(momentum=self.momentum)
-        object.__setattr__(self, "tries", int(expect.integer(tries=self.tries)))
+        object.__setattr__(self, "tries", int(expect.count(tries=self.tries)))
 
 
 def engine(plan: TransferPlan, block: Block) -> Questions:
@@ -88,7 +89,7 @@ def surrogate_gradient(
     # The attack runs without gradients, and a surrogate may be in training mode.
     with torch.enable_grad(), evaluating(block.surrogate):
         at = x.detach().requires_grad_()
-        answers = block.surrogate(at)
+        answers = ask(block.surrogate, at)
         loss = attacker_loss(
             answers,
             spread(goal[rows], each),

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from querytax import expect
 from querytax.attacks.block import ACCESS, PURPOSES, Block
+from querytax.attacks.course import Course, Ended
+from querytax.attacks.failures import said_of
+from querytax.attacks.memory import Memory
 from querytax.attacks.oracle import Model, answer_in_batches, clean_model
 from querytax.attacks.outcome import (
     CUT,
@@ -20,11 +23,12 @@ from querytax.attacks.outcome import (
     SUCCESSES,
     AttackResult,
 )
-from querytax.attacks.scheduler import Course
 from querytax.attacks.table import Attack, find
 from querytax.counts import QueryCount
 from querytax.defenses import KeyedDefense
-from querytax.losses import check_images, check_labels, check_logits
+from querytax.losses import check_images, check_labels
+from querytax.models import ask, check_answers, unanswered
+from querytax.own_noise import alike, noisy_layer
 from querytax.plans import Plan
 from querytax.seeds import seed_of
 
@@ -41,6 +45,8 @@ __all__ = [
 # Elements of one block's questions: bounds memory, and keeps them in cache.
 _BLOCK_ELEMENTS = 1 << 22
 _BLOCK_IMAGES = 1024
+# Images that are not divided among several workers: a turn costs as much for few.
+_BLOCK_LEAST = 64
 # Images that are looked at twice before the attack.
 _TWICE = 8
 OWN_NOISE = (
@@ -61,6 +67,12 @@ class Run:
         As in :func:`attack`.
     plan : Plan
     rng : int or Generator
+    rest : int
+        Rows beyond the budget in which a step that began within it may end, with its
+        votes; what follows is not asked.
+    memory : Memory, optional
+        What the model answered before to this run's questions, and room for what it
+        answers now: as many images and queries as the run may ask about.
     """
 
     model: Model
@@ -72,6 +84,8 @@ class Run:
     keys: Tensor | None = None
     surrogate: Model | None = None
     rng: Any = 0
+    rest: int = 0
+    memory: Memory | None = None
 
 
 def entry_of(plan: Plan, access: str) -> Attack:
@@ -108,15 +122,11 @@ def first_answers(
         answers = answer_in_batches(model, images, batch_size)
         if twice:
             again = answer_in_batches(model, images[:_TWICE], batch_size)
-            gap = (again - answers[:_TWICE]).abs().max()
-            drawn = bool(gap > 1e-3 * answers.abs().max())
+            drawn = not alike(answers[:_TWICE], again)
     except expect.DomainError:
         raise
     except Exception as error:
-        raise expect.DomainError(
-            f"expected model to answer images of shape {tuple(images.shape[1:])} "
-            f"in {str(images.dtype).removeprefix('torch.')}, got {_said(error)}"
-        ) from error
+        raise expect.DomainError(unanswered(model, images, error)) from error
     return answers, drawn
 
 
@@ -160,7 +170,7 @@ class Work:
         self.run, self.entry, self.seed = run, entry, seed_of(run.rng)
         self.n_queries, self.votes, self.access = n_queries, votes, access
         plan = run.plan
-        check_budget(plan, n_queries, votes)
+        check_budget(plan, n_queries + run.rest, votes)
         self.images = images = check_images(run.images)
         if images.dtype not in (torch.float32, torch.float64):
             raise expect.DomainError(
@@ -173,16 +183,15 @@ class Work:
         self.targets = self._targets()
         self.keys = self._keys()
         clean = clean_model(run.model)
-        answered = getattr(clean, "answers", "logits")
         # Many runs look at the same images: the model is asked once.
         first, look = {} if first is None else first, (id(clean), id(images))
         self.judged = 0 if look in first else n
         if look not in first:
             first[look] = self._looked(clean, batch_size)
         answers, self.own_noise = first[look]
-        check_logits(answers, self.labels, answered)
+        check_answers(clean, answers, self.labels)
         if self.targets is not None:
-            check_logits(answers, self.targets, answered, "targets")
+            check_answers(clean, answers, self.targets, "targets")
         self.n_classes = answers.shape[1]
         said = answers.argmax(1)
         self._check_surrogate()
@@ -192,21 +201,27 @@ class Work:
             attacked = said != self.targets
         self.places = attacked.nonzero()[:, 0]
         self.starts = self._starts(clean, batch_size)
-        zeros = torch.zeros(n, dtype=torch.int64, device=device)
-        self.events = {name: zeros.clone() for name in SUCCESSES}
-        self.asked, self.need = zeros.clone(), zeros.clone()
-        self.needs = {name: zeros.clone() for name in SUCCESSES}
-        self.spent = zeros.repeat(len(PURPOSES), 1)
+        zeros = np.zeros(n, dtype=np.int64)
+        self.events = {name: zeros.copy() for name in SUCCESSES}
+        self.asked, self.need = zeros.copy(), zeros.copy()
+        self.needs = {name: zeros.copy() for name in SUCCESSES}
+        self.spent = np.zeros((len(PURPOSES), n), dtype=np.int64)
         self.held = images.clone() if keep else None
         before = "misclassified" if self.targets is None else "target already"
         self.status = np.where(attacked.cpu().numpy(), "open", before).astype(object)
-        self.repeated = self.ended = 0
+        self.repeated = self.ended = self.recalled = 0
+        self.memory = run.memory
+        if self.memory is not None and not self.memory.open(
+            self.n_classes, answers.dtype
+        ):
+            self.memory = None
 
-    def courses(self, tag: int) -> Iterator[Course]:
-        """The run's blocks of images, one after another."""
+    def courses(self, tag: int, parts: int = 1) -> Iterator[Course]:
+        """The run's blocks of images, one after another; so many at least, if large."""
         plan, images = self.run.plan, self.images
         each = max(1, images[0].numel() * plan.width * plan.repeats)
         size = max(1, min(_BLOCK_IMAGES, _BLOCK_ELEMENTS // each))
+        size = min(size, max(_BLOCK_LEAST, -(-len(self.places) // parts)))
         for places in self.places.split(size) if len(self.places) else ():
             block = Block(
                 plan,
@@ -223,40 +238,43 @@ class Work:
             )
             yield Course(
                 block=block,
-                places=places,
+                places=places.cpu().numpy(),
                 model=self.run.model,
                 engine=self.entry.engine,
                 budget=self.n_queries,
                 votes=self.votes,
+                rest=self.run.rest,
                 keep=self.held is not None,
                 tag=tag,
+                memory=self.memory,
             )
 
-    def take(self, course: Course) -> None:
+    def take(self, course: Ended) -> None:
         """Write down what a course that ended has counted."""
-        places, block = course.places, course.block
-        again = course.crash is not None and len(block) > 1
+        places, counts = course.places, course.counts
+        again = bool(course.crash) and len(places) > 1
         for name, event in self.events.items():
-            event[places] = getattr(course, name)
+            event[places] = counts[name]
             self.needs[name][places] = course.needs[name]
-        self.asked[places], self.need[places] = course.asked, course.need
-        self.spent[:, places] = course.spent
+        self.asked[places], self.need[places] = counts["asked"], counts["need"]
+        self.spent[:, places] = counts["spent"]
         self.judged += course.judged
+        self.recalled += course.recalled
         if self.held is not None and course.held is not None:
-            self.held[places] = course.held
+            self.held[torch.from_numpy(places).to(self.held.device)] = course.held
         for i, place in enumerate(places.tolist()):
             # Unless it is said below: the budget ended it.
             self.status[place] = "open"
-            if course.confirmed[i] and course.clean[i]:
+            if counts["confirmed"][i] and counts["clean"][i]:
                 self.status[place] = "broken"
-            elif i in block.dropped:
-                self.status[place] = block.dropped[i]
-            elif course.crash is not None and block.running[i]:
-                self.status[place] = f"crashed: {_said(course.crash)}"
+            elif i in course.dropped:
+                self.status[place] = course.dropped[i]
+            elif course.crash and course.running[i]:
+                self.status[place] = f"crashed: {course.crash}"
                 # These images run again, and what they asked was asked all the same.
-                self.repeated += int(course.asked[i]) if again else 0
+                self.repeated += int(counts["asked"][i]) if again else 0
                 self.ended -= again
-            elif block.running[i]:
+            elif course.running[i]:
                 self.status[place] = ENDED
         self.ended += len(places)
 
@@ -264,15 +282,15 @@ class Work:
         """The counts of the attacked images."""
         attacked = np.zeros(len(self.images), dtype=bool)
         attacked[self.places.cpu().numpy()] = True
-        asked = self.asked.cpu().numpy()[attacked]
+        asked = self.asked[attacked]
         # A run that could not pay for its next questions and their votes, or had none,
         # has no success within the budget: that is known to its end. Of one that
         # crashed or was cut off, no more is known than it spent.
         cut = [word.startswith(CUT) for word in self.status[attacked]]
         known = np.where(cut, asked, self.n_queries)
 
-        def count(event: Tensor) -> QueryCount:
-            at = event.cpu().numpy()[attacked]
+        def count(event: np.ndarray) -> QueryCount:
+            at = event[attacked]
             return QueryCount(np.where(at > 0, at, known), at > 0, np.array(cut, bool))
 
         return AttackResult(
@@ -280,20 +298,20 @@ class Work:
             budget=self.n_queries,
             attacked=attacked,
             **{name: count(event) for name, event in self.events.items()},
-            total_queries=int(asked.sum()) + self.repeated,
+            total_queries=int(asked.sum()) + self.repeated - self.recalled,
             seed=self.seed,
             images=self.held,
             votes=self.votes,
             access=self.access,
             spent={
-                purpose: column.cpu().numpy()[attacked]
+                purpose: column[attacked]
                 for purpose, column in zip(PURPOSES, self.spent, strict=True)
             },
             status=tuple(self.status),
             judged=self.judged,
             own_noise=self.own_noise,
             needs={
-                name: column.cpu().numpy()[attacked]
+                name: column[attacked]
                 for name, column in {**self.needs, "end": self.need}.items()
             },
         )
@@ -339,7 +357,8 @@ class Work:
         if twice:
             self.judged += min(_TWICE, len(answers))
         if drawn:
-            warnings.warn(OWN_NOISE, stacklevel=5)
+            where = noisy_layer(clean, self.images)
+            warnings.warn(f"{OWN_NOISE} ({where})", stacklevel=5)
         return answers, drawn or hidden
 
     def _starts(self, clean: Model, batch_size: int) -> Tensor | None:
@@ -376,10 +395,10 @@ class Work:
             return
         try:
             with torch.enable_grad():
-                answers = surrogate(self.images[:1].clone().requires_grad_())
-            shape = tuple(answers.shape)
+                answers = ask(surrogate, self.images[:1].clone().requires_grad_())
+            shape: tuple[Any, ...] = tuple(answers.shape)
         except Exception as error:
-            shape = (_said(error),)
+            shape = (said_of(error),)
         if shape != (1, self.n_classes):
             raise expect.DomainError(
                 f"expected surrogate to answer images of shape "
@@ -390,9 +409,3 @@ class Work:
             raise expect.DomainError(
                 "expected surrogate to be differentiable, got answers without a graph"
             )
-
-
-def _said(error: Exception) -> str:
-    """An error in one line."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

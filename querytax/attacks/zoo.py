@@ -55,7 +55,7 @@ class ZOOPlan(Plan):
         expect.positive(probe=self.probe)
         expect.positive(rate=self.rate)
         for name, least in (("batch", 1), ("side", 0), ("grow", 0)):
-            value = int(expect.integer(least, **{name: getattr(self, name)}))
+            value = int(expect.count(least, **{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
 
     @property

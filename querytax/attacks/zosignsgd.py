@@ -67,14 +67,14 @@ class ZOSignSGDPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.positive(probe=self.probe)
-        count = expect.integer(directions=self.directions)
+        count = expect.count(directions=self.directions)
         object.__setattr__(self, "directions", int(count))
         expect.positive(step=self.step)
         expect.one_of(DIFFERENCES, difference=self.difference)
         # The mean of one answer leaves nothing.
         few = self.difference == "mean" and self.directions < 2
         expect.that(not few, "at least 2 for the mean", directions=self.directions)
-        object.__setattr__(self, "block", int(expect.integer(block=self.block)))
+        object.__setattr__(self, "block", int(expect.count(block=self.block)))
         expect.fraction(momentum=self.momentum)
 
     @property

@@ -17,7 +17,7 @@ from querytax.figures.entry import Entry
 from querytax.figures.measured import MEASURED
 from querytax.figures.simulated import DRAWS, SEED, note
 from querytax.figures.style import Curve, curves_of, styled
-from querytax.statistics import atomic_write
+from querytax.files import atomic_write
 
 __all__ = ["FIGURES", "Entry", "draw", "write"]
 

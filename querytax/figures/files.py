@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from querytax.expect import DomainError
-from querytax.statistics import atomic_write
+from querytax.files import atomic_write
 
 __all__ = ["expect_format", "write_figure"]
 
 _FORMATS = (".png", ".svg", ".pdf")
+# The same figure is the same file on any day.
+_UNDATED: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def expect_format(path: str | os.PathLike[str]) -> None:
@@ -40,7 +42,8 @@ def write_figure(figure: Any, path: Path, rows: Sequence[Mapping[str, Any]]) -> 
         If the path cannot be written.
     """
     with atomic_write(path) as stream:
-        figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
+        form = path.suffix[1:].lower()
+        figure.savefig(stream, format=form, dpi=150, metadata=_UNDATED.get(form))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

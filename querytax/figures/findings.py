@@ -51,6 +51,8 @@ def called(attack: str) -> str:
 
 def place_of(site: str) -> tuple[str, str]:
     """Where the noise is, in words, and its unit."""
+    # A layer may be called what matplotlib reads as a formula.
+    site = site.replace("$", r"\$")
     if "+" in site:
         return site.replace("+", " + "), "times each place's weight"
     return {

@@ -166,7 +166,7 @@ def accuracy_under(site: str, sigma: float) -> Interval:
     from querytax.defenses import defend
 
     model, x, y = network()
-    noisy = defend(model, site, sigma, rng=_SEED)
+    noisy = defend(model, site, sigma, experiment_seed=_SEED)
     with torch.no_grad():
         right = sum(int((noisy(x).argmax(1) == y).sum()) for _ in range(DRAWS))
     return share(right, DRAWS * len(x))

@@ -137,14 +137,33 @@ class Answers:
             "advice": "",
             **self.facts(),
         }
+        seen = (*standings, *(s for r in self.races.values() for s in r.standings))
+        crashes = {s.contender: s for s in reversed(seen) if s.lost}
+        beside["notes"] = (*beside["notes"], *map(_crashed, crashes.values()))
         return dataclasses.replace(
             self.base,
             status=status,
             sigma=sigma,
-            sigma_bracket=bracket,
+            sigma_searched=bracket,
+            sigma_interval=self._interval(status, sigma),
             standings=standings,
             **{**beside, **told},
         )
+
+    def _interval(self, status: str, sigma: float) -> tuple[float, float]:
+        """From the largest level that surely falls to the least that surely holds."""
+        fallen = [s for s, race in self.races.items() if race.falls()]
+        held = [
+            s
+            for s, race in self.races.items()
+            if race.finalists
+            and all(
+                one.share[2] <= self.exposed for one in race.standings[: race.finalists]
+            )
+        ]
+        if status in ("FEASIBLE", "NO_NOISE_NEEDED"):
+            held.append(sigma)
+        return max(fallen, default=0.0), min(held, default=math.inf)
 
     def facts(self) -> dict[str, Any]:
         """What holds whatever the verdict."""
@@ -194,6 +213,16 @@ class Answers:
                 **told,
             )
         if worst > self.exposed:
+            blind = [s for s in standings if s.bound(self.alpha) > self.exposed]
+            if all(s.seen(self.alpha) <= self.exposed for s in blind):
+                return self.made(
+                    "UNRESOLVED",
+                    *where,
+                    binding="crashes",
+                    advice=f"Nothing is known of images on which an attack crashed: "
+                    f"{_crashed(blind[0])}",
+                    **told,
+                )
             return self.made(
                 "UNRESOLVED",
                 *where,
@@ -293,6 +322,14 @@ class Answers:
         n = sum(self.images.values())
         need = math.ceil(n * ((loss[2] - loss[1]) / gap) ** 2)
         return f"{said}; about {_about(max(need, 2 * n))} images would decide"
+
+
+def _crashed(standing: Standing) -> str:
+    """Where an attack crashed, and of what."""
+    return (
+        f"{standing.contender.name} crashed on {standing.lost} of {standing.images} "
+        f"images ({standing.crash.removeprefix('crashed: ') or 'not said of what'})"
+    )
 
 
 def _about(value: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from querytax import expect
 from querytax.plans import LOSSES, NESPlan
+from querytax.recommend.grains import Reading, widened
 from querytax.recommend.prediction import PLACES, Predictor
+from querytax.recommend.tuning import best_settings
 
 __all__ = ["ATTACKERS", "Attacker"]
 
@@ -86,8 +89,33 @@ class Attacker:
             self._found[sigma, place] = [
                 (plan, self.predictor.queries(plan, sigma, place))
                 for plan in self._plans(sigma)
-            ]
+            ] + self._guesses
         return self._found[sigma, place]
+
+    @functools.cached_property
+    def _guesses(self) -> list[Answer]:
+        """Steps across the whole budget, whatever their direction: guesses.
+
+        A sign step of twice eps ends in a corner of the budget. Where noise rules it is
+        a random one, constant on squares as the directions are, and no noise hinders
+        that; every other one is better aimed. A step of one pair costs three queries.
+        """
+        stats = self.predictor.stats
+        hits = stats.blind_of("blocks")
+        if self.name == "published" or hits is None or not stats.block_sides:
+            return []
+        plan = NESPlan(
+            eps=stats.eps,
+            norm=stats.norm,
+            step_rule=_rule(stats.norm),
+            probe=float(stats.betas[-1]),
+            pairs=1,
+            step=2.0 * stats.eps,
+            loss="margin",
+            block=stats.block_sides[-1],
+            name="best",
+        )
+        return [(plan, (plan.queries_per_step + 1) * hits)]
 
     def _plans(self, sigma: float) -> list[NESPlan]:
         """The published plan; the best ones under the two extreme readings.
@@ -106,44 +134,59 @@ class Attacker:
 
     def _search(self, sigma: float, place: str) -> list[NESPlan]:
         """The best plan for each share of the images."""
+        tried = list(self._candidates(sigma, place))
+        keys, drift, way = zip(*tried, strict=True)
         shares = (1.0 - self.protect, *_SHARES)
-        least = np.full(len(shares), np.inf)
-        chosen: dict[int, tuple[int, int, int, float]] = {}
-        for (loss, beta, pairs), counts in self._counts(sigma, place):
-            levels = np.quantile(counts, shares, axis=-1, method="lower")
-            for i in np.nonzero(levels.min(1) < least)[0]:
-                least[i] = levels[i].min()
-                chosen[int(i)] = loss, beta, pairs, _STEPS[levels[i].argmin()]
-        stats = self.predictor.stats
-        return [
-            NESPlan(
-                eps=stats.eps,
-                norm=stats.norm,
-                step_rule=_rule(stats.norm),
-                probe=float(stats.betas[beta]),
-                pairs=pairs,
-                step=float(stats.eps * share),
-                loss=LOSSES[loss],
-                name="best",
-            )
-            for loss, beta, pairs, share in dict.fromkeys(chosen.values())
-        ]
+        cost = np.array([2.0 * pairs + 1.0 for *_, pairs in keys])
+        found = best_settings(
+            self.predictor,
+            place,
+            np.array([side for side, *_ in keys]),
+            np.stack(drift),
+            np.stack(way),
+            cost,
+            _STEPS,
+            shares,
+        )
+        return [self._plan_of(keys[one], float(_STEPS[step])) for one, step in found]
 
-    def _counts(
+    def _plan_of(self, chosen: tuple[int, int, int, int], share: float) -> NESPlan:
+        side, loss, beta, pairs = chosen
+        stats = self.predictor.stats
+        return NESPlan(
+            eps=stats.eps,
+            norm=stats.norm,
+            step_rule=_rule(stats.norm),
+            probe=float(stats.betas[beta]),
+            pairs=pairs,
+            step=float(stats.eps * share),
+            loss=LOSSES[loss],
+            block=side,
+            name="best",
+        )
+
+    def _candidates(
         self, sigma: float, place: str
-    ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
-        """Loss, probe and pairs worth trying; queries for each step and image."""
+    ) -> Iterator[tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]]:
+        """Side, loss, probe and pairs worth trying; drifts, and ways to go."""
+        p = self.predictor
+        reading = p.reading(sigma, place)
+        for side, grain in p.grains.items():
+            yield from self._of_side(
+                side, widened(reading, grain, p.stats.betas), p.way(side)
+            )
+
+    def _of_side(
+        self, side: int, reading: Reading, way: np.ndarray
+    ) -> Iterator[tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]]:
         p = self.predictor
         # A sample of the images is enough to choose; all of them are predicted.
-        some = np.unique(
-            np.linspace(0, len(p.displacement) - 1, _SEARCH_IMAGES).astype(int)
-        )
-        reading = p.reading(sigma, place)
+        some = np.unique(np.linspace(0, len(way) - 1, _SEARCH_IMAGES).astype(int))
         snr, alignment = reading.snr[..., some], reading.alignment[..., some]
-        way = p.displacement[some]
+        way = way[some]
         rule = _rule(p.stats.norm)
         # For few pairs the cosine orders the probes as one pair's does.
-        drift = p.drift(snr, alignment, 1, rule)
+        drift = p.drift(snr, alignment, 1, rule, side)
         with np.errstate(divide="ignore"):
             cost = np.mean(1.0 / np.maximum(drift, 1e-300), axis=2)
         reach = np.isfinite(way)
@@ -151,12 +194,8 @@ class Attacker:
         order = np.argsort(typical, axis=None)[:_CANDIDATES]
         for loss, beta in zip(*np.unravel_index(order, typical.shape), strict=True):
             for pairs in _PAIRS:
-                drift = p.drift(snr[loss, beta], alignment[loss, beta], pairs, rule)
-                steps = p.steps(way, drift, _STEPS[:, None, None], place)
-                yield (
-                    (int(loss), int(beta), pairs),
-                    np.maximum(np.ceil(steps), 1.0) * (2 * pairs + 1),
-                )
+                own = p.drift(snr[loss, beta], alignment[loss, beta], pairs, rule, side)
+                yield (side, int(loss), int(beta), pairs), own, way
 
 
 def _rule(norm: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import gammaln
 
 from querytax.evidence import Contender
 from querytax.plans import NESPlan
 from querytax.recommend.attackers import Attacker
+from querytax.recommend.decisions import Decisions
 from querytax.recommend.portfolio import entrant, portfolio
 from querytax.recommend.prediction import PLACES
 from querytax.recommend.recommendation import Interval
@@ -36,11 +37,15 @@ _RECIPES = {
     ("eco", "adaptive"): ("coarse", "stale"),
     ("genattack", "adaptive"): ("coarse", "mean"),
 }
+# Where searches begin: at stripes, or with all pixels at one face of the budget.
+_STARTS = {"square": "columns 1", "signhunter": "solid", "eco": "solid"}
 # SimBA tries a vector both ways before the next: of moves whose changes are opposite
 # it takes twice as many a vector, and asks one and a half times as often.
 _PAIRED = 0.75
+# Queries of a step of NES with one pair.
+_GUESS = 3
 # Those that begin at a corner of the budget.
-_CORNERS = ("square", "signhunter", "eco", "genattack")
+_CORNERS = ("square", "signhunter", "eco", "genattack", "rays")
 
 
 class Family:
@@ -62,6 +67,7 @@ class Family:
             if recipe is not None:
                 mode = str(dict(one.changes).get("incumbent", recipe[1]))
                 found.append((recipe[0], mode))
+        self.settings = tuple(dict.fromkeys(one.recipe for one in contenders))
         self.recipes = [r for r in dict.fromkeys(found) if field.searches.knows(r[0])]
 
     def counts(self, sigma: float, place: str = "lower") -> list[np.ndarray]:
@@ -70,13 +76,16 @@ class Family:
         Nothing where no law holds.
         """
         if self.word == "nes":
-            return [c for _, c in self.field.nes.answers(sigma, place)]
+            walks = [c for _, c in self.field.nes.answers(sigma, place)]
+            return [self._guessed(c) for c in walks] if place == "lower" else walks
         if self.word == "patterns":
             blind = self.field.blind
             # Beyond the patterns that were tried nothing is known.
             if blind is None or np.isinf(self.field.level(blind)):
                 return []
             return [blind if place == "lower" else blind + _VOTES]
+        if self.word == "rays":
+            return self._decided(sigma, place)
         found = [self._searched(r, sigma, place) for r in self.recipes]
         return [c for c in found if c is not None]
 
@@ -91,11 +100,19 @@ class Family:
         low, middle, high = levels
         return low, max(low, middle), max(low, middle, high)
 
+    def _decided(self, sigma: float, place: str) -> list[np.ndarray]:
+        decisions = self.field.decisions
+        if not decisions.knows(sigma):
+            return []
+        found = [decisions.counts(recipe, sigma, place) for recipe in self.settings]
+        return [self._sooner(c) for c in found] if place == "lower" else found
+
     def _searched(
         self, recipe: tuple[str, str], sigma: float, place: str
     ) -> np.ndarray | None:
         simba = self.word == "simba"
-        every, known = self.field.searches.queries(*recipe, sigma, simba)
+        start = _STARTS.get(self.word, "")
+        every, known = self.field.searches.queries(*recipe, sigma, simba, start)
         every = np.ceil(every * _PAIRED) if simba else every
         whole = np.where(known[:, None], every, np.inf)
         # The law has to hold for the images that the level rests on.
@@ -109,6 +126,18 @@ class Family:
         middle = np.sqrt(path) * np.sqrt(wander)
         return (middle if place == "estimate" else np.maximum(path, wander)) + _VOTES
 
+    def _guessed(self, counts: np.ndarray) -> np.ndarray:
+        """Walks' counts, or those of steps that noise has turned into guesses.
+
+        The best attacker may step across the whole budget at three queries a step. What
+        he then hands in are corners, and none of them is less lucky than a pattern
+        until something was learned.
+        """
+        blind = self.field.blind
+        if self.field.nes.name == "published" or blind is None:
+            return counts
+        return np.minimum(counts, _GUESS * blind)
+
     def _sooner(self, counts: np.ndarray) -> np.ndarray:
         """Counts, or those of guesses where the search begins with one.
 
@@ -118,7 +147,7 @@ class Family:
         blind = self.field.blind
         if self.word not in _CORNERS or blind is None:
             return counts
-        return np.minimum(counts, blind[:, None])
+        return np.minimum(counts, blind if counts.ndim == 1 else blind[:, None])
 
 
 class Field:
@@ -145,7 +174,7 @@ class Field:
         protect: float,
     ) -> None:
         self.stats, self.nes, self.protect = stats, nes, protect
-        self.searches = Searches(stats, site)
+        self.searches, self.decisions = Searches(stats, site), Decisions(stats, site)
         by_word: dict[str, list[Contender]] = {}
         for one in portfolio(
             named,
@@ -162,14 +191,14 @@ class Field:
     def level(self, counts: np.ndarray, place: str = "lower") -> float:
         """The count that the protected share of the images reaches.
 
-        Reading "lower": the lower end of that quantile, since the probed images are a
-        sample; the easiest of them where they are too few to tell.
+        Reading "lower": what lies below the same quantile of as many other images 95
+        times in 100, since the probed images are a sample and those attacked another;
+        the easiest of them where they are too few to tell.
         """
         share = 1.0 - self.protect
         if place == "lower":
             n = len(counts)
-            below = bdtr(np.arange(n), n, share)
-            share = int(np.searchsorted(below, _ALPHA)) / n
+            share = _rank(n, share) / n
         return float(np.quantile(counts, share, method="lower"))
 
     def predicted(self, sigma: float) -> Interval:
@@ -230,11 +259,31 @@ class Field:
     @functools.cached_property
     def blind(self) -> np.ndarray | None:
         """Guesses until the first hit on each image, which no noise moves."""
-        outcomes = self.stats.blind_outcomes
-        if outcomes is None:
-            return None
-        # As they went: those that hit most come first.
-        return np.where(outcomes.any(axis=1), outcomes.argmax(axis=1) + 1.0, np.inf)
+        return self.stats.blind_of()
+
+
+@functools.cache
+def _rank(n: int, share: float) -> int:
+    """The last of n ordered images, from 1, that others may well not fall before; or 0.
+
+    The quantile of another sample of as many is its j-th; that of the two samples' 2n
+    images, in any order equally likely, j or more of the other one come before this
+    one's k-th with a hypergeometric chance.
+    """
+    j = int(share * (n - 1)) + 1
+    k = np.arange(1, n + 1)
+    # Of the first j + k - 1 of all, fewer than k are of this sample.
+    x, drawn = np.arange(n + 1), (j + k - 1)[:, None]
+    other = drawn - x
+    fits = (x < k[:, None]) & (other >= 0) & (other <= n)
+    ways = _choices(n, x) + _choices(n, np.clip(other, 0, n)) - _choices(2 * n, drawn)
+    early = np.where(fits, np.exp(ways), 0.0).sum(axis=1)
+    return int((early <= _ALPHA).sum())
+
+
+def _choices(n: int, k: np.ndarray) -> np.ndarray:
+    """Logarithm of how many ways there are to choose k of n."""
+    return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
 
 
 def _own_network(named: str) -> bool:

@@ -14,14 +14,17 @@ from querytax.evidence import Evidence
 from querytax.expect import DomainError
 from querytax.plans import NESPlan
 from querytax.recommend.answers import ATTEMPTS, Question
+from querytax.recommend.mixtures import is_sought, settled
 from querytax.recommend.portfolio import portfolio, tuned
 from querytax.recommend.predicted import Search, out_of_regime
 from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import EFFORTS
 from querytax.recommend.recommendation import Recommendation, Rival
 from querytax.recommend.solver import Solver
+from querytax.recommend.untold import Untold, told
 from querytax.sites import Site
 from querytax.statistics import ModelStatistics
+from querytax.words import percent
 
 __all__ = ["Inquiry", "best_of", "check_question", "recommend_sigma"]
 
@@ -76,6 +79,8 @@ def recommend_sigma(
         In [0, 1), absolute.
     site : str or sequence of str
         A probed site, several to choose among, or ``best`` for all that were probed.
+        A word with a weight ``?``, as in ``input+layer3*?``, is the most promising of
+        the probed mixtures of its places.
     protect : float
         In (0, 1): share of the correctly classified images that must reach the target.
     attacker : str
@@ -172,7 +177,16 @@ class Inquiry:
             "allowed": max_accuracy_loss,
             "plan": plan,
         }
-        sites = _sites(stats, site)
+        sites = _sites(
+            stats,
+            site,
+            max_accuracy_loss=max_accuracy_loss,
+            protect=protect,
+            attacker=attacker,
+            access=access,
+            plan=plan,
+            base_queries=base,
+        )
         reason = _outside(stats, plan)
         self._found: list[tuple[Search | None, Recommendation]] = []
         for one in sites:
@@ -180,12 +194,13 @@ class Inquiry:
                 found = out_of_regime(reason, stats, site=one, **asked)
                 self._found.append((None, found))
             else:
-                search = Search(stats, site=one, base=base, **asked)
+                kind = Search if told(stats, base) else Untold
+                search = kind(stats, site=one, base=base, **asked)
                 self._found.append((search, search.solve()))
 
     def predicted(self) -> Recommendation:
         """The answer by laws."""
-        return best_of([found for _, found in self._found])
+        return _doubted(best_of([found for _, found in self._found]), self.stats)
 
     def answer(
         self,
@@ -230,16 +245,47 @@ class Inquiry:
                     priced,
                 ).solve()
             answers.append(found)
-        return best_of(answers)
+        return _doubted(best_of(answers), self.stats)
 
 
-def _sites(stats: ModelStatistics, site: str | Sequence[str]) -> list[str]:
+def _doubted(rec: Recommendation, stats: ModelStatistics) -> Recommendation:
+    """The answer with a word on a model that is hardly ever right.
+
+    Of shifted labels or an untrained model the few images that are right by chance
+    would be all that an answer is about.
+    """
+    n, right = len(stats.labels), stats.accuracy
+    commonest = float(np.bincount(stats.labels.astype(int)).max()) / n
+    chance = max(1.0 / stats.logits.shape[1], commonest if commonest < 1.0 else 0.0)
+    if right >= 0.5 and right > chance:
+        return rec
+    note = (
+        f"the model is right on {percent(right)} of {n} images, where guessing gives "
+        f"{percent(chance)}: are the labels those of its classes, and the images "
+        "scaled as it was trained? All shares are of the images that it gets right"
+    )
+    rec = dataclasses.replace(rec, notes=(*rec.notes, note))
+    # Two standard errors: no better than a guess, as far as can be told.
+    if right - 2.0 * math.sqrt(right * (1.0 - right) / n) > chance:
+        return rec
+    waits = rec.wants or rec.wants_price
+    if waits or rec.status not in ("FEASIBLE", "PREDICTED", "NO_NOISE_NEEDED"):
+        return rec
+    return dataclasses.replace(
+        rec, status="UNRESOLVED", binding="accuracy", advice="Look at the labels first"
+    )
+
+
+def _sites(
+    stats: ModelStatistics, site: str | Sequence[str], **question: Any
+) -> list[str]:
     """The sites in question, by their full names."""
     if site == "best":
         return list(stats.sites)
     words = [site] if isinstance(site, str) else list(site)
     if not words:
         raise DomainError("expected site to name at least one, got none")
+    words = [settled(stats, w, **question) if is_sought(w) else w for w in words]
     names = list(dict.fromkeys(Site.parse(word).name for word in words))
     for name in names:
         stats.site(name)

@@ -161,7 +161,8 @@ def portfolio(
 
 def tuned(plan: NESPlan) -> Contender:
     """NES with the settings that a prediction chose."""
-    own = {k: getattr(plan, k) for k in ("loss", "probe", "pairs", "step", "step_rule")}
+    names = ("loss", "probe", "pairs", "step", "step_rule", "block")
+    own = {k: getattr(plan, k) for k in names if k != "block" or plan.block > 1}
     return Contender("nes", "published", tuple(own.items()))
 
 

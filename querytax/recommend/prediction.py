@@ -8,9 +8,7 @@ of the reflected walk turns cosine, step and displacement into a number of steps
 
 from __future__ import annotations
 
-import functools
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,11 @@ import numpy as np
 from querytax import expect
 from querytax.expect import DomainError
 from querytax.plans import LOSSES, NESPlan
+from querytax.recommend.grains import Grain, Reading, grain_of, sides, widened
 from querytax.statistics import ModelStatistics
-from querytax.theory import convergence, query_ratio
+from querytax.theory import query_ratio
 from querytax.theory.law import RegimeWarning
+from querytax.theory.walks import Walk
 
 __all__ = ["PLACES", "Predictor", "published_plan"]
 
@@ -58,15 +58,6 @@ def published_plan(stats: ModelStatistics, **changes: object) -> NESPlan:
     return plan.replace(**changes)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Signal-to-noise ratio, alignment and slope ``(L, B, T, n)`` at one sigma."""
-
-    snr: np.ndarray
-    alignment: np.ndarray
-    slope: np.ndarray
-
-
 class Predictor:
     """Queries that a plan needs against noise at one site, image by image.
 
@@ -100,10 +91,11 @@ class Predictor:
         self.notes: list[str] = []
         # The last sigma that was read: its places are read one after the other.
         self._read: tuple[Any, ...] = (None,)
+        self.grains = {side: grain_of(stats, side) for side in sides(stats)}
         self.displacement = self._displacement(base_queries)
         # By the mean path, as the displacement was found.
         noiseless = self.at_probe(self.reading(0.0), plan)
-        self.base = self._walk(noiseless, plan, self.displacement)
+        self.base = self._walk(noiseless, plan, self.way(plan.block))
 
     # -- what was measured -------------------------------------------------------
 
@@ -177,6 +169,7 @@ class Predictor:
                 f"got {plan.probe:g}"
             )
         loss = LOSSES.index(plan.loss)
+        reading = widened(reading, self.grain(plan.block), betas)
         i = int(np.clip(np.searchsorted(betas, plan.probe), 1, len(betas) - 1))
         if len(betas) == 1:
             return Reading(*(a[loss, 0] for a in vars(reading).values()))
@@ -207,7 +200,39 @@ class Predictor:
         infinite where that stalls.
         """
         reading = self.at_probe(self.reading(sigma, place), plan)
-        return self._walk(reading, plan, self.displacement, place, place != "upper")
+        way = self.way(plan.block)
+        return self._walk(reading, plan, way, place, place != "upper")
+
+    def way(self, side: int) -> np.ndarray:
+        """How far each image's boundary is by steps on squares of a side, ``(n,)``.
+
+        The displacement is stretched as the white-box way is; where that ends inside
+        the budget by such steps alone, it is theirs.
+        """
+        grain = self.grain(side)
+        if grain.side == 1:
+            return self.displacement
+        stats = self.stats
+        assert stats.block_sides is not None
+        assert stats.block_length is not None
+        own = stats.block_length[stats.block_sides.index(side)]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            stretched = self.displacement * (own / stats.path_length)
+        known = np.isfinite(self.displacement) & np.isfinite(stats.path_length)
+        return np.where(known & (stats.path_length > 0), stretched, own)
+
+    def grain(self, side: int) -> Grain:
+        """Directions of a side.
+
+        Raises
+        ------
+        DomainError
+            If it was not measured.
+        """
+        if side not in self.grains:
+            known = ", ".join(map(str, self.grains))
+            raise DomainError(f"expected block among {known}, as probed, got {side}")
+        return self.grains[side]
 
     def _walk(
         self,
@@ -217,49 +242,36 @@ class Predictor:
         place: str = "lower",
         fluctuates: bool = False,
     ) -> np.ndarray:
-        drift = self.drift(reading.snr, reading.alignment, plan.pairs, plan.step_rule)
+        drift = self.drift(
+            reading.snr, reading.alignment, plan.pairs, plan.step_rule, plan.block
+        )
         step = self.step_share(reading, plan, drift)
-        steps = self.steps(displacement, drift, step, place, fluctuates)
+        steps = self.steps(displacement, drift, step, place, fluctuates, plan.block)
         with np.errstate(over="ignore"):
             return np.maximum(np.ceil(steps), 1.0) * (plan.queries_per_step + 1)
 
     def drift(
-        self, snr: np.ndarray, alignment: np.ndarray, pairs: int, rule: str
+        self,
+        snr: np.ndarray,
+        alignment: np.ndarray,
+        pairs: int,
+        rule: str,
+        side: int = 1,
     ) -> np.ndarray:
         """Share of a step that leads to the boundary; images on the last axis."""
-        dimension = self.stats.dimension
+        grain = self.grain(side)
+        dimension = grain.dimension
         if rule == "plain":
             return np.asarray(query_ratio.plain_drift(snr, dimension, pairs, alignment))
         cosine = query_ratio.cosine(snr, dimension, pairs, alignment)
         if rule == "sign":
-            if self._entries is not None:
-                return np.asarray(query_ratio.sign_drift_of(self._entries, cosine))
+            if grain.entries is not None:
+                return np.asarray(query_ratio.sign_drift_of(grain.entries, cosine))
             with warnings.catch_warnings():
                 # Of the gradients only a gain is stored, at any cosine.
                 warnings.simplefilter("ignore", RegimeWarning)
-                cosine = query_ratio.sign_drift(cosine, self._gain)
+                cosine = query_ratio.sign_drift(cosine, grain.gain)
         return np.asarray(cosine)
-
-    @functools.cached_property
-    def _gain(self) -> float:
-        """One gain for all images, as one gradient says little about one way."""
-        return float(np.median(self.stats.sign_gain))
-
-    @functools.cached_property
-    def _entries(self) -> np.ndarray | None:
-        """Sizes of a gradient's entries at the midpoints of equal shares.
-
-        One profile for all images, the mean of those of unit root mean square.
-        """
-        stored = self.stats.gradient_profile
-        if stored is None:
-            return None
-        sizes = 0.5 * (stored[:, :-1] + stored[:, 1:])
-        size = np.sqrt(np.square(sizes).mean(axis=1))
-        known = np.isfinite(size) & (size > 0.0)
-        if not known.any():
-            return None
-        return np.asarray((sizes[known] / size[known, None]).mean(axis=0))
 
     def step_share(
         self, reading: Reading, plan: NESPlan, drift: np.ndarray
@@ -272,6 +284,10 @@ class Predictor:
             if plan.step_rule == "unit" and plan.norm == "Linf":
                 return plan.step / scale / plan.eps
             return plan.step / plan.eps
+        if plan.block > 1:
+            raise DomainError(
+                "expected step_rule sign or unit for a prediction by blocks, got plain"
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
             length = plan.step * reading.slope * reading.alignment / drift
         if plan.norm == "Linf":
@@ -285,6 +301,7 @@ class Predictor:
         step: np.ndarray | float,
         place: str = "lower",
         fluctuates: bool = False,
+        side: int = 1,
     ) -> np.ndarray:
         """Steps to cover the way; ``drift`` is ``(..., T, n)``, stages of equal share.
 
@@ -295,55 +312,26 @@ class Predictor:
         """
         reachable = np.isfinite(displacement)
         way = np.where(reachable, displacement, 1.0)
-        taken = self._arrived(np.minimum(way, 1.0), drift, step, fluctuates)
-        if place != "upper":
-            pace = np.broadcast_to(
-                step, np.broadcast_shapes(np.shape(step), drift.shape)
-            )
-            spread = self._spread(taken, pace.mean(-2))
-            way = np.minimum(way * (1.0 - spread * self._shortening), 1.0)
-            taken = self._arrived(way, drift, step, fluctuates)
+        walks = _Walks(self, self.grain(side), drift, step, fluctuates)
+        if saved := self.saved(place, side):
+            first, pace = np.minimum(way, 1.0), walks.pace.mean(-2)
+            # Who has surely spread as far as he can need not be followed for it.
+            done = self._spread(walks.at_least(first), pace) >= 1.0
+            taken = walks.arrived(np.where(done, 0.0, first))
+            spread = np.where(done, 1.0, self._spread(taken, pace))
+            way = way * (1.0 - spread * saved)
+        taken = walks.arrived(np.minimum(way, 1.0))
         return np.where(reachable, taken, _NEVER)
 
-    def _arrived(
-        self,
-        way: np.ndarray,
-        drift: np.ndarray,
-        step: np.ndarray | float,
-        fluctuates: bool,
-    ) -> np.ndarray:
-        """Steps of the mean path, or of its fluctuations where those come sooner."""
-        taken = self._staged(way, drift, step)
-        if fluctuates:
-            pace = np.broadcast_to(step, drift.shape)
-            some = (np.minimum(drift, pace) > _LEAST).all(axis=-2)
-            passed = self._staged(
-                way[some], drift[..., some], pace[..., some], first=True
-            )
-            taken[some] = np.minimum(taken[some], passed)
-        return taken
+    def saved(self, place: str, side: int) -> float:
+        """Share of the way that full diffusion saves, by a reading."""
+        return 0.0 if place == "upper" else self.grain(side).saved
 
-    def _staged(
-        self,
-        way: np.ndarray,
-        drift: np.ndarray,
-        step: np.ndarray | float,
-        first: bool = False,
-    ) -> np.ndarray:
+    def ends(self, way: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each stage of the ways ``(..., n)`` ends and begins: (..., T, n)."""
         shares = np.concatenate([[0.0], np.cumsum(self.stats.stage_weights)])
         shares = np.minimum(shares, 1.0)[:, None]
-        way = way[..., None, :]
-        end, start, norm = way * shares[1:], way * shares[:-1], self.stats.norm
-        if first:
-            with warnings.catch_warnings():
-                # Few coordinates: the law is then an order of magnitude.
-                warnings.simplefilter("ignore", RegimeWarning)
-                taken = convergence.first_passage(
-                    end, drift, step, self.stats.dimension, self._gain, norm, start
-                )
-        else:
-            taken = convergence.steps(end, drift, step, norm, start=start)
-        return np.asarray(taken.sum(-2))
+        return way[..., None, :] * shares[1:], way[..., None, :] * shares[:-1]
 
     def _spread(self, steps: np.ndarray, step: np.ndarray) -> np.ndarray:
         """How far the walk has diffused, of how far it can: in the box to a variance
@@ -351,16 +339,6 @@ class Predictor:
         room = 3.0 if self.stats.norm == "Linf" else 1.0
         with np.errstate(over="ignore"):
             return np.minimum(1.0, step * np.sqrt(room * steps))
-
-    @functools.cached_property
-    def _shortening(self) -> float:
-        """Share of the way that full diffusion saves: the median over images, as one
-        random point says little about one image."""
-        reached = np.isfinite(self.stats.path_length) & (self.stats.path_length > 0)
-        if not reached.any():
-            return 0.0
-        left = self.stats.wander_length[reached] / self.stats.path_length[reached]
-        return float(1.0 - np.clip(np.median(left), 0.0, 1.0))
 
     # -- how far the attack has to go --------------------------------------------
 
@@ -370,6 +348,10 @@ class Predictor:
             # Descent may miss what a blind pattern at the budget's edge hits.
             path = np.where(np.isinf(path) & (self.stats.blind_hits > 0), 1.0, path)
         known = not np.isnan(path).any()
+        if base is not None and self.plan.block > 1:
+            raise DomainError(
+                f"expected block 1 of a plan with base_queries, got {self.plan.block}"
+            )
         if base is None:
             if not known:
                 raise DomainError(
@@ -398,7 +380,7 @@ class Predictor:
         # Rounded up to whole steps, the prediction is the count again.
         wanted = counts / (self.plan.queries_per_step + 1) * (1.0 - 1e-9)
         low = np.zeros_like(counts)
-        high = np.full_like(counts, 1.0 / max(1.0 - self._shortening, 1e-3))
+        high = np.full_like(counts, 1.0 / max(1.0 - self.grain(1).saved, 1e-3))
         for _ in range(50):
             middle = 0.5 * (low + high)
             short = self.steps(middle, drift, step) <= wanted
@@ -433,3 +415,46 @@ class Predictor:
                 f"spend inside the budget; {median(low):g} were used"
             )
         return np.where(np.isfinite(path), np.minimum(path * low, 1.0), _NEVER)
+
+
+class _Walks:
+    """Walks by stages, asked for several ways."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        grain: Grain,
+        drift: np.ndarray,
+        step: np.ndarray | float,
+        fluctuates: bool,
+    ) -> None:
+        self.ends, self.grain = predictor.ends, grain
+        drift, self.pace = np.broadcast_arrays(drift, step)
+        norm = predictor.stats.norm
+        self.mean = self.moving = Walk(drift, self.pace, norm)
+        # Those about whose fluctuations something can be said.
+        self.some = (np.minimum(drift, self.pace) > _LEAST).all(axis=-2) & fluctuates
+        if fluctuates and not self.some.all():
+            some = self.some
+            self.moving = Walk(drift[..., some], self.pace[..., some], norm)
+
+    def at_least(self, way: np.ndarray) -> np.ndarray:
+        """A number of steps below :meth:`arrived`; 0 where none is known."""
+        if not self.some.all() and self.mean is not self.moving:
+            return np.zeros(np.broadcast_shapes(way.shape, self.some.shape))
+        end, start = self.ends(way)
+        grain = self.grain
+        least = self.mean.at_least(end, grain.dimension, grain.gain, start)
+        return np.asarray(least.sum(-2))
+
+    def arrived(self, way: np.ndarray) -> np.ndarray:
+        """Steps of the mean path, or of its fluctuations where those come sooner."""
+        end, start = self.ends(way)
+        taken = np.asarray(self.mean.steps(end, start).sum(-2))
+        if self.some.any():
+            # Of few coordinates it is an order of magnitude.
+            grain, some = self.grain, self.some
+            end, start = self.ends(np.broadcast_to(way, some.shape)[some])
+            passed = self.moving.first_passage(end, grain.dimension, grain.gain, start)
+            taken[some] = np.minimum(taken[some], passed.sum(-2))
+        return taken

@@ -117,12 +117,14 @@ class Standing:
         Images that fell by the generous count, and by the strict one; see
         :class:`querytax.evidence.Tried`.
     lost : int
-        Images on which it crashed, left out of both.
+        Images on which it crashed, left out of both: nothing is known of them.
     queries : (lower, estimate, upper)
         Queries until more than the exposed share of the images has fallen, with the
         95 % interval of order statistics; infinite beyond ``n_queries``.
     counts : tuple of float
         Queries at which the images fell that did, ascending.
+    crash : str
+        What it died of on those that are lost.
     """
 
     contender: Contender
@@ -133,6 +135,7 @@ class Standing:
     lost: int
     queries: tuple[float, float, float]
     counts: tuple[float, ...] = ()
+    crash: str = ""
 
     @property
     def share(self) -> tuple[float, float, float]:
@@ -143,9 +146,13 @@ class Standing:
     def bound(self, alpha: float) -> float:
         """Upper bound of the share that falls, wrong with probability ``alpha``.
 
-        An image on which the attack crashed counts as fallen.
+        It holds whatever became of the images on which the attack crashed.
         """
         return share_bounds(self.fell + self.lost, self.images, alpha)[1]
+
+    def seen(self, alpha: float) -> float:
+        """The same bound from the images on which it did not crash alone."""
+        return share_bounds(self.fell, self.images - self.lost, alpha)[1]
 
     def least(self, alpha: float) -> float:
         """Lower bound of the share that breaks, by the strict count."""
@@ -173,6 +180,7 @@ class Standing:
             int(lost.sum()),
             _first_beyond(reached, exposed),
             tuple(reached[np.isfinite(reached)].tolist()),
+            tried.crash if lost.any() else "",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -285,8 +293,7 @@ def race(
     for stage in (*stages, last):
         budget = max(min(start.n_queries, 50), round(stage[1] * start.n_queries))
         over = stage is last
-        asked = budget + _REST if over else budget
-        found = _tried(start, left, stage[0], asked, evidence)
+        found = _tried(start, left, stage[0], budget, _REST * over, evidence)
         ranked = sorted(
             ((one, Standing.of(one, exposed, budget)) for one in found), key=_rank
         )
@@ -311,11 +318,14 @@ def _tried(
     field: Sequence[Contender],
     images: int,
     n_queries: int,
+    rest: int,
     evidence: Evidence,
 ) -> list[Tried]:
     """The trials of a stage, or a call for those that are missing."""
     trials = [
-        dataclasses.replace(start, contender=c, images=images, n_queries=n_queries)
+        dataclasses.replace(
+            start, contender=c, images=images, n_queries=n_queries, rest=rest
+        )
         for c in field
     ]
     found = [evidence.find(trial) for trial in trials]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from querytax.evidence import Contender, Trial
 from querytax.expect import DomainError
+from querytax.files import parsed
 from querytax.plans import NESPlan
 from querytax.recommend.race import Standing
 
@@ -113,8 +113,14 @@ class Recommendation:
     attacker : str
         Who was asked about: ``best``, ``published``, or an attack's word.
     sigma : float
-    sigma_bracket : (float, float)
-        The level below was not sufficient, the level above is; equal if not searched.
+    sigma_searched : (float, float)
+        How far the search went: the level below was not sufficient, the level above
+        is; equal if not searched. It says nothing of the uncertainty.
+    sigma_interval : (float, float)
+        Where the least sufficient level lies, the images being a sample: from the
+        largest level that surely falls to the smallest that surely holds, each by its
+        own 95 % interval; by laws, from the largest at which even the upper reading
+        falls short. Infinite where no level surely holds.
     target_queries, base_queries : float
         Asked for; and the median over images without noise and with published NES,
         as predicted or given.
@@ -189,7 +195,7 @@ class Recommendation:
     site: str
     attacker: str
     sigma: float
-    sigma_bracket: tuple[float, float]
+    sigma_searched: tuple[float, float]
     target_queries: float
     base_queries: float
     protect: float
@@ -206,6 +212,7 @@ class Recommendation:
     floor_queries: float
     advice: str
     frontier: Frontier
+    sigma_interval: tuple[float, float] = (0.0, math.inf)
     evidence: str = "predicted"
     access: str = "scores"
     ceiling: Interval | None = None
@@ -271,7 +278,7 @@ class Recommendation:
             If it is something else.
         """
         try:
-            plain = dict(json.loads(data) if isinstance(data, str) else data)
+            plain = dict(parsed(data) if isinstance(data, str) else data)
             values = _revived(plain)
             frontier = dict(values["frontier"])
             frontier["plans"] = tuple(NESPlan(**p) for p in frontier["plans"])
@@ -291,6 +298,10 @@ class Recommendation:
                 "provenance": plain["provenance"],
             }
             return cls(**{**values, **made})
+        except RecursionError:
+            raise DomainError(
+                "expected data to be a recommendation's JSON, got one nested too deeply"
+            ) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DomainError(
                 "expected data to be a recommendation's JSON, got something else: "

@@ -52,6 +52,9 @@ class Searches:
         known = moves is not None and gaps is not None
         self.moves = moves if known else None
         self.gaps = gaps if known else None
+        self.guesses = (
+            stats.probability_blind_changes if chances else stats.blind_changes
+        )
 
     def knows(self, kind: str) -> bool:
         """Whether moves of a kind were measured."""
@@ -59,7 +62,7 @@ class Searches:
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - lives as long as one question
     def queries(
-        self, kind: str, mode: str, sigma: float, fresh: bool = False
+        self, kind: str, mode: str, sigma: float, fresh: bool = False, start: str = ""
     ) -> Walked:
         """Queries by the moves of each place, and whether the law knows them.
 
@@ -74,6 +77,8 @@ class Searches:
             Whether the search moves nothing twice. On the way to the boundary all
             numbers have gone a part of the budget already, and what is left for a move
             is less than for one from the image.
+        start : str
+            Kind of the blind pattern that the search begins at; the image if none.
 
         Returns
         -------
@@ -93,7 +98,7 @@ class Searches:
         noise, kept = self._noise(sigma, kind)
         deltas = deltas * kept[..., None]
         # The gap shrinks with the changes that have to cover it.
-        ways = self.gaps[:, None] * self._stages * kept
+        ways = self._gap(start)[:, None] * self._stages * kept
         known = np.ones(noise.shape[:2], dtype=bool)
         if sigma > 0.0:
             size = np.maximum(deltas.std(axis=-1), 1e-300)
@@ -106,6 +111,15 @@ class Searches:
             deltas, ways = deltas / unit[..., None], ways / unit
         one = 1.0 if sigma > 0.0 else 0.0
         return _walked(ways, deltas, one, mode), np.asarray(known.all(axis=0))
+
+    def _gap(self, start: str) -> np.ndarray:
+        """What is left to gain where a search begins, in the median of its draws."""
+        assert self.gaps is not None
+        of = self.stats.blind_are(start) if start else np.zeros(0, dtype=bool)
+        if self.guesses is None or not of.any():
+            return self.gaps
+        left = self.gaps - np.median(self.guesses[:, of], axis=1)
+        return np.maximum(left, 1e-9 * self.gaps)
 
     @functools.cached_property
     def _stages(self) -> np.ndarray:

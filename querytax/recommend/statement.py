@@ -85,6 +85,11 @@ def _head(rec: Recommendation) -> str:
                 f"enough. Of standard deviation {rec.sigma:.4g} it does most: the "
                 f"best attack then needs {_needed(rec)}, where the target is {target}."
             )
+        case _ if rec.binding == "accuracy":
+            head = (
+                "Not answered: the model is right no more often than a guess. "
+                f"{rec.advice}."
+            )
         case _ if rec.binding == "trials":
             head = "Not answered yet."
         case _ if rec.standings:
@@ -245,10 +250,21 @@ def _rests_on(rec: Recommendation) -> str:
                 f"images; steps of {_stepping(rec)}; signal, noise, curvature and what "
                 "a search's moves change as measured on the way to the boundary."
             )
+    if rec.sigma > 0.0 and rec.status in ("FEASIBLE", "PREDICTED"):
+        said += _least(rec)
     return (
         f"{said} Assumed: fresh independent noise for every query. An attack that is "
         "not named here, or one with a copy of the model, is not covered."
     )
+
+
+def _least(rec: Recommendation) -> str:
+    """Where the least noise that is enough lies."""
+    low, high = rec.sigma_interval
+    if math.isinf(high):
+        return f" The least noise that is enough is above {low:.3g}." if low else ""
+    above = f"between {low:.3g} and {high:.3g}" if low else f"below {high:.3g}"
+    return f" The least noise that is enough lies {above} (95 %)."
 
 
 def _stepping(rec: Recommendation) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from querytax.expect import DomainError
+from querytax.files import atomic_write
 from querytax.intervals import Interval
-from querytax.statistics import atomic_write
 
 __all__ = [
     "Measured",

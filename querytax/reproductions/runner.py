@@ -11,6 +11,7 @@ from typing import Any
 
 from querytax import expect
 from querytax.expect import DomainError
+from querytax.files import atomic_write
 from querytax.papers import PAPERS
 from querytax.progress import Progress, progress
 from querytax.reproductions import experiment as book
@@ -20,7 +21,6 @@ from querytax.reproductions.experiment import Experiment, Job
 from querytax.reproductions.judge import Verdict
 from querytax.reproductions.measured import Measured
 from querytax.seeds import seed_of
-from querytax.statistics import atomic_write
 
 __all__ = ["Outcome", "experiments", "reproduce"]
 

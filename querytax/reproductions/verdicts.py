@@ -9,8 +9,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from querytax.expect import DomainError
+from querytax.files import atomic_write
 from querytax.reproductions.judge import Verdict
-from querytax.statistics import atomic_write
 
 __all__ = ["read", "update"]
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from querytax import demo, expect
 from querytax.expect import DomainError
+from querytax.files import cache_folder
 from querytax.reproductions import data, networks
-from querytax.training import Recipe, build, cache_folder, cached, fit
+from querytax.training import Recipe, build, cached, fit
 
 __all__ = ["NETWORKS", "Network", "images", "layers", "load", "missing", "train"]
 
@@ -271,7 +272,8 @@ def train(name: str) -> nn.Module:
     recipe = recipes[expect.one_of(recipes, name=name)]
     network, resume = NETWORKS[name], None
     if network.minutes > 1.0:
-        resume = cache_folder() / f"zoo-{name}-{network.version}.partial"
+        folder = cache_folder()
+        resume = folder and folder / f"zoo-{name}-{network.version}.partial"
     x, y = images(name, split="train")
     return fit(build(network.make), x, y, recipe, resume=resume)
 

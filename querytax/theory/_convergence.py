@@ -1,4 +1,4 @@
-"""Numerics of walks of fixed steps in a box and in a ball: plateaus and mean paths.
+"""Numerics of walks of fixed steps in a box and in a ball: where they settle.
 
 In the box each coordinate steps up with chance (1 + c)/2, else down, and is clipped.
 Between walls at a whole number of steps from each other that is a walk over
@@ -7,14 +7,10 @@ n = 1 + 2/a sites, whose chances stand as r^j, ln r = 2 θ, θ = atanh c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.polynomial import polynomial
-from scipy import special
 
 from querytax.theory._floats import Array
-from querytax.theory._gaussian import ROOT2PI, mills
 
 # --- The plateau in the box -----------------------------------------------------------
 
@@ -50,7 +46,7 @@ def _bent(x: Array) -> Array:
     return np.where(x < 0.5, series, large**-2.0 - np.sinh(large) ** -2.0)
 
 
-def _mean(drift: Array, step: Array) -> Array:
+def walk_mean(drift: Array, step: Array) -> Array:
     """Mean of a coordinate between walls a whole number of steps apart."""
     with np.errstate(over="ignore", divide="ignore"):
         theta = np.arctanh(drift)
@@ -97,10 +93,10 @@ def box_mean(drift: Array, step: Array) -> Array:
     the mean square a parabola that is 1 at a = 0.
     """
     _, long, short, weight = _whole_steps(step)
-    top = _mean(drift, long)
+    top = walk_mean(drift, long)
     if not weight.any():
         return top
-    return top + weight * (_mean(drift, short) - top)
+    return top + weight * (walk_mean(drift, short) - top)
 
 
 def box_variance(drift: Array, step: Array) -> Array:
@@ -110,8 +106,8 @@ def box_variance(drift: Array, step: Array) -> Array:
     if not w.any():
         return room
     top, other, less = (
-        _mean(drift, long),
-        _mean(drift, short),
+        walk_mean(drift, long),
+        walk_mean(drift, short),
         _variance(drift, short),
     )
     q = (1.0 - top * top - room) / long - (1.0 - other * other - less) / short
@@ -139,151 +135,7 @@ def ball(drift: Array, step: Array) -> Array:
     return np.where(drift > 0.0, np.minimum(drift * x, 1.0), 0.0)
 
 
-# --- The mean path in the box ---------------------------------------------------------
-
-# Until then no coordinate meets a wall, but for six standard deviations.
-_MARGIN = 6.0
-# Digits that the sum over modes may lose: e^14.
-_LOST = 14.0
-# Steps as fine as this are as good as any finer ones.
-_FINE = 1e-5
-_TINY = 1e-300
-
-
-def free(drift: Array, step: Array) -> tuple[Array, Array]:
-    """Steps and displacement up to which nothing pushes back.
-
-    No wall is within reach for 1/a steps. A fine step spreads more slowly than that:
-    the time is also that of a c t + 6 a √t = 1.
-    """
-    with np.errstate(over="ignore", divide="ignore"):
-        root = 2.0 / (_MARGIN + np.sqrt(_MARGIN**2 + 4.0 * drift / step))
-        calm = np.square(root / step)
-        time = np.maximum(np.maximum(1.0 / step, calm), 1.0)
-        way = np.maximum(drift, drift / step * np.square(root))
-    return time, np.where(step < 1.0, np.minimum(way, 1.0), drift)
-
-
-@dataclass
-class Path:
-    """Share of the plateau that is still missing after T steps; arrays of one axis.
-
-    Attributes
-    ----------
-    drift, step : ndarray
-        c and a.
-    pace : ndarray
-        Steps are counted in units of 1/pace² of the walk's.
-    first : ndarray
-        Steps until the walls are felt, so counted.
-    """
-
-    drift: Array
-    step: Array
-
-    def __post_init__(self) -> None:
-        c, a = self.drift, np.clip(self.step, 1e-300, 2.0)
-        # At fine steps only c/a counts, and the time goes as 1/a².
-        with np.errstate(over="ignore"):
-            ratio = c / a
-        scaled = (a < _FINE) & (ratio < 1e3)
-        self.pace = np.where(scaled, a / _FINE, 1.0)
-        c = np.where(scaled, ratio * _FINE, c)
-        a = np.where(scaled, _FINE, a)
-        # Of no drift at all the limit: shares do not depend on it any more.
-        c = np.clip(c, 1e-30, 1.0 - 1e-16)
-        self.first = free(c, np.where(scaled, a, self.step))[0]
-        theta = np.arctanh(c)
-        lost = theta * (1.0 / a + 0.5) + 0.5 * np.log1p(-c * c) * self.first
-        # Far from the other wall a Brownian path against one wall; else the modes.
-        self.one_wall = ~(lost < _LOST)
-        two = ~self.one_wall
-        self._set_modes(np.where(two, c, 0.01), np.where(two, a, 0.1))
-        self._set_wall(np.where(two, 0.5, c), np.where(two, 0.01, a))
-
-    def _set_modes(self, c: Array, a: Array) -> None:
-        n, theta = 1.0 + 2.0 / a, np.arctanh(c)
-        kappa = 0.5 * n * theta
-        # Modes that have died before the walls are felt are left out.
-        slow = 0.5 * np.square(0.5 * np.pi * a) * self.first
-        used = np.minimum(np.sqrt((40.0 + kappa) / slow), np.ceil(0.5 * n) - 1.0)
-        used = np.where(self.one_wall, 1.0, used)
-        k = np.arange(1.0, np.maximum(np.ceil(used.max(initial=1.0)), 1.0) + 1.0)
-        # The other half of the modes changes its sign at each step: whether the number
-        # of steps is odd or even, of which a smooth path knows nothing.
-        inside = k < 0.5 * n[:, None]
-        phi = np.where(inside, np.pi * k / n[:, None], 0.25 * np.pi)
-        sine, cosine = np.sin(0.5 * phi), np.cos(0.5 * phi)
-        square = (1.0 - c) * (1.0 + c)
-        # 1 - √(1-c²) cos φ, the eigenvalue's distance from one.
-        bias = c * c / (1.0 + np.sqrt(square))
-        gap = 2.0 * np.square(sine) + np.cos(phi) * bias[:, None]
-        odd = np.sinh(0.5 * theta) * np.cosh(kappa)
-        even = np.cosh(0.5 * theta) * np.sinh(kappa)
-        part = np.where(k % 2.0 == 1.0, cosine * odd[:, None], -sine * even[:, None])
-        part = np.where(np.floor(0.5 * k) % 2.0 == 0.0, part, -part)
-        scale = 2.0 * a / n * square / _mean(c, a)
-        size = scale[:, None] * np.sin(phi) / np.square(gap) * part
-        self._size = np.where(inside, size, 0.0)
-        decay = np.log1p(-np.square(np.sin(phi))) + np.log1p(-c * c)[:, None]
-        self._rate = 0.5 * decay
-
-    def _set_wall(self, c: Array, a: Array) -> None:
-        self._speed, self._spread = c * a, a * np.sqrt((1.0 - c) * (1.0 + c))
-        # So far that the plateau is the chain's: a walk sticks where it is clipped.
-        self._wall = 1.0 + 0.5 * a * (1.0 - c)
-        self._scale = 0.5 * a * (1.0 - c) * (1.0 + c) / c
-
-    def missing(self, steps: Array) -> tuple[Array, Array]:
-        """Share 1 - m/L after steps of shape (elements, any), and its fall a step.
-
-        In own steps: :attr:`pace` squared of each of them is a step of the walk.
-        """
-        share, fall = np.empty(steps.shape), np.empty(steps.shape)
-        one, two = self.one_wall, ~self.one_wall
-        if two.any():
-            rate, size = self._rate[two][:, None, :], self._size[two][:, None, :]
-            part = size * np.exp(rate * steps[two][..., None])
-            share[two] = part.sum(-1)
-            fall[two] = -(part * rate).sum(-1)
-        if one.any():
-            share[one], fall[one] = self._against_wall(one, steps[one])
-        return share, fall
-
-    def _against_wall(self, one: Array, t: Array) -> tuple[Array, Array]:
-        """The reflected Brownian path from the centre towards one wall."""
-        v, s = self._speed[one][:, None], self._spread[one][:, None]
-        wall, scale = self._wall[one][:, None], self._scale[one][:, None]
-        root = s * np.sqrt(t)
-        z, far = (v * t - wall) / root, (v * t + wall) / root
-        bell = np.exp(-0.5 * z * z) / ROOT2PI
-        after = special.ndtr(-z)
-        rest = root * (bell - z * after) - scale * (after + bell * mills(far))
-        top = wall - scale
-        fall = v * after - s / np.sqrt(t) * bell
-        return np.maximum(rest, 0.0) / top, np.maximum(fall, 0.0) / top
-
-    def steps(self, share: Array) -> Array:
-        """Own steps after which ``share`` is missing, from the free way on.
-
-        Newton on the logarithm of the share, which falls at a steady rate in the end.
-        """
-        goal = np.log(np.maximum(share, _TINY))
-        # The slowest mode alone; against one wall the flight to it.
-        slow = (goal - np.log(np.maximum(self._size[:, 0], _TINY))) / self._rate[:, 0]
-        t = np.where(self.one_wall, (1.0 - share) / self._speed, slow)
-        t = np.maximum(t, self.first)
-        for _ in range(40):
-            left, fall = (x[:, 0] for x in self.missing(t[:, None]))
-            left, fall = np.maximum(left, _TINY), np.maximum(fall, _TINY)
-            move = np.maximum((np.log(left) - goal) * (left / fall), -0.5 * t)
-            new = np.maximum(t + np.minimum(move, 4.0 * t), self.first)
-            # Twice as many digits hold after the move as before it.
-            done = np.abs(new - t) <= 1e-8 * t
-            t = new
-            if done.all():
-                break
-        return t
+# --- At the wall ----------------------------------------------------------------------
 
 
 def moves(drift: Array, step: Array) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from querytax.theory import _convergence, _passage
+from querytax.theory import _convergence, _mean_path, _passage
 from querytax.theory._floats import Array
 from querytax.theory._gaussian import ROOT2, mills
 
@@ -32,7 +32,9 @@ def _free(way: Array, speed: Array, noise: Array, start: Array) -> tuple[Array, 
     x = np.minimum(2.0 * speed * (way / noise), 1e300)
     small = np.minimum(x, 1e-2)
     fading = np.where(
-        x < 1e-2, 1.0 - x / 2.0 + x * x / 6.0, -np.expm1(-x) / np.maximum(x, 1e-2)
+        x < 1e-2,
+        1.0 - small / 2.0 + small * small / 6.0,
+        -np.expm1(-x) / np.maximum(x, 1e-2),
     )
     # (x - 1 + e^-x)/x²
     late = np.where(
@@ -72,77 +74,93 @@ def _held(
     return value
 
 
-def box(
-    level: Array, drift: Array, step: Array, dimension: Array, scatter: Array
-) -> Array:
-    """Mean steps from the centre until the mean over the coordinates is at ``level``.
+class Box:
+    """Walks in the box: how long they take from the centre to any level.
 
-    ``scatter`` is d times the sum of squared weights of the coordinates.
+    ``scatter`` is d times the sum of squared weights of the coordinates; ``path``,
+    plateau and free way are those of the same walks.
     """
-    c, a = drift, np.minimum(step, 2.0)
-    top, room = _convergence.box_mean(c, step), _convergence.box_variance(c, step)
-    each = scatter / dimension
-    width = np.sqrt(np.maximum(each * room, _TINY))
-    moves = np.maximum(_convergence.moves(c, a), 1e-17)
-    noise = each * np.square(a) * moves
-    first_noise = np.maximum(each * np.square(a) * (1.0 - c) * (1.0 + c), _TINY)
-    rate = 0.5 * noise / np.square(width)
-    speed = c * np.minimum(step, 1.0)
-    # Below the centre it is pulled by the other wall too.
-    pull = speed / (rate * width)
-    start = mills(pull) / (rate * width)
-    way = np.minimum(_convergence.free(c, step)[1], top)
-    time, slope = _free(np.minimum(level, way), speed, first_noise, start)
-    edge = np.maximum(top - _NEAR * width, way)
-    origin = (edge - top) / width
-    target = np.maximum((level - top) / width, origin)
-    time = np.where(target > _ENDLESS, np.inf, time)
-    beyond = np.flatnonzero((level > way) & (target <= _ENDLESS))
-    for part in np.array_split(beyond, -(-beyond.size // 1024) or 1):
-        near = np.minimum(level, edge)[part]
-        noises = first_noise[part], noise[part]
-        on, end = _path(
-            c[part], step[part], near, way[part], top[part], *noises, slope[part]
-        )
-        ends = origin[part], target[part]
-        time[part] += on + _held(*ends, end, rate[part], width[part])
-    return time
 
+    def __init__(
+        self,
+        path: _mean_path.Path,
+        drift: Array,
+        step: Array,
+        top: Array,
+        free: Array,
+        dimension: Array,
+        scatter: Array,
+    ) -> None:
+        c, a = drift, np.minimum(step, 2.0)
+        room = _convergence.box_variance(c, step)
+        each = scatter / dimension
+        self.path, self.top = path, top
+        self.width = np.sqrt(np.maximum(each * room, _TINY))
+        moves = np.maximum(_convergence.moves(c, a), 1e-17)
+        self.noise = each * np.square(a) * moves
+        first_noise = each * np.square(a) * (1.0 - c) * (1.0 + c)
+        self.first_noise = np.maximum(first_noise, _TINY)
+        self.rate = 0.5 * self.noise / np.square(self.width)
+        self.look = a * np.sqrt(each * (1.0 - c) * (1.0 + c))
+        self.speed = c * np.minimum(step, 1.0)
+        # Below the centre it is pulled by the other wall too.
+        pull = self.speed / (self.rate * self.width)
+        self.start = mills(pull) / (self.rate * self.width)
+        self.way = np.minimum(free, top)
+        self.edge = np.maximum(top - _NEAR * self.width, self.way)
+        self.origin = (self.edge - top) / self.width
 
-def _path(
-    c: Array,
-    step: Array,
-    level: Array,
-    way: Array,
-    top: Array,
-    first_noise: Array,
-    noise: Array,
-    slope: Array,
-) -> tuple[Array, Array]:
-    """F along the mean path from the free way to a level, and h there."""
-    path = _convergence.Path(c, step)
-    last = path.steps(1.0 - level / np.maximum(top, _TINY))
-    moved = last > path.first
-    length = np.where(moved, last - path.first, 1.0) / _CELLS
-    t = path.first[:, None] + length[:, None] * np.arange(_CELLS + 1.0)
-    left, fall = path.missing(t)
-    speed = np.maximum(top[:, None] * fall, _TINY)
-    middle = 1.0 - 0.5 * (left[:, 1:] + left[:, :-1])
-    across = first_noise[:, None] + (noise - first_noise)[:, None] * middle
-    steady = 2.0 * speed[:, 1:] * speed[:, :-1] / np.maximum(across, _TINY)
-    bend = -np.diff(np.log(speed), axis=1) / length[:, None]
-    # w' = A (1 - w) - g w with A = 2b²/D and g = -b'/b, both held within a cell.
-    back = np.maximum(steady + bend, 1e-12 / length[:, None])
-    rest, keep = steady / back, np.exp(-back * length[:, None])
-    w, time = slope * speed[:, 0], np.zeros(c.shape)
-    for i in range(_CELLS):
-        excess = w - rest[:, i]
-        time += rest[:, i] * length + excess * (1.0 - keep[:, i]) / back[:, i]
-        w = rest[:, i] + excess * keep[:, i]
-    with np.errstate(over="ignore", divide="ignore"):
-        scale = 1.0 / np.square(path.pace)
-        time = np.where(moved, time * scale, 0.0)
-        return time, np.where(moved, w / speed[:, -1] * scale, slope)
+    def time(self, level: Array, at: np.ndarray) -> Array:
+        """Mean steps until the mean over the coordinates is at ``level``."""
+        top, way, width = self.top[at], self.way[at], self.width[at]
+        origin = self.origin[at]
+        near = np.minimum(level, way)
+        ends = self.speed[at], self.first_noise[at], self.start[at]
+        time, slope = _free(near, *ends)
+        target = np.maximum((level - top) / width, origin)
+        time = np.where(target > _ENDLESS, np.inf, time)
+        beyond = np.flatnonzero((level > way) & (target <= _ENDLESS))
+        if beyond.size:
+            there = at[beyond]
+            near = np.minimum(level, self.edge[at])[beyond]
+            on, end = self._along(near, slope[beyond], there)
+            held = _held(
+                origin[beyond], target[beyond], end, self.rate[there], width[beyond]
+            )
+            time[beyond] += on + held
+        return time
+
+    def freely(self, level: Array, at: np.ndarray) -> Array:
+        """The same if the free way had no end, which is sooner."""
+        ends = self.speed[at], self.first_noise[at], self.start[at]
+        return _free(level, *ends)[0]
+
+    def _along(self, level: Array, slope: Array, at: np.ndarray) -> tuple[Array, Array]:
+        """F along the mean path from the free way to a level, and h there."""
+        path, top = self.path, self.top[at]
+        first_noise, noise = self.first_noise[at], self.noise[at]
+        last = path.steps(1.0 - level / np.maximum(top, _TINY), at)
+        moved = last > path.first[at]
+        length = np.where(moved, last - path.first[at], 1.0) / _CELLS
+        left, fall = path.along(length, _CELLS, at)
+        speed = np.maximum(top * fall, _TINY)
+        middle = 1.0 - 0.5 * (left[1:] + left[:-1])
+        across = first_noise + (noise - first_noise) * middle
+        steady = 2.0 * speed[1:] * speed[:-1] / np.maximum(across, _TINY)
+        bend = -np.diff(np.log(speed), axis=0) / length
+        # w' = A (1 - w) - g w with A = 2b²/D and g = -b'/b, both held within a cell.
+        back = np.maximum(steady + bend, 1e-12 / length)
+        rest, keep = steady / back, np.exp(-back * length)
+        gone = -np.expm1(-back * length) / back
+        w, time = slope * speed[0], np.zeros(at.size)
+        for i in range(_CELLS):
+            excess = w - rest[i]
+            time += rest[i] * length + excess * gone[i]
+            w = rest[i] + excess * keep[i]
+        with np.errstate(over="ignore", divide="ignore"):
+            scale = 1.0 / np.square(path.pace[at])
+            time = np.where(moved, time * scale, 0.0)
+            return time, np.where(moved, w / speed[-1] * scale, slope)
 
 
 def ball(level: Array, drift: Array, step: Array, dimension: Array) -> Array:

@@ -112,7 +112,8 @@ def mean_cosine(
     count, spread = _parts(directions, probe, sigma, repeats, form)
     root, tight, loose = _shares(spread)
     integral = _angle.integral(d, count, tight, loose)
-    return root * (mean_norm(count) / np.sqrt(2.0 * np.pi) * integral)
+    # A cosine, which rounding may lift above 1.
+    return np.minimum(root * (mean_norm(count) / np.sqrt(2.0 * np.pi) * integral), 1.0)
 
 
 @law(
@@ -166,7 +167,7 @@ def rms_cosine(
     count, spread = _parts(directions, probe, sigma, repeats, form)
     _, tight, loose = _shares(spread)
     integral = by_region((d, count, tight, loose), (d > 0.0, _angle.second))
-    return np.sqrt(integral)
+    return np.minimum(np.sqrt(integral), 1.0)
 
 
 def _log_backwards(count: Array, spread: Array) -> Floats:

@@ -105,8 +105,8 @@ def queries(success: npt.ArrayLike, share: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    success : array_like, shape (..., images)
-        Chance p of one guess on each image, in [0, 1].
+    success
+        As in :func:`survival`.
     share : array_like
         Share q of the images to be broken, in (0, 1).
 
@@ -164,10 +164,8 @@ def false_alarm(rate: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    rate : array_like, shape (..., patterns)
-        Chance q of an adversarial label for each pattern of one image, in [0, 1].
-    votes : array_like of int
-        Fresh labels V asked for again, odd.
+    rate, votes
+        As in :func:`success`.
 
     Examples
     --------
@@ -249,11 +247,8 @@ def confirmed_queries(
 
     Parameters
     ----------
-    success, false_alarm : array_like, shape (..., images)
-        Chances s and f that a guess is confirmed, or called adversarial and refuted;
-        at most 1 together.
-    votes : array_like of int
-        Fresh labels V asked after each guess that is called adversarial, odd.
+    success, false_alarm, votes
+        As in :func:`confirmed_survival`.
     share : array_like
         Share q of the images, in (0, 1).
 
@@ -285,11 +280,8 @@ def confirmed_mean(
 
     Parameters
     ----------
-    success, false_alarm : array_like
-        Chances s and f that a guess is confirmed, or called adversarial and refuted;
-        at most 1 together.
-    votes : array_like of int
-        Fresh labels V asked after each guess that is called adversarial, odd.
+    success, false_alarm, votes
+        As in :func:`confirmed_survival`, of one image.
 
     Examples
     --------

@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _convergence, _soft_wall
+from querytax.theory import _convergence, _mean_path
 from querytax.theory._floats import Array, floats
 from querytax.theory.law import law
+from querytax.theory.walks import Walk, checked
 
 __all__ = ["displacement", "first_passage", "plateau", "spread", "steps"]
 
@@ -42,30 +43,11 @@ _REGIME = (
 _SOURCE = "derived here (walk with drift, clipped at the walls)"
 
 
-def _checked(
-    drift: npt.ArrayLike, step: npt.ArrayLike, norm: str
-) -> tuple[Array, Array]:
-    expect.one_of(("Linf", "L2"), norm=norm)
-    c = floats(expect.unit(drift=drift))
-    a = floats(expect.positive(step=step))
-    c, a = np.broadcast_arrays(c, a)
-    return c, a
-
-
-def _ways(
-    displacement: npt.ArrayLike, start: npt.ArrayLike, *others: Array
-) -> list[Array]:
-    end = floats(expect.unit(displacement=displacement))
-    begin = floats(expect.unit(start=start))
-    expect.that(begin <= end, "at most the displacement", start=begin)
-    return list(np.broadcast_arrays(end, begin, *others))
-
-
 def _free(drift: Array, step: Array, norm: str) -> Array:
     """Displacement up to which nothing pushes back."""
     if norm == "L2":
         return _convergence.ball_free(drift, step)
-    return _convergence.free(drift, step)[1]
+    return _mean_path.free(drift, step)[1]
 
 
 @law(
@@ -105,7 +87,7 @@ def plateau(
     >>> float(plateau(0.5, 0.01).round(4)), float(plateau(0.5, 1.0).round(4))
     (0.995, 0.6154)
     """
-    c, a = _checked(drift, step, norm)
+    c, a = checked(drift, step, norm)
     find = _convergence.ball if norm == "L2" else _convergence.box_mean
     return find(c, a)[()]
 
@@ -142,7 +124,7 @@ def spread(drift: npt.ArrayLike, step: npt.ArrayLike) -> np.ndarray:
     >>> float(spread(1e-6, 0.5).round(6)), float(spread(0.5, 0.01).round(6))
     (0.5, 7.5e-05)
     """
-    c, a = _checked(drift, step, "Linf")
+    c, a = checked(drift, step, "Linf")
     return _convergence.box_variance(c, a)[()]
 
 
@@ -211,51 +193,9 @@ def steps(
     >>> float(steps(0.1, 0.5, 0.001).round(1)), float(steps(0.1, 0.001, 0.1))
     (200.0, inf)
     """
-    c, a = _checked(drift, step, norm)
-    end, begin, c, a = _ways(displacement, start, c, a)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        free = _free(c, a, norm)
-        flown = np.minimum(end, free) - np.minimum(begin, free)
-        taken = np.where(flown > 0.0, flown / c / np.minimum(a, 1.0), 0.0)
-    late = np.flatnonzero((end > free) & (end > begin))
-    if not late.size:
-        return taken[()]
-    taken = taken.ravel()
-    c, a, end, begin, free = (x.ravel()[late] for x in (c, a, end, begin, free))
-    since = np.maximum(begin, free)
-    pushed = _pushed_ball if norm == "L2" else _pushed_box
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        taken[late] += pushed(end, since, free, c, a)
-    return taken.reshape(np.shape(flown))[()]
-
-
-def _pushed_ball(end: Array, since: Array, _: Array, c: Array, a: Array) -> Array:
-    top = _convergence.ball(c, a)
-    way = end - since
-    # Where the walk is free as far as the plateau, rounded, there is no way left.
-    share = np.where(way > 0.0, way / (top - since), 0.0)
-    relaxed = np.log1p(way * top / (1.0 + since * top)) - np.log1p(-share)
-    taken = relaxed / a / _convergence.ball_rate(c, a)
-    return np.where(end < top, taken, np.inf)
-
-
-def _pushed_box(end: Array, since: Array, free: Array, c: Array, a: Array) -> Array:
-    top = _convergence.box_mean(c, a)
-    taken = np.full(end.shape, np.inf)
-    for inside in _parts(end < top):
-        # Both ends at once, the starts that lie on the pushed way after the goals.
-        begun = inside[since[inside] > free[inside]]
-        at = np.concatenate([inside, begun])
-        level = np.concatenate([end[inside], since[begun]])
-        path = _convergence.Path(c[at], a[at])
-        own = path.steps(1.0 - level / top[at])
-        time = (own - path.first) / path.pace / path.pace
-        # Modes cut off and modes that alternate make it no faster than free.
-        least = (level - free[at]) / c[at] / np.minimum(a[at], 1.0)
-        time = np.maximum(time, least)
-        taken[inside] = time[: inside.size]
-        taken[begun] -= time[inside.size :]
-    return np.maximum(taken, 0.0)
+    c, a = checked(drift, step, norm)
+    c, a, *_ = np.broadcast_arrays(c, a, np.asarray(displacement), np.asarray(start))
+    return Walk(c, a, norm).steps(displacement, start)[()]
 
 
 def _parts(chosen: np.ndarray) -> list[np.ndarray]:
@@ -300,7 +240,7 @@ def displacement(
     >>> float(displacement(steps=10, drift=0.3, step=0.01).round(4))
     0.03
     """
-    c, a = _checked(drift, step, norm)
+    c, a = checked(drift, step, norm)
     taken, c, a = np.broadcast_arrays(floats(expect.nonnegative(steps=steps)), c, a)
     shape = taken.shape
     taken, c, a = taken.ravel(), c.ravel(), a.ravel()
@@ -317,9 +257,9 @@ def displacement(
             return (covered - rest * np.expm1(rate) / (1.0 + pull)).reshape(shape)[()]
         for part in _parts((late > 0.0) & (c > 0.0)):
             top = _convergence.box_mean(c[part], a[part])
-            path = _convergence.Path(c[part], a[part])
+            path = _mean_path.Path(c[part], a[part])
             own = path.first + late[part] * path.pace * path.pace
-            gone = top * (1.0 - path.missing(own[:, None])[0][:, 0])
+            gone = top * (1.0 - path.missing(own, np.arange(part.size))[0])
             flying = taken[part] * np.minimum(a[part], 1.0) * c[part]
             gone = np.clip(np.minimum(gone, flying), free[part], None)
             covered[part] = np.minimum(gone, np.maximum(top, free[part]))
@@ -419,42 +359,7 @@ def first_passage(
     >>> float(first_passage(0.1, 0.1, 0.1, 784).round(1))
     10.3
     """
-    c, a = _checked(drift, step, norm)
-    d = floats(expect.integer(dimension=dimension))
-    h = floats(expect.positive(gain=gain))
-    end, begin, c, a, d, h = _ways(displacement, start, c, a, d, h)
-    taken = np.zeros(end.size)
-    flat = [x.ravel() for x in (end, begin, c, a, d, h)]
-    for part in _parts(flat[0] > flat[1]):
-        e, b, c, a, d, h = (x[part] for x in flat)
-        taken[part] = _first(e, b, c, a, d, h, norm)
-    # Differences of equal numbers: rounding, not steps.
-    taken[taken < 1e-12] = 0.0
-    return taken.reshape(end.shape)[()]
-
-
-def _first(
-    end: Array, begin: Array, c: Array, a: Array, d: Array, h: Array, norm: str
-) -> Array:
-    if norm == "L2":
-        top = _convergence.ball(c, a)
-        # A long step is cut to the sphere.
-        cut = a / np.sqrt(1.0 + np.square(np.minimum(a, 1e150)))
-        look = cut * np.sqrt((1.0 - top) * (1.0 + top) / d)
-
-        def time(level: Array, at: np.ndarray) -> Array:
-            return _soft_wall.ball(level, c[at], a[at], d[at])
-    else:
-        scatter = 0.5 * np.pi * np.square(h)
-        look = np.minimum(a, 2.0) * np.sqrt(scatter * (1.0 - c) * (1.0 + c) / d)
-
-        def time(level: Array, at: np.ndarray) -> Array:
-            return _soft_wall.box(level, c[at], a[at], d[at], scatter[at])
-
-    more = _soft_wall.OVERSHOOT * look
-    taken = time(end + more, np.arange(end.size))
-    before = np.flatnonzero(begin > 0.0)
-    with np.errstate(invalid="ignore"):
-        taken[before] -= time((begin + more)[before], before)
-    # Where even the start is beyond the floats.
-    return np.maximum(np.where(np.isnan(taken), np.inf, taken), 0.0)
+    c, a = checked(drift, step, norm)
+    others = (displacement, start, dimension, gain)
+    c, a, *_ = np.broadcast_arrays(c, a, *map(np.asarray, others))
+    return Walk(c, a, norm).first_passage(displacement, dimension, gain, start)[()]

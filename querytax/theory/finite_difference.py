@@ -510,8 +510,16 @@ def log_slope_bias(
     def share(p: Array) -> Array:
         return _log_bias.slope(np.minimum(p / s, 1e300)) / p
 
+    p_, q_, own, others = np.broadcast_arrays(p_, q_, share(p), share(q))
+    with np.errstate(over="ignore", invalid="ignore"):
+        bias = p_ * own - q_ * others
+    # Of two terms beyond the floats the difference may have a sign, or be none.
+    beyond = ~np.isfinite(bias)
+    steep = np.where(beyond, np.maximum(np.abs(p_), np.abs(q_)), 1.0)
+    much = np.where(beyond, np.maximum(np.abs(own), np.abs(others)), 1.0)
+    inside = (p_ / steep) * (own / much) - (q_ / steep) * (others / much)
     with np.errstate(over="ignore"):
-        return p_ * share(p) - q_ * share(q)
+        return np.where(beyond, inside * steep * much, bias)[()]
 
 
 @law(

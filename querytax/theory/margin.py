@@ -263,7 +263,8 @@ def _leaves(margin: Array, dimension: Array, sigma: Array, radius: Array) -> Arr
     # √(ρ² - c²) - (ρ - m/σ) without the cancellation.
     lacking = ratio(margin, sigma)[:, None] - c * (c / (across + out[:, None]))
     chance = special.ndtr(-lacking) + special.ndtr(-(across + inside[:, None]))
-    return (weight * chance).sum(axis=1)
+    # Rounding may lift it above 1.
+    return np.minimum((weight * chance).sum(axis=1), 1.0)
 
 
 @law(

@@ -266,11 +266,22 @@ def noisy_layers(
     )
     slope = np.asarray(expect.positive(gradient_norm=gradient_norm), dtype=float)
     size = np.asarray(expect.positive(step=step), dtype=float)
-    layers = np.atleast_1d(width * slopes)
-    most = layers.max(axis=-1, keepdims=True)
-    parts = np.divide(layers, most, out=np.zeros_like(layers), where=most > 0)
-    noise = most[..., 0] * np.sqrt(2.0 * np.square(parts).sum(axis=-1))
-    return np.arctan2(noise, slope * size) / np.pi
+    # Products and squares by powers of two, so that no part over- or underflows.
+    (layers, power), (size, shift) = _product(width, slopes), _product(slope, size)
+    top = np.max(np.atleast_1d(power), axis=-1, keepdims=True)
+    with np.errstate(under="ignore", over="ignore"):
+        parts = np.ldexp(np.atleast_1d(layers), np.atleast_1d(power) - top)
+        noise = np.sqrt(2.0 * np.square(parts).sum(axis=-1))
+        ratio_of = np.ldexp(noise / size, top[..., 0] - shift)
+    return np.arctan(ratio_of) / np.pi
+
+
+def _product(left: Array, right: Array) -> tuple[Array, Array]:
+    """A product of two numbers as a factor near 1 and a power of two."""
+    (a, i), (b, j) = np.frexp(left), np.frexp(right)
+    whole = a * b
+    # A zero must not be the largest of its kind.
+    return whole, np.where(whole > 0.0, i + j, -4000)
 
 
 @law(

@@ -179,11 +179,13 @@ def dither_efficiency(
     """
     p = floats(expect.unit(phase=phase))
     h, p = np.broadcast_arrays(_steps(*_checked(sigma, step)), p)
-    return by_region(
+    share = by_region(
         (h, p),
         (h >= _SMOOTH, _by_cells),
         (h < _SMOOTH, lambda h, p: _phase_mean(h) / h),
     )
+    # Rounding may lift it above 1.
+    return np.minimum(share, 1.0)
 
 
 @law(
@@ -214,9 +216,9 @@ def dither_efficiency_mean(sigma: npt.ArrayLike, step: npt.ArrayLike) -> Floats:
     noise, width = _checked(sigma, step)
     h = _steps(noise, width)
     share = np.minimum(ratio(noise, width), 1e100)
-    return share * by_region(
-        (h,), (h >= _SMOOTH, _phase_mean), (h < _SMOOTH, _phase_mean)
-    )
+    mean = by_region((h,), (h >= _SMOOTH, _phase_mean), (h < _SMOOTH, _phase_mean))
+    # Rounding may lift it above 1.
+    return np.minimum(share * mean, 1.0)
 
 
 # --- The mean of a rounded normal, in units of the step -----------------------------

@@ -359,7 +359,8 @@ def cosine(
     root = rho * np.sqrt(share)
     loose = 1.0 / (1.0 + s) + (1.0 - rho) * (1.0 + rho) * share
     integral = _angle.integral(d, p, np.square(root), loose)
-    return root * (mean_norm(p) / np.sqrt(2.0 * np.pi) * integral)
+    # Rounding may lift it above 1.
+    return np.minimum(root * (mean_norm(p) / np.sqrt(2.0 * np.pi) * integral), 1.0)
 
 
 @law(

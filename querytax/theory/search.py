@@ -146,10 +146,8 @@ def log_stale_ratio(sigma: npt.ArrayLike, candidate_sigma: npt.ArrayLike) -> Flo
 
     Parameters
     ----------
-    sigma : array_like
-        Standard deviation of one answer's noise, in [0, inf).
-    candidate_sigma : array_like
-        Standard deviation s_H of a candidate's true change, in (0, inf).
+    sigma, candidate_sigma
+        As in :func:`requeried_ratio`.
 
     Notes
     -----
@@ -183,10 +181,8 @@ def stale_ratio(sigma: npt.ArrayLike, candidate_sigma: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    sigma : array_like
-        Standard deviation of one answer's noise, in [0, inf).
-    candidate_sigma : array_like
-        Standard deviation s_H of a candidate's true change, in (0, inf).
+    sigma, candidate_sigma
+        As in :func:`requeried_ratio`.
 
     Notes
     -----
@@ -269,12 +265,8 @@ def stale_progress(
 
     Parameters
     ----------
-    deltas : array_like, shape (..., candidates)
-        Sampled true changes Δ of the loss, better if negative.
-    sigma : array_like
-        Standard deviation of one answer's noise; broadcasts with the other axes.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
+    deltas, sigma, repeats
+        As in :func:`requeried_progress`.
 
     Examples
     --------
@@ -304,12 +296,8 @@ def averaged_progress(
 
     Parameters
     ----------
-    deltas : array_like, shape (..., candidates)
-        Sampled true changes Δ of the loss, better if negative.
-    sigma : array_like
-        Standard deviation of one answer's noise; broadcasts with the other axes.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
+    deltas, sigma, repeats
+        As in :func:`requeried_progress`.
 
     Examples
     --------

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from querytax import expect
 from querytax.attacks.block import ACCESS
+from querytax.attacks.memory import Memories
 from querytax.attacks.oracle import Model
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.run import attack_all
@@ -38,7 +39,7 @@ from querytax.trials.store import RunKey, Store
 __all__ = ["Bench"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Job:
     """One run on one pool, and the budget that each image wants; 0 for none."""
 
@@ -47,7 +48,9 @@ class _Job:
     model: Model
     clean: Model
     pool: Pool
+    part: str
     wanted: np.ndarray
+    rest: int = 0
 
 
 class Bench:
@@ -69,6 +72,9 @@ class Bench:
         Rows of one forward pass; it does not change the result.
     surrogate : model, optional
         A network of the attacker's own, for attacks that need one.
+    jobs : int
+        Processes that attack beside each other; see
+        :func:`querytax.attacks.attack_all`.
 
     Notes
     -----
@@ -114,16 +120,19 @@ class Bench:
         votes: int = 9,
         batch_size: int = 256,
         surrogate: Model | None = None,
+        jobs: int = 1,
     ) -> None:
-        self.votes = int(expect.integer(votes=votes))
+        self.votes = int(expect.count(votes=votes))
         if self.votes % 2 == 0:
             raise expect.DomainError(f"expected votes odd, got {votes}")
-        self.batch_size = int(expect.integer(batch_size=batch_size))
+        self.batch_size = int(expect.count(batch_size=batch_size))
         self.surrogate = surrogate
+        self.jobs = int(expect.count(jobs=jobs))
         self.ground = Ground(networks, parts, self.batch_size)
         self.store = store if isinstance(store, Store) else Store(store)
         self._seconds: dict[tuple[str, str], float] = {}
         self._said: set[str] = set()
+        self._memories = Memories()
 
     def images(self, part: str, network: str = "") -> int:
         """How many images of a part a network gets right."""
@@ -267,7 +276,7 @@ class Bench:
                     f"the network gets right, got {trial.images}"
                 )
             run, plan, model = self._identified(trial, pool)
-            if not pays(plan, trial.n_queries, self.votes):
+            if not pays(plan, trial.n_queries + trial.rest, self.votes):
                 runs.append(None)
                 continue
             runs.append(run)
@@ -275,16 +284,21 @@ class Bench:
             if job is None:
                 clean = self.ground.networks[trial.network]
                 wanted = np.zeros(len(pool), dtype=np.int64)
-                job = _Job(run, plan, model, clean, pool, wanted)
+                job = _Job(run, plan, model, clean, pool, trial.part, wanted)
                 jobs[run, trial.part] = job
             first = job.wanted[: trial.images]
             np.maximum(first, trial.n_queries, out=first)
+            job.rest = max(job.rest, int(trial.rest))
         for job in jobs.values():
             rows = self.store.rows(job.run)
             for i, name in enumerate(job.pool.names):
-                row = rows.get(name)
-                if row is not None and row.covers(int(job.wanted[i])):
+                if not job.wanted[i] or (row := rows.get(name)) is None:
+                    continue
+                if row.covers(int(job.wanted[i]), job.rest):
                     job.wanted[i] = 0
+                else:
+                    # What is known already stays known.
+                    job.wanted[i] = max(job.wanted[i], row.n_queries)
         return list(jobs.values()), runs
 
     def _identified(self, trial: Trial, pool: Pool) -> tuple[RunKey, Plan, Model]:
@@ -312,7 +326,7 @@ class Bench:
                 f"expected surrogate for {entry.name}, a network of the attacker's "
                 "own, got None"
             )
-        seed = expect.integer(0, seed=trial.seed)
+        seed = expect.count(0, seed=trial.seed)
         expect.that(seed < 1 << 63, "< 2**63", seed=seed)
         site, model = self.ground.noisy(
             trial.network, trial.site, float(trial.sigma), noise_seed(seed)
@@ -340,10 +354,9 @@ class Bench:
         """All runs of one budget, beside each other."""
         batches: dict[tuple[int, bytes], tuple[Tensor, Tensor, Tensor]] = {}
         runs, places = [], []
-        for job in jobs:
+        asking = [job for job in jobs if (job.wanted == n_queries).any()]
+        for job in asking:
             at = np.flatnonzero(job.wanted == n_queries)
-            if not at.size:
-                continue
             # Runs on the same images get the same tensor: they are looked at once.
             which = id(job.pool), at.tobytes()
             if which not in batches:
@@ -363,6 +376,15 @@ class Bench:
                     keys=keys,
                     surrogate=self.surrogate if job.run.surrogate else None,
                     rng=attacker_seed(job.run.seed),
+                    rest=job.rest,
+                    memory=self._memories.open(
+                        (job.run, job.part),
+                        at,
+                        n_queries + job.rest,
+                        # A step that may end beyond its budget is of a last stage.
+                        last=job.rest > 0,
+                        of=len(asking),
+                    ),
                 )
             )
             places.append((job, at))
@@ -370,7 +392,7 @@ class Bench:
         def done(i: int, result: AttackResult) -> None:
             job, at = places[i]
             names = [job.pool.names[place] for place in at]
-            self.store.put(job.run, rows_of(result, names))
+            self.store.put(job.run, rows_of(result, names, job.rest))
 
         with self._heard():
             attack_all(
@@ -385,7 +407,9 @@ class Bench:
                 in_flight=self.batch_size,
                 verbose=verbose,
                 done=done,
+                jobs=self.jobs,
             )
+        self._memories.forget()
 
     @contextmanager
     def _heard(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from querytax.attacks.oracle import Model, evaluating
+from querytax.models import ask
 
 __all__ = ["image_fingerprints", "network_fingerprint"]
 
@@ -50,7 +51,7 @@ def network_fingerprint(network: Model, images: Tensor) -> str:
             digest.update(repr(value).encode())
     if not state:
         with torch.no_grad(), evaluating(network):
-            answers = network(images[:_FIRST]).double().cpu()
+            answers = ask(network, images[:_FIRST]).double().cpu()
         largest = float(answers.abs().max()) or 1.0
         shares = (answers / largest * 1000.0).round().to(torch.int64)
         digest.update(f"|{largest:.2e}".encode())

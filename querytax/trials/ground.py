@@ -15,7 +15,9 @@ from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.work import OWN_NOISE, first_answers
 from querytax.defenses import KeyedDefense, defend
 from querytax.evidence import PARTS
-from querytax.losses import check_images, check_labels, check_logits
+from querytax.losses import check_images, check_labels
+from querytax.models import check_answers
+from querytax.own_noise import noisy_layer
 from querytax.sites import Site
 from querytax.trials.fingerprints import image_fingerprints, network_fingerprint
 
@@ -143,7 +145,7 @@ class Ground:
         clean, site = self.networks[network], Site.parse(site).name
         key = (network, site, sigma, seed)
         if key not in self._models:
-            self._models[key] = defend(clean, site, sigma, rng=seed)
+            self._models[key] = defend(clean, site, sigma, experiment_seed=seed)
         model = self._models[key]
         if sigma:
             return site, model
@@ -157,8 +159,9 @@ class Ground:
         with torch.no_grad(), evaluating(model):
             answers, drawn = first_answers(model, images, self.batch_size, True)
         if drawn:
-            warnings.warn(OWN_NOISE, stacklevel=2)
-        check_logits(answers, labels, getattr(model, "answers", "logits"))
+            where = noisy_layer(model, images)
+            warnings.warn(f"{OWN_NOISE} ({where})", stacklevel=2)
+        check_answers(model, answers, labels)
         places = (answers.argmax(1).to(labels.device) == labels).nonzero()[:, 0]
         keys = places + _KEYS_APART * PARTS.index(part)
         right, true = images[places], labels[places]

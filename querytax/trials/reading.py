@@ -61,13 +61,15 @@ def contender_of(run: RunKey, shape: tuple[int, ...]) -> Contender:
     return Contender(run.attack, run.recipe, tuple(changes.items()))
 
 
-def rows_of(result: AttackResult, names: Sequence[tuple[str, int]]) -> list[ImageRow]:
-    """A result's images, for the store."""
+def rows_of(
+    result: AttackResult, names: Sequence[tuple[str, int]], rest: int = 0
+) -> list[ImageRow]:
+    """A result's images, for the store; ``rest`` is that of the run."""
     place = np.cumsum(result.attacked) - 1
     rows = []
     for i, (image, key) in enumerate(names):
         if not result.attacked[i]:
-            rows.append(ImageRow(image, key, result.budget, 0, 0, _UNSURE))
+            rows.append(ImageRow(image, key, result.budget, 0, 0, _UNSURE, rest))
             continue
         at = place[i]
         events = {}
@@ -79,15 +81,16 @@ def rows_of(result: AttackResult, names: Sequence[tuple[str, int]]) -> list[Imag
         asked = sum(int(rows[at]) for rows in result.spent.values())
         need = int(result.needs["end"][at])
         status = result.status[i]
-        rows.append(ImageRow(image, key, result.budget, asked, need, status, **events))
+        row = ImageRow(image, key, result.budget, asked, need, status, rest, **events)
+        rows.append(row)
     return rows
 
 
 def tried_of(trial: Trial, rows: Rows, names: Sequence[tuple[str, int]]) -> Tried:
     """What a trial saw, from rows of its budget or of larger ones."""
-    budget = int(trial.n_queries)
+    budget, rest = int(trial.n_queries), int(trial.rest)
     found = [rows[name] for name in names[: trial.images]]
-    over = [row.status != OPEN and row.need <= budget for row in found]
+    over = [row.over(budget, rest) for row in found]
     # As in an attack's result: what crashed is known up to there, all else to the
     # budget's end.
     cut = np.array(
@@ -101,11 +104,12 @@ def tried_of(trial: Trial, rows: Rows, names: Sequence[tuple[str, int]]) -> Trie
     )
 
     def count(name: str) -> QueryCount:
-        at = np.array([row.event(name, budget) for row in found])
+        at = np.array([row.event(name, budget, rest) for row in found])
         known = np.where(cut, asked, budget)
         return QueryCount(np.where(at > 0, at, known), at > 0, cut)
 
-    return Tried(trial, count("confirmed"), count("clean"), asked)
+    crashes = [row.status for row, end in zip(found, cut, strict=True) if end]
+    return Tried(trial, count("confirmed"), count("clean"), asked, *crashes[:1])
 
 
 def untried(trial: Trial) -> Tried:
@@ -119,21 +123,28 @@ def largest_of(
     trial: Trial, rows: Rows, names: Sequence[tuple[str, int]]
 ) -> list[Tried]:
     """The largest trials like this one that rows cover, the largest budgets first."""
-    found: list[tuple[int, int]] = []
-    least, largest = math.inf, 0
+    found: list[tuple[int, int, int]] = []
+    least, largest, whole, most = math.inf, 0, math.inf, 0
     for images, name in enumerate(names, 1):
         if (row := rows.get(name)) is None:
             break
-        largest = max(largest, row.n_queries)
+        largest, most = max(largest, row.n_queries), max(most, row.rest)
         if row.status == OPEN:
             least = min(least, row.n_queries)
+            whole = min(whole, row.n_queries + row.rest)
         # Where every run is over any budget is covered: say the largest asked.
         covered = int(min(least, largest))
         # More images are better than fewer, for no smaller a budget.
-        while found and found[-1][1] <= covered:
+        rest = int(min(whole, covered + most) - covered)
+        end = covered + rest
+        while found and found[-1][1] <= covered and sum(found[-1][1:]) <= end:
             found.pop()
-        found.append((images, covered))
+        found.append((images, covered, rest))
     return [
-        tried_of(dataclasses.replace(trial, images=n, n_queries=most), rows, names)
-        for n, most in found
+        tried_of(
+            dataclasses.replace(trial, images=n, n_queries=budget, rest=rest),
+            rows,
+            names,
+        )
+        for n, budget, rest in found
     ]

@@ -192,7 +192,7 @@ def test_under_noise_the_adaptive_form_is_stronger(name):
     x, y = (part[:40] for part in demo.digits().held_out)
     medians = []
     for recipe in ("published", "adaptive"):
-        model = OutputNoise(demo.load_model(), 0.2, rng=1)
+        model = OutputNoise(demo.load_model(), 0.2, experiment_seed=1)
         options = {"eps": 2.0, "norm": "L2", "n_queries": 600, "recipe": recipe}
         medians.append(attack(model, x, y, name, **options).broken.quantile())
     assert medians[1] < medians[0]

@@ -102,7 +102,7 @@ def test_it_breaks_the_undefended_digits_inside_its_ball(name, recipe):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_its_counts_are_the_rows_that_were_answered(name):
     model, x, y = digits()
-    guarded = InputNoise(model, 0.05, rng=0)
+    guarded = InputNoise(model, 0.05, experiment_seed=0)
     result = run(name, guarded, x, y, n_queries=150)
     assert result.total_queries == guarded.n_queries
     spent = np.sum(list(result.spent.values()), axis=0)
@@ -132,7 +132,9 @@ def test_the_least_budget_is_enough_to_begin(name, recipe):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_run_does_not_depend_on_batches_order_or_company(name, recipe):
     model, x, y = Exact(), *digits(6)[1:]
-    guarded = OutputNoise(InputNoise(model, 0.02, rng=3), 0.05, rng=3)
+    guarded = OutputNoise(
+        InputNoise(model, 0.02, experiment_seed=3), 0.05, experiment_seed=3
+    )
     whole = run(name, guarded, x, y, recipe, n_queries=150)
     small = run(name, guarded, x, y, recipe, n_queries=150, batch_size=7, in_flight=1)
     same(whole, small)

@@ -47,7 +47,7 @@ def test_every_row_is_counted_and_none_is_asked_beyond_the_budget(halfspace):
             sizes.append(size)
 
     model = halfspace(20, margin=10.0)
-    guarded = InputNoise(model, 0.01, rng=0)
+    guarded = InputNoise(model, 0.01, experiment_seed=0)
     result = run(guarded, library, 3, n_queries=64)
     assert sizes == list(range(1, 11)) * 3  # 55 rows, and 9 votes are kept back.
     assert spent(result) == [55, 55, 55]
@@ -96,7 +96,7 @@ def test_counts_are_those_of_a_naive_reference(halfspace, kind, seed):
     """Random questions in small batches; keys, votes and judgements one by one."""
     model, votes, budget, eps, key = halfspace(20, margin=0.05), 5, 300, 0.2, 7
     on = {} if kind is InputNoise else {"on": "logits"}
-    guarded = kind(model, 0.03, rng=seed, **on)
+    guarded = kind(model, 0.03, experiment_seed=seed, **on)
     image, label = start()
     draws = np.random.default_rng(seed)
     step = torch.from_numpy(draws.normal(0.002, 0.05, (200, 3, 20))).float()
@@ -322,7 +322,11 @@ def test_float64_is_asked_as_float32():
         model.bias[:] = torch.tensor([9.0, 0.0])
     heard = []
     library = lambda model, image, label: heard.append(model(image.double()))  # noqa: E731
-    assert run(InputNoise(model, 0.1, rng=0), library).status[0].startswith("ended")
+    assert (
+        run(InputNoise(model, 0.1, experiment_seed=0), library)
+        .status[0]
+        .startswith("ended")
+    )
     assert run(model, library).status[0].startswith("ended")
     assert [answer.dtype for answer in heard] == [torch.float32] * 2
 
@@ -331,7 +335,7 @@ def test_a_library_cannot_reach_the_model():
     model = nn.Sequential(nn.Linear(20, 20), nn.Dropout(), nn.Linear(20, 2))
     with torch.no_grad():
         model[2].bias[:] = torch.tensor([9.0, 0.0])
-    guarded = OutputNoise(model, 0.1, on="logits", rng=0).train()
+    guarded = OutputNoise(model, 0.1, on="logits", experiment_seed=0).train()
 
     def library(meter, image, label):
         meter.train().to(torch.float64).requires_grad_()
@@ -354,7 +358,9 @@ def test_noise_is_fresh_whatever_the_library_seeds(halfspace):
             np.random.seed(0)  # noqa: NPY002
             heard.append(model(image))
 
-    guarded = OutputNoise(halfspace(20, margin=10.0), 1.0, on="logits", rng=0)
+    guarded = OutputNoise(
+        halfspace(20, margin=10.0), 1.0, on="logits", experiment_seed=0
+    )
     run(guarded, library, 2)
     assert len(torch.cat(heard).unique()) == 16
 
@@ -538,7 +544,7 @@ def needs(what):
 def of_library(network, what, noisy, **options):
     model, images, labels = network
     if noisy:
-        model = OutputNoise(model, 0.2, form="reflect", rng=1)
+        model = OutputNoise(model, 0.2, form="reflect", experiment_seed=1)
     options = {"eps": 0.3, "norm": FOREIGN[what].norms[0], "n_queries": 150, **options}
     if FOREIGN[what].targeted == "only":
         options["targets"] = (labels + 1) % 10

@@ -264,7 +264,7 @@ def test_a_posterior_finds_boundary_slope_and_floor():
 
 def test_popskipjump_withstands_noise_that_breaks_hopskipjump():
     x, y = demo.digits().held_out
-    guarded = OutputNoise(demo.load_model(), 0.2, rng=1)
+    guarded = OutputNoise(demo.load_model(), 0.2, experiment_seed=1)
     found = {
         (name, recipe): attack(
             guarded, x[:20], y[:20], name, eps=0.3, recipe=recipe, n_queries=1000

@@ -46,7 +46,9 @@ def test_the_oracle_counts_every_row(halfspace):
 
 def test_each_question_has_a_key_of_its_own():
     """Answers of pure noise: no two equal, whatever the order of the asking."""
-    noise = OutputNoise(lambda x: torch.zeros(len(x), 2), 1.0, on="logits", rng=0)
+    noise = OutputNoise(
+        lambda x: torch.zeros(len(x), 2), 1.0, on="logits", experiment_seed=0
+    )
     first = MeteredOracle(noise, 2, batch_size=1)
     one = [first.ask(torch.zeros(4, 1), torch.tensor([0, 1]), 2) for _ in range(2)]
     second = MeteredOracle(noise, 2, batch_size=100)
@@ -66,7 +68,7 @@ def test_the_clean_model_is_behind_all_defences():
 @pytest.mark.parametrize("sigma", [0.0, 0.02])
 def test_total_queries_are_the_rows_that_the_defence_answered(halfspace, margin, sigma):
     model = halfspace(20, margin=margin)
-    guarded = InputNoise(model, sigma, rng=0)
+    guarded = InputNoise(model, sigma, experiment_seed=0)
     images, labels = start(5)
     result = nes(guarded, images, labels, PLAN, budget=300)
     assert result.total_queries == guarded.n_queries
@@ -94,7 +96,9 @@ def test_total_queries_are_the_rows_that_the_defence_answered(halfspace, margin,
 
 @pytest.mark.parametrize("budget", [16, 17, 100, 101, 333])
 def test_no_image_passes_its_budget(halfspace, budget):
-    guarded = OutputNoise(halfspace(20, margin=0.06), 0.05, on="logits", rng=0)
+    guarded = OutputNoise(
+        halfspace(20, margin=0.06), 0.05, on="logits", experiment_seed=0
+    )
     images, labels = start(9)
     result = nes(guarded, images, labels, PLAN, budget=budget)
     for found in (result.confirmed, result.clean):
@@ -124,7 +128,7 @@ def test_images_that_are_wrong_already_are_not_attacked(halfspace):
 
 @pytest.mark.parametrize("rule", ["sign", "unit", "plain"])
 def test_batch_size_does_not_change_the_result(halfspace, rule):
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, experiment_seed=0)
     plan, (images, labels) = PLAN.replace(step_rule=rule), start(6)
 
     def run(batch_size):
@@ -144,7 +148,7 @@ def test_batch_size_does_not_change_the_result(halfspace, rule):
 
 def test_images_that_come_after_do_not_change_the_result(halfspace, monkeypatch):
     """Keyed by place: a prefix of the batch runs as in the batch, in blocks or not."""
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, experiment_seed=0)
     images, labels = start(6)
     whole = nes(guarded, images, labels, PLAN, budget=150, keep_images=True)
     part = nes(guarded, images[:2], labels[:2], PLAN, budget=150, keep_images=True)
@@ -157,7 +161,7 @@ def test_images_that_come_after_do_not_change_the_result(halfspace, monkeypatch)
 
 
 def test_the_global_generator_is_neither_moved_nor_heard(halfspace):
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, experiment_seed=0)
     images, labels = start(3)
     runs = []
     for seed in (0, 1):
@@ -288,7 +292,7 @@ def test_one_lucky_answer_is_no_success(halfspace):
     are expected, and 8 or more have a probability below 1e-5.
     """
     flat = halfspace(20, margin=0.97)  # Noise of sigma 1 on w·x: Phi(-0.97) = 1/6.
-    guarded = InputNoise(flat, 1.0, rng=0)
+    guarded = InputNoise(flat, 1.0, experiment_seed=0)
     images, labels = start(40)
     plan = PLAN.replace(eps=1e-6, step=1e-6)
     result = nes(guarded, images, labels, plan, budget=120)
@@ -300,7 +304,7 @@ def test_one_lucky_answer_is_no_success(halfspace):
 
 def test_success_with_noise_and_without_are_reported_apart(halfspace):
     """Noise flips half of the answers at the boundary; the iterate crosses it once."""
-    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, rng=0)
+    guarded = InputNoise(halfspace(20, margin=0.05), 0.02, experiment_seed=0)
     images, labels = start(20)
     result = nes(guarded, images, labels, PLAN, budget=2000)
     assert result.clean.success.all()
@@ -321,7 +325,7 @@ def test_the_cosine_of_the_estimate(halfspace, sigma):
     model = halfspace(dimension, margin=100.0)
     images, labels = start(300, dimension)
     plan = PLAN.replace(pairs=pairs, probe=probe, step=0.01, eps=1.0)
-    guarded = InputNoise(model, sigma, rng=1)
+    guarded = InputNoise(model, sigma, experiment_seed=1)
     result = one_step(guarded, images, labels, plan)
     move = (result.images - images).double()
     cosine = (move @ model.weight.double() / 0.01).numpy()
@@ -345,7 +349,7 @@ def test_noise_costs_steps_of_fixed_length_a_square_root(halfspace):
     steps = []
     for noise in (0.0, sigma):
         result = nes(
-            InputNoise(model, noise, rng=2),
+            InputNoise(model, noise, experiment_seed=2),
             images,
             labels,
             plan,
@@ -385,8 +389,12 @@ BAD = {
     "NaN": (not_a_number, {}, "model to return finite numbers, got NaN"),
     "NaN outside": (bad_outside, {}, "model to return finite numbers, got NaN"),
     "probabilities": (uniform, {}, "model to return logits, got probabilities"),
-    "tuple": (lambda x: (x, x), {}, "model to return a tensor, got tuple"),
-    "one column": (lambda x: x[:, :1], {}, r"model to answer \(2, C\) with C >= 2"),
+    "tuple": (
+        lambda x: (x, x),
+        {},
+        r"model to answer one tensor .*pick=0",
+    ),
+    "no column": (lambda x: x[:, :0], {}, r"model to answer \(2, C\) with C >= 2"),
     "one row": (lambda x: x[:1], {}, r"model to answer \(2, C\).*got \(1, 20\)"),
     "label": (None, {"labels": LABELS + 20}, r"labels in 0\.\.19, .*got 20"),
     "below": (None, {"labels": LABELS - 1}, r"labels in 0\.\.19, .*got -1"),

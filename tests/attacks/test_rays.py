@@ -91,7 +91,7 @@ def test_the_adaptive_form_is_stronger_under_noise():
     x, y = (part[:60] for part in demo.digits().held_out)
     medians = []
     for recipe in ("published", "adaptive"):
-        model = OutputNoise(demo.load_model(), 0.2, rng=1)
+        model = OutputNoise(demo.load_model(), 0.2, experiment_seed=1)
         result = attack(model, x, y, "rays", eps=0.3, n_queries=600, recipe=recipe)
         medians.append(result.broken.quantile())
     assert medians[1] < medians[0]

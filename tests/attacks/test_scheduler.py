@@ -128,7 +128,7 @@ def test_repeats_average_scores_and_take_the_labels_majority(script):
     for access in ("scores", "top1", "labels"):
         plan = script(engine, access).replace(repeats=5)
         images, labels = start(2)
-        noise = OutputNoise(line, 1.0, on="logits", rng=7)
+        noise = OutputNoise(line, 1.0, on="logits", experiment_seed=7)
         result = attack(noise, images, labels, plan, n_queries=20)
         assert result.total_queries == 10
         rows = torch.arange(2).repeat_interleave(5)
@@ -159,7 +159,7 @@ def test_sequential_repeats_stop_when_sure(script, access):
     near = torch.full((400, 4), 0.533)
 
     def asked(x, sigma):
-        noise = OutputNoise(line, sigma, on="logits", rng=1)
+        noise = OutputNoise(line, sigma, on="logits", experiment_seed=1)
         result = attack(noise, x, labels, plan, n_queries=100)
         return sum(result.spent.values())
 
@@ -387,14 +387,14 @@ def test_output_noise_is_judged_for_nothing(script, sigma):
 
     images, labels = start(4)
     plan = script(walk)
-    guarded = OutputNoise(counted, sigma, on="logits", rng=2)
+    guarded = OutputNoise(counted, sigma, on="logits", experiment_seed=2)
     result = attack(guarded, images, labels, plan, n_queries=60)
     assert result.judged == 4
     assert sum(rows) == result.total_queries + 4
     # The fourth image of the walk is the first that fools it, whatever was answered.
     assert result.clean.queries.min() >= 4
     rows.clear()
-    guarded = InputNoise(counted, sigma, rng=2)
+    guarded = InputNoise(counted, sigma, experiment_seed=2)
     result = attack(guarded, images, labels, plan, n_queries=60)
     assert sum(rows) == result.total_queries + result.judged
     assert (result.judged > 4) == (sigma > 0)
@@ -417,7 +417,9 @@ def test_a_model_s_own_noise_is_found_out(script):
     with pytest.warns(UserWarning, match="its noise cannot be taken off"):
         assert all(found.own_noise for found in attack_all(runs, n_queries=30))
     # One of ours inside a model is known without asking, which would move its count.
-    inner = torch.nn.Sequential(InputNoise(torch.nn.Linear(4, 2).double(), 0.1, rng=0))
+    inner = torch.nn.Sequential(
+        InputNoise(torch.nn.Linear(4, 2).double(), 0.1, experiment_seed=0)
+    )
     labels = inner(images).argmax(1)
     inner[0].reset()
     result = attack(inner, images, labels, script(walk), n_queries=30)
@@ -451,10 +453,22 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
 
     model = Counted()
     runs = [
-        Run(InputNoise(model, 0.1, rng=0), images, labels, nes, rng=5),
-        Run(OutputNoise(model, 0.3, rng=1), images, labels, nes, rng=6),
-        Run(InputNoise(model, 0.2, rng=0), images, labels, nes.replace(pairs=1), rng=7),
-        Run(FeatureNoise(model, 0.1, "net.0", rng=0), images, labels, nes, rng=5),
+        Run(InputNoise(model, 0.1, experiment_seed=0), images, labels, nes, rng=5),
+        Run(OutputNoise(model, 0.3, experiment_seed=1), images, labels, nes, rng=6),
+        Run(
+            InputNoise(model, 0.2, experiment_seed=0),
+            images,
+            labels,
+            nes.replace(pairs=1),
+            rng=7,
+        ),
+        Run(
+            FeatureNoise(model, 0.1, "net.0", experiment_seed=0),
+            images,
+            labels,
+            nes,
+            rng=5,
+        ),
     ]
     together = attack_all(runs, n_queries=60, in_flight=100)
     shared = len(batches)

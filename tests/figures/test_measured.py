@@ -253,7 +253,7 @@ def test_accuracy_really_lost_against_another_seed():
     sigma = drawn("robustness")["solved from eq. (14)"].y
     model, x, y = measurements.network()
     place = 1 + list(measurements.LAYERS).index("2")
-    noisy = FeatureNoise(model, float(sigma[place]), ["2"], rng=77)
+    noisy = FeatureNoise(model, float(sigma[place]), ["2"], experiment_seed=77)
     draws = 16
     with torch.no_grad():
         right = [(noisy(x).argmax(1) == y).double().mean() for _ in range(draws)]

@@ -161,6 +161,8 @@ def test_without_trials_there_is_nothing_to_draw():
         ({"standings": (standing("square", [1.0] * 60),)}, 2),
         ({"levels": (dataclasses.replace(level(0.0, 1, "falls"), standings=()),)}, 1),
         ({"site": "features.3.conv2"}, 2),
+        ({"site": "a$_$b"}, 2),
+        ({"site": "a$\\frac$+b_{*2"}, 2),
         ({"target_queries": 1.0}, 2),
     ],
 )
@@ -169,6 +171,15 @@ def test_every_answer_can_be_drawn_without_a_warning(changes, panels, tmp_path):
         warnings.simplefilter("error")
         figure = portfolio_figure(tried(**changes), path=tmp_path / "f.svg")
     assert len(figure.axes) == panels
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
+def test_the_same_figure_is_the_same_file(rec, form, tmp_path, monkeypatch):
+    for day in (1, 2):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(day * 86_400))
+        portfolio_figure(rec, path=tmp_path / f"{day}.{form}")
+    first, second = ((tmp_path / f"{day}.{form}").read_bytes() for day in (1, 2))
+    assert first == second
 
 
 @pytest.mark.parametrize(

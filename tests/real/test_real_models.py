@@ -58,7 +58,9 @@ def test_layers_of_a_loaded_network_are_sites() -> None:
     clean = model(images)
     for site in ("layer1", "layer2", "layer3.2.conv1"):
         assert torch.equal(qt.defend(model, site, 0.0)(images), clean)
-        assert not torch.equal(qt.defend(model, site, 0.1, rng=0)(images), clean)
+        assert not torch.equal(
+            qt.defend(model, site, 0.1, experiment_seed=0)(images), clean
+        )
 
 
 @needs_files

@@ -10,7 +10,8 @@ import pytest
 from synthetic_statistics import synthetic
 from world import World
 
-from querytax.evidence import Contender, Evidence, Trial
+from querytax.counts import QueryCount
+from querytax.evidence import Contender, Evidence, Trial, Tried
 from querytax.expect import DomainError
 from querytax.recommend import Inquiry, Recommendation, recommend_sigma
 from querytax.recommend.portfolio import portfolio
@@ -86,7 +87,7 @@ def test_a_feasible_answer_is_certified_and_names_who_binds():
     assert {s for p, s in seeds if p == "calibration"} == {0}
     assert 0 not in {s for p, s in seeds if p == "held_out"}
     assert rec.noiseless.images == 64
-    low, high = rec.sigma_bracket
+    low, high = rec.sigma_searched
     assert low < high == rec.sigma
     for part in ("Certified", rec.attack.name, "held-out images", "Without noise"):
         assert part in " ".join(rec.statement().split())
@@ -325,3 +326,39 @@ def test_bad_input_is_one_line(change, says):
     with pytest.raises(DomainError, match=says) as error:
         recommend_sigma(stats, 100, **given)
     assert len(str(error.value).splitlines()) == 1
+
+
+class Crashing(World):
+    """A world where one attack crashes on the first images of each trial."""
+
+    lost = 1.0
+    crasher = "square"
+
+    def run(self, trial):
+        found = super().run(trial)
+        if trial.contender.attack != self.crasher or trial.sigma == 0:
+            return found
+        crashed = np.arange(trial.images) < self.lost * trial.images
+        none = found.confirmed.success & ~crashed
+        count = QueryCount(np.where(crashed, 5, found.asked), none, crashed)
+        return Tried(trial, count, count, found.asked, "crashed: RuntimeError: boom")
+
+
+@pytest.mark.parametrize("lost", [0.02, 0.6])
+def test_a_crash_is_neither_a_success_nor_a_defence(lost):
+    """The strongest attack crashes: said aloud, and no certificate rests on it."""
+    world = Crashing(seed=100, strength={"square": 1.0})
+    world.lost = lost
+    rec, _ = solved(world, 100, attacker="square")
+    said = [note for note in rec.notes if "crashed on" in note]
+    assert any("RuntimeError: boom" in note for note in said)
+    assert "crashed on" in rec.statement()
+    for standing in rec.standings:
+        seen = max(standing.images - standing.lost, 1)
+        assert standing.share[1] == standing.fell / seen
+    if rec.status == "FEASIBLE":
+        assert max(s.bound(0.0125) for s in rec.standings) <= 0.5
+    if lost == 0.6:
+        # Most was not seen of it: that few of the others fell proves nothing.
+        assert (rec.status, rec.binding) == ("UNRESOLVED", "crashes")
+        assert "crashed on" in rec.advice

@@ -112,7 +112,7 @@ def test_the_picked_class_is_never_the_first_choice():
 def test_accuracy_by_the_defence_itself(rows):
     split = demo.digits()
     x, y = (torch.cat([a, b]) for a, b in zip(split.probe, split.held_out, strict=True))
-    guarded = qt.OutputNoise(demo.load_model(), 0.3, form="reflect", rng=5)
+    guarded = qt.OutputNoise(demo.load_model(), 0.3, form="reflect", experiment_seed=5)
     with torch.no_grad():
         right = np.mean([(guarded(x).argmax(1) == y).double() for _ in range(60)], 0)
     ours = only(rows["accuracy"], "accuracy", form="reflect", sigma=0.3)

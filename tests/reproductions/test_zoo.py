@@ -50,7 +50,9 @@ def test_every_layer_of_every_network_is_a_place_for_noise(network):
         assert clean.shape == (2, 1000 if network.data == "imagenet" else 10)
         for layer in network.layers:
             for where in ("output", "input"):
-                noisy = FeatureNoise(model, 0.1, layer, where=where, rng=0)(x)
+                noisy = FeatureNoise(model, 0.1, layer, where=where, experiment_seed=0)(
+                    x
+                )
                 assert not torch.equal(noisy, clean), (layer, where)
         # Input side first: each layer is reached before the next.
         order = []

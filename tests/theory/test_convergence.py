@@ -5,6 +5,8 @@ of endless dimension step by step, the stationary chances of a clipped walk by t
 weights. What simulations of the definition say stands in the tests of Monte-Carlo.
 """
 
+import functools
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -217,6 +219,18 @@ def test_monotone_in_every_argument(c, a, norm, share, factor):
     assert steps(end, c, a, norm, start=end / factor) <= base * slack
     reached = displacement(base, c, a, norm)
     assert reached <= displacement(base * factor, c, a, norm) * slack
+
+
+@pytest.mark.parametrize("sites", [49, 97, 98, 103, 107, 196, 1000])
+def test_a_whole_number_of_steps_across_the_box_is_like_any_other(sites):
+    """2/a + 1 may be even, and its half a mode that is none, but for rounding."""
+    c = np.array([0.003, 0.05, 0.3])
+    for law in (steps, functools.partial(first_passage, dimension=500)):
+        near, here = (
+            law(0.7 * plateau(c, a), drift=c, step=a)
+            for a in (2.0 / (sites + 1e-7), 2.0 / sites)
+        )
+        np.testing.assert_allclose(here, near, rtol=1e-6)
 
 
 @pytest.mark.parametrize("norm", NORMS)

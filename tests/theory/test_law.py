@@ -22,6 +22,7 @@ VALID = {
     "base_repeats": (1, 5),
     "bend": (0.5, -1.0),
     "candidate_sigma": (0.5, 1.0),
+    "checks": (3, 20),
     "contraction": (0.002, 0.001),
     "correlation": (0.5, -0.5),
     "cosine": (0.1, 0.5),

@@ -218,3 +218,17 @@ def test_radius():
         misstep.log_radius, lambda r, k, s, g: log_ncdf(-k * r / (s * g)), points
     )
     assert misstep.log_radius(1.0, 1.0, 1e-3, 1.0) < -5e5
+
+
+def test_noise_on_layers_at_any_magnitude():
+    """Products and squares of numbers that a double holds, though they overflow."""
+    three = np.arctan(np.sqrt(6.0)) / np.pi
+    huge, tiny = 1e200, 1e-200
+    for size in (huge, 1.0, tiny):
+        value = misstep.noisy_layers(size, size, [size] * 3, [size] * 3)
+        assert value == pytest.approx(three, rel=1e-15)
+    assert misstep.noisy_layers(huge, huge, [1.0], [tiny]) == 0.0
+    assert misstep.noisy_layers(tiny, tiny, [huge, 1.0], [huge, 0.0]) == 0.5
+    assert misstep.noisy_layers(1.0, 1.0, [huge, 1.0], [0.0, 1.0]) == pytest.approx(
+        np.arctan(np.sqrt(2.0)) / np.pi, rel=1e-15
+    )

@@ -73,7 +73,7 @@ def test_a_trial_is_the_plain_attack(site, sigma, word):
     at = keys - 2**31
     assert not {1, 5} & set(at.tolist())
     found = attack(
-        defend(Planes(), site, sigma, rng=noise_seed(5)),
+        defend(Planes(), site, sigma, experiment_seed=noise_seed(5)),
         images[at],
         labels[at],
         plan_of(word, 0.05, "Linf", shape=(1, 8, 8)),

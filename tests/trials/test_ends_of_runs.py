@@ -12,7 +12,7 @@ def run(word="square", n=6, wrong=False, model=None):
     images, labels = parts()["calibration"]
     if wrong:
         labels = (labels + 1) % 3
-    model = model or defend(Planes(), "output", 0.02, rng=3)
+    model = model or defend(Planes(), "output", 0.02, experiment_seed=3)
     plan = plan_of(word, 0.05, shape=(1, 8, 8))
     keep = [0, 2, 3, 4, 6, 7, 8, 9][:n]
     return Run(model, images[keep], labels[keep], plan, keys=torch.tensor(keep))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from querytax.expect import DomainError
+from querytax.files import read_json, write_json
 from querytax.montecarlo import misstep as drawn
 from querytax.validation import ledger as book
 from querytax.validation.claim import (
@@ -160,11 +161,82 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(book, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         book.run(rng=4, evidence=path)
-    assert json.loads(path.read_text())["done"] == ["test/a"]
+    assert json.loads(path.read_text())["done"] == {"4": ["test/a"]}
     monkeypatch.setattr(book, "judge", judge)
     resumed = book.run(rng=None, evidence=path)
     assert resumed.facts() == expected.facts()
     assert path.read_text() == whole.read_text()
+
+
+def test_a_seed_between_does_not_count_draws_twice(tmp_path, monkeypatch):
+    """An interrupted run's draws are in the sums, whoever runs next."""
+    every = tuple(claim(id=f"test/{n}", margin=0.02) for n in ("a", "b"))
+    monkeypatch.setattr(book, "claims", lambda: every)
+    judge, path = book.judge, tmp_path / "evidence.json"
+
+    def interrupted(one, *rest):
+        if one.id == "test/b":
+            raise KeyboardInterrupt
+        return judge(one, *rest)
+
+    monkeypatch.setattr(book, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        book.run(rng=1, evidence=path)
+    monkeypatch.setattr(book, "judge", judge)
+    book.run(rng=2, evidence=path, tier="full")
+    before = json.loads(path.read_text())["sums"]
+    book.run(rng=1, evidence=path, tier="full")
+    saved = json.loads(path.read_text())
+    assert saved["seeds"] == [2, 1]
+    assert saved["done"] == {}
+    first = [key for key in before if key.startswith("test/a")]
+    assert first
+    assert [saved["sums"][key] for key in first] == [before[key] for key in first]
+
+
+def test_a_run_that_is_killed_again_and_again_gets_ahead(tmp_path, monkeypatch):
+    every = tuple(claim(id=f"test/{n}", margin=0.02) for n in "abcd")
+    monkeypatch.setattr(book, "claims", lambda: every)
+    judge, path = book.judge, tmp_path / "evidence.json"
+    for number in range(1, 4):
+        calls = []
+
+        def killed(one, *rest, calls=calls):
+            calls.append(one.id)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return judge(one, *rest)
+
+        monkeypatch.setattr(book, "judge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            book.run(rng=1, evidence=path)
+        assert len(json.loads(path.read_text())["done"]["1"]) == number
+
+
+def test_an_interrupt_inside_a_simulation_is_one(tmp_path, monkeypatch):
+    """It ends the run: the claim is not judged by what was drawn so far."""
+    monkeypatch.setattr(book, "claims", lambda: (claim(),))
+    stopped = dataclasses.replace(
+        book.estimate(drawn.random_direction(0.5), max_samples=64),
+        stopped="interrupted",
+    )
+    monkeypatch.setattr(book, "estimate", lambda *_, **__: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        book.run(rng=1, evidence=tmp_path / "evidence.json")
+    assert not (tmp_path / "evidence.json").exists()
+
+
+def test_sums_that_cannot_be_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "claims", lambda: (claim(),))
+    path = tmp_path / "evidence.json"
+    book.run(rng=1, evidence=path)
+    saved = read_json(path, "")
+    for wrong in ({"total": math.nan}, {"count": -1}, {"spread": -1.0}):
+        key = min(saved["sums"])
+        sums = {**saved["sums"], key: {**saved["sums"][key], **wrong}}
+        write_json(path, {**saved, "sums": sums})
+        with pytest.raises(DomainError, match="expected a file of evidence"):
+            book.run(rng=2, evidence=path)
 
 
 def test_unknown_names_are_answered_with_the_nearest():

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from querytax.attacks.block import Answers, Ask, Block, Questions
+from querytax.attacks.course import Course
 from querytax.attacks.oracle import answer_all
-from querytax.attacks.scheduler import Course
 from querytax.losses import FLOOR
 
 __all__ = [

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from querytax import expect
 from querytax.attacks.block import ACCESS
+from querytax.attacks.failures import broke_in, said_of
 from querytax.attacks.foreign.meter import (
     PROBABILITIES,
     Metered,
@@ -83,7 +84,7 @@ class ForeignPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect.one_of(PROBABILITIES, probabilities=self.probabilities)
-        restarts = int(expect.integer(minimum=0, restarts=self.restarts))
+        restarts = int(expect.count(minimum=0, restarts=self.restarts))
         object.__setattr__(self, "restarts", restarts)
         object.__setattr__(self, "settings", tuple(sorted(self.settings)))
         if self.seconds is not None:
@@ -201,7 +202,7 @@ def foreign_attack(
     ('broken',)
     """
     images = check_images(images)
-    n_queries = int(expect.integer(n_queries=n_queries))
+    n_queries = int(expect.count(n_queries=n_queries))
     own: dict[str, Any] = {}
     version = ""
     if callable(what):
@@ -304,10 +305,10 @@ def _run(
     verbose: bool = False,
 ) -> AttackResult:
     """Attack every image, one after another."""
-    votes = int(expect.integer(votes=votes))
+    votes = int(expect.count(votes=votes))
     if votes % 2 == 0:
         raise expect.DomainError(f"expected votes odd, got {votes}")
-    batch_size = int(expect.integer(batch_size=batch_size))
+    batch_size = int(expect.count(batch_size=batch_size))
     row = Attack(
         name=plan.what,
         engine=lambda plan, block: iter(()),  # type: ignore[arg-type, return-value]
@@ -330,7 +331,7 @@ def _run(
                     probabilities=plan.probabilities,
                 )
                 _attack(meter, plan, prepare, work.seed)
-                work.take(course)
+                work.take(course.ended())
                 bar.update(task, work.ended)
     return work.result()
 
@@ -357,9 +358,11 @@ def _attack(meter: Metered, plan: ForeignPlan, prepare: Prepare, seed: int) -> N
     except Stopped:
         pass
     except Exception as error:
+        if broke_in(error):
+            raise
         # What follows from our ending it is no failure of the library.
         if meter.running:
-            block.drop(rows, f"crashed: {_said(error)}")
+            block.drop(rows, f"crashed: {said_of(error)}")
     if meter.fault is not None:
         raise meter.fault
     if meter.running:
@@ -372,12 +375,6 @@ def _prepared(meter: Metered, plan: ForeignPlan, prepare: Prepare, seed: int) ->
         return prepare(plan.what, meter, dict(plan.settings), seed)
     except Exception as error:
         meter.fault = expect.DomainError(
-            f"expected settings that {plan.what} accepts, got {_said(error)}"
+            f"expected settings that {plan.what} accepts, got {said_of(error)}"
         )
         raise Stopped from error
-
-
-def _said(error: Exception) -> str:
-    """An error in one line."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

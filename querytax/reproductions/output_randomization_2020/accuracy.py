@@ -63,7 +63,7 @@ def _accuracy(job: Job, part: Part) -> list[Measured]:
         rows.append(by_law("accuracy", "printed", percent / 100.0, setting))
     index = torch.arange(n)
     for variance in job["variances"]:
-        guarded = OutputNoise(_Answered(), variance**0.5, rng=job.seed)
+        guarded = OutputNoise(_Answered(), variance**0.5, experiment_seed=job.seed)
         right = torch.stack(
             [
                 guarded(probabilities, index, torch.full_like(index, draw)).argmax(1)

@@ -41,7 +41,9 @@ def _attacks(job: Job) -> list[Part]:
 def _attack(job: Job, part: Part) -> list[Measured]:
     network = part["network"]
     images, labels = attacked(network, job["n_images"], 0.0, job["eps"][network])
-    guarded = OutputNoise(zoo.load(network), part["variance"] ** 0.5, rng=job.seed)
+    guarded = OutputNoise(
+        zoo.load(network), part["variance"] ** 0.5, experiment_seed=job.seed
+    )
     plan = NESPlan(
         eps=job["eps"][network],
         probe=part["probe"],

@@ -197,7 +197,7 @@ def bootstrap(
 def _asker(
     who: Sample, site: str, sigma: float, seed: int
 ) -> Callable[[Tensor, int], Tensor]:
-    guarded = defend(who.model, site, sigma, rng=seed)
+    guarded = defend(who.model, site, sigma, experiment_seed=seed)
 
     def ask(points: Tensor, query: int) -> Tensor:
         key = torch.full_like(who.keys, query)

@@ -102,7 +102,7 @@ def _shares(
 ) -> npt.NDArray[np.float64]:
     """Share of right answers to each test image over its draws."""
     x, y = zoo.images(network, n)
-    guarded = InputNoise(tuned(network, training, how), nu, rng=how.seed)
+    guarded = InputNoise(tuned(network, training, how), nu, experiment_seed=how.seed)
     rows = torch.arange(n)
     with torch.no_grad():
         said = [

@@ -59,7 +59,7 @@ def _parts(job: Job) -> list[Part]:
 
 def _measure(job: Job, part: Part) -> list[Measured]:
     place = scene(part["network"], job["networks"][part["network"]])
-    guarded: nn.Module = InputNoise(place.model, part["nu"], rng=job.seed)
+    guarded: nn.Module = InputNoise(place.model, part["nu"], experiment_seed=job.seed)
     if part["repeats"] > 1:
         guarded = Averaged(guarded, part["repeats"])
     plan = NESPlan(

@@ -132,7 +132,7 @@ def ask(
         Queries that are averaged for each answer.
     seed : int
     """
-    guarded = InputNoise(place.model, sigma, rng=seed)
+    guarded = InputNoise(place.model, sigma, experiment_seed=seed)
     count = directions * estimates
     block = max(1, _BLOCK // (count * place.dimension))
     parts = []

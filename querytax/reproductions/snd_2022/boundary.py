@@ -152,7 +152,9 @@ def _search(
 ) -> tuple[Array, Tensor]:
     """Places of the last query, and which fresh labels ``(n, draws)`` differ there."""
     model, way = loaded(network), rays(network, n)
-    oracle = MeteredOracle(InputNoise(model, sigma, rng=seed), n, batch_size=BATCH)
+    oracle = MeteredOracle(
+        InputNoise(model, sigma, experiment_seed=seed), n, batch_size=BATCH
+    )
     place = _bisect(way, oracle, halvings, votes)
     x = way.at(place)
     with torch.no_grad():
@@ -205,7 +207,7 @@ def _shift(network: str, n: int, sigma: float, draws: int, seed: int) -> Array:
     Positive where noise makes adversarial answers of more than half.
     """
     cross, labels = crossing(network, n), rays(network, n).answered
-    oracle = MeteredOracle(InputNoise(loaded(network), sigma, rng=seed), n)
+    oracle = MeteredOracle(InputNoise(loaded(network), sigma, experiment_seed=seed), n)
     x, goals = (v.repeat_interleave(draws, 0) for v in (cross.point, labels))
     with torch.no_grad():
         answers = oracle.ask(x, torch.arange(n), draws)

@@ -106,7 +106,7 @@ def labels_under_noise(
     network: str, n: int, sigma: float, repeats: int, seed: int
 ) -> npt.NDArray[np.int64]:
     """Labels ``(n, repeats)`` given to the first test images under fresh noise."""
-    noisy = InputNoise(loaded(network), sigma, rng=seed)
+    noisy = InputNoise(loaded(network), sigma, experiment_seed=seed)
     x, rows = zoo.images(network, n)[0], torch.arange(n)
     with torch.no_grad():
         answers = [
