@@ -32,6 +32,7 @@ from querytax.cli_reproduce import reproduce
 from querytax.cli_sites import sites
 from querytax.expect import DomainError
 from querytax.terminal import answer_alone
+from querytax.words import spelt
 
 __all__ = ["main"]
 
@@ -72,7 +73,7 @@ def _speak_any_alphabet() -> None:
 
 def _say(text: str) -> None:
     """One line on stderr; what a file's name could do to a terminal is spelt out."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    line = spelt(text).replace("\n", r"\n").replace("\t", r"\t")
     if len(line) > _LINE:
         line = f"{line[: _LINE // 2]} ... {line[-_LINE // 2 :]}"
     click.echo(line, err=True)
@@ -225,7 +226,7 @@ def probe(
         return
     click.echo(
         f"{out}: {len(y)} images, accuracy {100 * stats.accuracy:.2f} %, "
-        f"{len(stats.probed)} probed at {', '.join(stats.sites)}"
+        f"{len(stats.probed)} probed at {spelt(', '.join(stats.sites))}"
     )
     for note in mixed.notes:
         click.echo(textwrap.fill(f"Note: {note}.", 79, break_on_hyphens=False))

@@ -175,10 +175,18 @@ def _value(text: str) -> Any:
         pass
     try:
         if text.startswith("["):
-            return parsed(text)
+            found = parsed(text)
+            return found if _numbers(found) else text
         return [float(part) for part in text.split(",")]
     except ValueError:
         return text
+
+
+def _numbers(value: Any) -> bool:
+    """Whether there are numbers alone in it: true and null would be read as some."""
+    if isinstance(value, list):
+        return all(_numbers(v) for v in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _jsonable(value: Any) -> Any:

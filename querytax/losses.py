@@ -20,6 +20,7 @@ __all__ = [
     "check_images",
     "check_labels",
     "check_logits",
+    "check_not_probabilities",
     "look_like_probabilities",
 ]
 
@@ -163,7 +164,7 @@ def check_logits(
         )
     check_finite(answers)
     if answered != "probabilities":
-        _check_not_probabilities(answers, answered is None)
+        check_not_probabilities(answers, answered is None)
     n_classes = answers.shape[1]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
@@ -188,18 +189,23 @@ def look_like_probabilities(answers: Tensor) -> bool:
     return bool(((answers.double().sum(1) - 1).abs() < slack).all())
 
 
-def _check_not_probabilities(answers: Tensor, undeclared: bool) -> None:
+def check_not_probabilities(answers: Tensor, undeclared: bool) -> bool:
+    """Refuse what is surely no row of logits.
+
+    Where the model does not say what it answers, ``undeclared``, numbers that all lie
+    in [0, 1] are refused as well. Returns whether there were enough to tell.
+    """
     if look_like_probabilities(answers):
         raise DomainError(
             "expected model to return logits, got probabilities: every row is "
             "non-negative and sums to 1 (where it should, set model.answers = "
             "'probabilities')"
         )
-    inside = bool(((answers >= 0) & (answers <= 1)).all())
+    if not (undeclared and bool(((answers >= 0) & (answers <= 1)).all())):
+        return True
     # One answer to all images tells nothing.
-    telling = answers.numel() >= _TELLING and bool((answers != answers[:1]).any())
-    if not (undeclared and inside and telling):
-        return
+    if answers.numel() < _TELLING or not bool((answers != answers[:1]).any()):
+        return False
     one = answers.shape[1] == 2 and not bool(answers[:, 0].any())
     sums = answers.double().sum(1)
     what = (

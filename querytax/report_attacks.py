@@ -20,7 +20,7 @@ from querytax.attacks.foreign.table import find as find_foreign
 from querytax.attacks.table import RECIPES
 from querytax.plans import NORMS, Plan, check_budget
 from querytax.terminal import WIDTH, new_table, short, span, terminal
-from querytax.words import count, percent
+from querytax.words import count, percent, spelt
 
 __all__ = [
     "EPS",
@@ -282,9 +282,10 @@ def print_attack(result: AttackResult, site: str, sigma: float) -> None:
     screen = terminal()
     print(textwrap.fill(result.plan.describe(), WIDTH, subsequent_indent="  "))
     screen.print(
-        f"{_images(result)}, noise {sigma:g} at {site}, "
+        f"{_images(result)}, noise {sigma:g} at {spelt(site)}, "
         f"{count(result.budget)} queries each, {count(result.total_queries)} in all",
         soft_wrap=True,
+        markup=False,
     )
     table = new_table()
     for name in ("adversarial by", "share", "a tenth by", "half by", "95 %", "open"):
@@ -324,11 +325,12 @@ def print_portfolio(
     """One table of many attacks, the strongest first."""
     screen, first = terminal(), results[0]
     screen.print(
-        f"{_images(first)}, noise {sigma:g} at {site}, "
+        f"{_images(first)}, noise {sigma:g} at {spelt(site)}, "
         f"{first.plan.norm} eps {first.plan.eps:.4g}, {count(first.budget)} queries "
         f"each.\nBroken: {first.votes // 2 + 1} of {first.votes} fresh answers "
         "adversarial, and the model without noise fooled.",
         soft_wrap=True,
+        markup=False,
     )
     table = new_table()
     for name in ("attack", "recipe"):

@@ -19,7 +19,7 @@ from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import Standing
 from querytax.statistics import ModelStatistics
 from querytax.terminal import WIDTH, new_table, short, span, terminal
-from querytax.words import count, percent
+from querytax.words import count, percent, spelt
 
 __all__ = ["Job", "demo_job", "model_job", "print_job", "statistics_job"]
 
@@ -312,13 +312,14 @@ def print_job(job: Job) -> None:
             textwrap.fill(
                 f"Asked: {count(rec.target_queries)} queries before more than "
                 f"{percent(1 - rec.protect)} of the images break, for at most "
-                f"{percent(rec.max_accuracy_loss)} of accuracy; noise at {rec.site}.",
+                f"{percent(rec.max_accuracy_loss)} of accuracy; noise at "
+                f"{spelt(rec.site)}.",
                 WIDTH,
             ),
             markup=False,
         )
         console.print(f"\n[bold]{rec.status}[/], {_kind(rec)}\n")
-        console.print(rec.statement(), soft_wrap=True, markup=False)
+        console.print(spelt(rec.statement()), soft_wrap=True, markup=False)
         if rec.standings and not job.tried:
             console.print(_standings(rec))
     if job.tried:

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from querytax.terminal import WIDTH, new_table, terminal
+from querytax.words import spelt
 
 __all__ = ["print_sites"]
 
@@ -30,6 +31,9 @@ def print_sites(found: Any) -> None:
     for name in ("values", "ms"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("preset", no_wrap=True)
+    # Names are no markup, though they may look like it.
+    from rich.text import Text
+
     for place in found.places:
         before = f"{place.site}:before"
         marks = [chosen[place.site]] if place.site in chosen else []
@@ -38,7 +42,7 @@ def print_sites(found: Any) -> None:
         if place.visits > 1:
             shape = f"{place.visits} x {shape}"
         table.add_row(
-            _plain(place.site),
+            Text(_plain(place.site)),
             place.kind if place.kind != place.site else "",
             shape,
             f"{place.values:,}",
@@ -65,4 +69,4 @@ def _plain(name: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    print(textwrap.fill(spelt(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False))

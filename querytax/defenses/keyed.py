@@ -14,7 +14,7 @@ from querytax import expect
 from querytax.defenses.fresh import add_noise
 from querytax.defenses.recording import live, refuse
 from querytax.expect import DomainError
-from querytax.losses import look_like_probabilities
+from querytax.losses import check_not_probabilities
 from querytax.noise import normals
 from querytax.rows import read_answer
 from querytax.seeds import seed_of
@@ -303,14 +303,9 @@ class KeyedDefense(nn.Module):
         )
 
     def _listen(self, answer: Tensor) -> Tensor:
-        """The model's own answer, of which the first is looked at."""
+        """The model's own answer, of which the first that tells is looked at."""
         if not self._heard and len(answer) and not answer.is_meta:
-            if look_like_probabilities(answer):
-                raise DomainError(
-                    "expected model to return logits, got probabilities: set "
-                    "model.answers = 'probabilities'"
-                )
-            self._heard = True
+            self._heard = check_not_probabilities(answer, undeclared=True)
         return answer
 
     def _add_noise(

@@ -59,11 +59,19 @@ def _head(rec: Recommendation) -> str:
                 f"queries; that it holds for {target} is a prediction."
             )
         case "PREDICTED":
-            what = noise if rec.sigma > 0 else "No noise"
+            what = (
+                f"{noise} is predicted to be enough"
+                if rec.sigma > 0
+                else "The model without noise is predicted to hold"
+            )
+            whom, who = (
+                ("all attacks that laws predict", "the best of them")
+                if rec.attacker == "best"
+                else (f"the attack asked about, {rec.attacker}", "it")
+            )
             head = (
-                f"{what} is predicted to be enough against all attacks that laws "
-                f"predict: to break more than {exposed} of the images the best of them "
-                f"needs {_needed(rec)}. Nothing was tried."
+                f"{what} against {whom}: to break more than {exposed} of the images "
+                f"{who} needs {_needed(rec)}. Nothing was tried."
             )
         case "INFEASIBLE" if rec.binding == "blind patterns":
             head = (

@@ -319,4 +319,5 @@ def scaled_noise_flip(
     if form == "constant":
         return special.ndtr(-2.0 * a)
     near, far = _gaussian.SCALED[form]
-    return by_region((a,), (a < 1.5, near), (a >= 1.5, far))
+    # Rounding may lift it above a half.
+    return np.minimum(by_region((a,), (a < 1.5, near), (a >= 1.5, far)), 0.5)

@@ -365,7 +365,8 @@ def bent(snr: npt.ArrayLike, bend: npt.ArrayLike) -> Floats:
     >>> round(float(bent(0.5, 1.0)), 6)
     0.23848
     """
-    return _bivariate.probability(*_bent(snr, bend))
+    # Rounding may lift it above a half.
+    return np.minimum(_bivariate.probability(*_bent(snr, bend)), 0.5)
 
 
 @law(
