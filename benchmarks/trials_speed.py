@@ -1,3 +1,11 @@
+"""What the trials of a recommendation cost, row by row, beside what they must cost.
+
+Run with ``python benchmarks/trials_speed.py [--jobs N]``. One race of all attacks on
+the digits at one noise level, stage by stage: rows that the model was asked with its
+noise, and without it to judge; processor time a row; and the floor, which is a forward
+pass of the same rows in full batches and their noise. Times are of the processor, not
+of the clock: other work slows them less.
+"""
 
 from __future__ import annotations
 

@@ -305,7 +305,8 @@ class KeyedDefense(nn.Module):
     def _listen(self, answer: Tensor) -> Tensor:
         """The model's own answer, of which the first that tells is looked at."""
         if not self._heard and len(answer) and not answer.is_meta:
-            self._heard = check_not_probabilities(answer, undeclared=True)
+            # A map in [0, 1] is no answer that a probe would refuse.
+            self._heard = check_not_probabilities(answer, answer.dim() == 2)
         return answer
 
     def _add_noise(
