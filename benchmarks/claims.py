@@ -572,20 +572,6 @@ def _write_json(file: Path, data: Any) -> None:
 # -- the race against the grid ----------------------------------------------------
 
 
-class Counting:
-    """Rows that trials asked, one after another; a run goes on from where it was."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._asked: dict[Trial, np.ndarray] = {}
-
-    def add(self, one: Tried) -> None:
-        n = one.trial.images
-        asked = self._asked.setdefault(one.trial.key, np.zeros(10**4, dtype=np.int64))
-        self.rows += int(np.maximum(one.asked - asked[:n], 0).sum())
-        asked[:n] = np.maximum(asked[:n], one.asked)
-
-
 # Network, site, sigma, eps, queries, seed; the levels lie about those that were
 # recommended.
 CASES = [
@@ -632,9 +618,13 @@ def races(folder: Path, until: float) -> None:
                 seed,
             )
             whole = dataclasses.replace(effort, rungs=())
-            everyone, grid, grid_rows = _raced(place, start, field, whole)
-            # What the grid has tried is read from the store.
-            quick, _, race_rows = _raced(place, start, field, effort)
+            everyone, grid = _raced(place.bench, start, field, whole)
+            grid_rows = int(sum(one.asked.sum() for one in grid))
+            # On a bench of its own, which asks what the race alone wants.
+            own = Bench(place.model, place.parts)
+            quick, _ = _raced(own, start, field, effort)
+            runs = [own.store.rows(run).values() for run in own.store.runs()]
+            race_rows = sum(row.asked for rows in runs for row in rows)
             best = everyone.best
             by = {one.trial.contender: one.fell.success for one in grid}
             mine, other = by[quick.best.contender], by[best.contender]
@@ -664,11 +654,10 @@ def races(folder: Path, until: float) -> None:
 
 
 def _raced(
-    place: Place, start: Trial, field: Sequence[Contender], effort: Effort
-) -> tuple[Race, list[Tried], int]:
-    """A race to its end, what was tried for it, and the rows that it asks by itself."""
+    bench: Bench, start: Trial, field: Sequence[Contender], effort: Effort
+) -> tuple[Race, list[Tried]]:
+    """A race to its end, and what was tried for it."""
     tried: list[Tried] = []
-    counting = Counting()
     while True:
         try:
             found = race(
@@ -681,12 +670,9 @@ def _raced(
                 early=False,
             )
         except Wanted as missing:
-            more = place.bench.run(missing.trials)
-            for one in more:
-                counting.add(one)
-            tried += more
+            tried += bench.run(missing.trials)
         else:
-            return found, tried, counting.rows
+            return found, tried
 
 
 def _trials(folder: Path) -> Path:

@@ -82,7 +82,7 @@ def main() -> None:
         counted[1] += sum(result.judged for result in results)
         return results
 
-    room.attack_all = counting  # type: ignore[attr-defined]
+    room.attack_all = counting
     field, effort = portfolio("best"), EFFORTS["quick"]
     usual = ("Linf", "scores", "input", SIGMA, "calibration")
     start = Trial(field[0], EPS, *usual, effort.images, QUERIES)
@@ -91,7 +91,7 @@ def main() -> None:
         f"{'s':>6} {'us/row':>7} {'floor':>6}"
     )
     tried: list[Tried] = []
-    total = [0, 0, 0.0]
+    total, whole = [0, 0], 0.0
     for _ in range(len(effort.rungs) + 2):
         try:
             found = race(
@@ -110,8 +110,8 @@ def main() -> None:
             rows, judged = (b - a for a, b in zip(before, counted, strict=True))
             first = missing.trials[0]
             _line(len(missing.trials), first, rows, judged, seconds, forward, noise)
-            total = [total[0] + rows, total[1] + judged, total[2] + seconds]
-    _line(len(field), None, *total, forward, noise)  # type: ignore[arg-type]
+            total, whole = [total[0] + rows, total[1] + judged], whole + seconds
+    _line(len(field), None, total[0], total[1], whole, forward, noise)
     grid = [dataclasses.replace(start, contender=c, rest=64) for c in field]
     most = sum(t.images * t.n_queries for t in grid)
     print(

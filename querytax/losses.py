@@ -207,7 +207,7 @@ def check_not_probabilities(answers: Tensor, undeclared: bool) -> bool:
     if answers.numel() < _TELLING or not bool((answers != answers[:1]).any()):
         return False
     one = answers.shape[1] == 2 and not bool(answers[:, 0].any())
-    sums = answers.double().sum(1)
+    sums = answers.detach().double().sum(1)
     what = (
         "one number an image, all of them in [0, 1]: a sigmoid's probability?"
         if one

@@ -69,4 +69,8 @@ def _plain(name: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(textwrap.fill(spelt(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    print(
+        textwrap.fill(
+            spelt(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False
+        )
+    )

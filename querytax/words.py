@@ -24,6 +24,4 @@ def spelt(text: str) -> str:
 
     Names of layers and files may hold what moves a cursor or rings a bell.
     """
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text
-    )
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

@@ -273,3 +273,8 @@ def test_a_wrong_question_is_told_before_the_model_is_asked(
         certify(Untouched(), **{**usual, **change})
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_workers_give_the_same_answer(measured, answered):
+    found = asked(measured, 100, jobs=2)
+    assert found.to_json() == answered[0].to_json()

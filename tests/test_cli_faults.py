@@ -69,6 +69,8 @@ def process(*words, **options):
     [
         (("simulate", "misstep.random_direction", "snr=1,2"), "expected one number"),
         (("simulate", "misstep.random_direction", "snr=[]"), "expected one number"),
+        (("eval", "misstep.random_direction", "snr=[true]"), "expected snr"),
+        (("eval", "misstep.random_direction", "snr=[1, null]"), "expected snr"),
         ((*SIMULATE, "--resume", "."), "Is a directory"),
         ((*SIMULATE, "--resume", "x" * 300), "File name too long"),
         ((*SIMULATE, "--relative", "x"), "expected a share"),
@@ -178,3 +180,36 @@ def test_an_interrupted_ledger_is_not_written(tmp_path, evidence):
         saved = json.loads((tmp_path / "evidence.json").read_text())
         assert saved["seeds"] == []
         assert saved["seed"] == 1
+
+
+ODD = """
+import torch
+
+def load():
+    net = torch.nn.Sequential()
+    net.add_module("[b]a[/c]", torch.nn.Flatten())
+    net.add_module("r\\x1b[31med\\x07", torch.nn.Linear(16, 3))
+    return net
+"""
+
+
+@pytest.mark.parametrize("site", ["r\x1b[31med\x07", "[b]a[/c]"])
+@pytest.mark.parametrize("command", ["sites", "probe", "attack", "recommend"])
+def test_names_of_layers_are_no_orders_to_the_terminal(command, site, project):
+    (project / "odd.py").write_text(ODD)
+    data = ("odd:load", "--data", "val.npz")
+    at = (*data, "--site", site, "--eps", "0.1")
+    words = {
+        "sites": ("sites", "odd:load", "--shape", "1,4,4"),
+        "probe": ("probe", *at, "-o", "s.npz"),
+        "attack": ("attack", *at, "--sigma", "0.1", "--queries", "30"),
+        "recommend": ("recommend", "s.npz", "--target-queries", "9", "--site", site),
+    }
+    if command == "recommend":
+        process(*words["probe"], cwd=project)
+    out = process(*words[command], cwd=project)
+    assert "Traceback" not in out.stderr
+    assert out.returncode in (0, 3, 4), out.stderr
+    told = out.stdout.replace("\n", "")
+    assert told.isprintable()
+    assert site in told or repr(site)[1:-1] in told

@@ -201,14 +201,27 @@ def test_one_probability_is_two_classes_where_the_model_says_so(binary):
     same(told, both, labels, atol=2e-4)
     torch.testing.assert_close(qt.defend(told, "output", 0.0)(X), both(X))
     silent = Around(lambda z: torch.sigmoid(z), network)
-    for use in (lambda: qt.probe(silent, X, labels), lambda: attacked(silent, labels)):
+    for use in (
+        lambda: qt.probe(silent, X, labels),
+        lambda: attacked(silent, labels),
+        lambda: qt.defend(silent, "input", 0.0)(X),
+        lambda: qt.defend(silent, "output", 0.0)(X),
+    ):
         with pytest.raises(qt.DomainError, match=r"one number an image, .* sigmoid's"):
             use()
 
 
 def test_several_labels_at_once_are_refused_with_the_reason():
     model = Around(torch.sigmoid)
-    for use in (lambda: qt.probe(model, X, Y), lambda: attacked(model)):
+    # The first answers of a deployed model may be too few to tell.
+    guarded = qt.defend(model, "output", 0.0)
+    guarded(X[:1])
+    for use in (
+        lambda: qt.probe(model, X, Y),
+        lambda: attacked(model),
+        lambda: guarded(X),
+        lambda: qt.defend(model, "input", 0.0)(X),
+    ):
         with pytest.raises(qt.DomainError, match=r"sum to .*\(multi-label\)") as caught:
             use()
         assert "set model.answers = 'logits' or 'probabilities'" in str(caught.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from querytax import expect
 from querytax.attacks.block import ACCESS
-from querytax.attacks.course import Course
+from querytax.attacks.course import Course, Ended
 from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.scheduler import drive
@@ -266,6 +266,7 @@ def attack_all(
             "batch_size": batch_size,
             "watch": watch if verbose else None,
         }
+        ends: Generator[Ended, None, None]
         if jobs > 1:
             ends = beside(courses, jobs, **settings)
         else:

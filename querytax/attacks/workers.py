@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -48,7 +48,7 @@ def beside(
     in_flight: int,
     batch_size: int,
     watch: Callable[[int], None] | None = None,
-) -> Iterator[Ended]:
+) -> Generator[Ended, None, None]:
     """Drive courses to their ends in forked processes, each every ``jobs``-th of them.
 
     A worker has the models and images as they are here at the first step. What it

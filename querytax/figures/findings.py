@@ -75,10 +75,14 @@ def _said(rec: Recommendation) -> str:
     if rec.binding == "blind patterns" and rec.ceiling is not None:
         return (
             f"No noise is enough: blind patterns break {_exposed(rec)} for "
-            f"{count(rec.ceiling[1])} queries, where {count(rec.target_queries)} "
+            f"{_queries(rec.ceiling[1])}, where {count(rec.target_queries)} "
             "were asked for"
         )
     return _tried(rec) if rec.standings else _by_laws(rec)
+
+
+def _queries(number: float) -> str:
+    return f"{count(number)} {'query' if number == 1 else 'queries'}"
 
 
 def _by_laws(rec: Recommendation) -> str:
@@ -86,17 +90,19 @@ def _by_laws(rec: Recommendation) -> str:
     if rec.wants or rec.wants_price:
         return "Not answered yet: trials are missing"
     target, low = count(rec.target_queries), rec.predicted_queries[0]
-    needs = f"NES needs {count(low)} queries" if math.isfinite(low) else "NES stalls"
+    # The attack that the laws say needs fewest.
+    who = called(rec.predicted_by[0][0]) if rec.predicted_by else "NES"
+    needs = f"{who} needs {_queries(low)}" if math.isfinite(low) else f"{who} stalls"
     match rec.status:
         case "PREDICTED":
             return (
-                f"By the laws alone, {_noise(rec)} NES needs {target} queries or more "
-                f"for {_exposed(rec)}"
+                f"By the laws alone, {_noise(rec)} {who} needs {target} queries "
+                f"or more for {_exposed(rec)}"
             )
         case "INFEASIBLE":
             return (
                 "By the laws alone, no noise that the accuracy allows is enough: the "
-                f"most that NES can be made to need is {count(low)} queries, where "
+                f"most that {who} can be made to need is {_queries(low)}, where "
                 f"{target} were asked for"
             )
     return (

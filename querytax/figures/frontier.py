@@ -12,7 +12,7 @@ import numpy as np
 
 from querytax.expect import DomainError
 from querytax.figures.files import expect_format, write_figure
-from querytax.figures.findings import finding, place_of
+from querytax.figures.findings import called, finding, place_of
 from querytax.figures.sigma_axis import no_noise_at, sigma_axis
 from querytax.figures.style import GREY, LINES, Panel, styled
 from querytax.figures.tried import draw_tried
@@ -310,11 +310,14 @@ def _range(rec: Recommendation) -> tuple[float, float] | None:
 
 
 def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> None:
-    """What the laws say of NES; the point without noise stands apart."""
+    """What the laws say; the point without noise stands apart."""
     published = _published(rec)
     like = _PUBLISHED if published else _CHOSEN
     settings = "published settings" if published else "tuned to the noise"
-    name = f"predicted: NES, {settings}"
+    words = [word for word, _ in rec.predicted_by] or ["nes"]
+    name = f"predicted: {called(words[0])}, {settings}"
+    if len(words) > 1:
+        name = f"predicted: the best of {len(words)} attacks"
     sigmas = np.array(rec.frontier.sigmas)
     lower, middle, upper = np.array(rec.frontier.queries, dtype=float).T
     upper = np.minimum(upper, 2 * ceiling)

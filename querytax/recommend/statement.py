@@ -106,7 +106,9 @@ def _head(rec: Recommendation) -> str:
                 f"{rec.standings[0].contender.name}, breaks "
                 f"{_share(rec.standings[0])} of the images, and {exposed} may fall."
             )
-        case _ if not rec.predicted_by or rec.binding == "laws":
+        case _ if rec.predicted_by and rec.binding == "laws":
+            head = f"Not answered: at {rec.site} the laws leave it open."
+        case _ if not rec.predicted_by:
             head = f"Not answered: at {rec.site} no law says what the attack needs."
         case _:
             head = (

@@ -91,7 +91,7 @@ def test_only_admission_counts(model, images, name):
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_an_answer_from_parts_is_the_callers_to_overwrite(model, name):
-    answer = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
+    answer = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     kept = answer.clone()
     keys = torch.arange(7), torch.arange(7)
     for layer in layers(CHAINS[name](model))[0]:
