@@ -120,16 +120,24 @@ class Attacker:
     def _plans(self, sigma: float) -> list[NESPlan]:
         """The published plan; the best ones under the two extreme readings.
 
-        All readings choose among the same plans, so that they come in order.
+        All readings choose among the same plans, so that they come in order. What was
+        found at a probed level is weighed at every other one too: a search that
+        overlooks a plan must not make more noise look like more than it is.
         """
         if self.name == "published":
             return [self.predictor.plan]
+        found = [plan for s in (sigma, *self._probed) for plan in self._own(s)]
+        return [self.predictor.plan.replace(name="best"), *dict.fromkeys(found)]
+
+    @property
+    def _probed(self) -> tuple[float, ...]:
+        return tuple(float(s) for s in self.predictor.measured.sigmas)
+
+    def _own(self, sigma: float) -> list[NESPlan]:
+        """What a search at this very level finds."""
         if sigma not in self._tried:
             found = self._search(sigma, "lower") + self._search(sigma, "upper")
-            self._tried[sigma] = [
-                self.predictor.plan.replace(name="best"),
-                *dict.fromkeys(found),
-            ]
+            self._tried[sigma] = list(dict.fromkeys(found))
         return self._tried[sigma]
 
     def _search(self, sigma: float, place: str) -> list[NESPlan]:

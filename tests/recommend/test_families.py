@@ -333,3 +333,24 @@ def test_without_measured_moves_only_walks_are_predicted():
     rec = recommend_sigma(synthetic(), 500)
     assert [word for word, _ in rec.predicted_by] == ["nes"]
     assert {"square", "simba", "patterns"} <= set(rec.unpredicted)
+
+
+# -- plans ------------------------------------------------------------------------
+
+
+def test_a_plan_of_a_probed_level_is_weighed_at_every_other(monkeypatch):
+    """Also where a search of its own overlooks it, or settles for a worse one."""
+    levels = (0.0, 0.01, 0.1, 1.0)
+    stats = synthetic(betas=(0.01, 0.1), sigmas=levels, dimension=256)
+    predictor = Predictor(stats, "output", published_plan(stats))
+    nes, search = Attacker("best", predictor, 0.5), Attacker._search
+    monkeypatch.setattr(
+        Attacker,
+        "_search",
+        lambda self, s, place: search(self, s, place) if s in levels else [],
+    )
+    for sigma in levels[1:-1]:
+        for near in (sigma * 0.99, sigma * 1.01):
+            low, *_ = nes.predicted(near)
+            known = predictor.queries(nes.plan(sigma), near)
+            assert low <= nes.level(known)

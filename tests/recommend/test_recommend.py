@@ -65,7 +65,7 @@ def test_every_status_of_laws_is_reached(status):
 
 @pytest.mark.parametrize("attacker", ["published", "best"])
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-@pytest.mark.parametrize("target", [250, 300, 700.5, 3000])
+@pytest.mark.parametrize("target", [250, 300, 700.5])
 def test_sigma_reaches_the_target_and_a_little_less_does_not(attacker, norm, target):
     rng = np.random.default_rng(1)
     stats = synthetic(slope=rng.lognormal(0, 0.5, 20), n=20, norm=norm)
