@@ -112,6 +112,9 @@ def _target(path: str | os.PathLike[str]) -> Path:
     where = Path(os.path.realpath(path))
     if where.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if where.is_symlink():
+        # It leads to itself.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return where
 
 

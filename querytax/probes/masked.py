@@ -59,7 +59,7 @@ def masked(model: Model, x: Tensor, labels: Tensor, seed: int) -> str:
             return ""
     return (
         "the model's gradient is not the slope of its answers, of whose changes it "
-        f"foretells {100 * min(size, 1.0):.0f} % (rounding, or a backward pass of its "
+        f"foretells {100 * min(size, max(correlation, 0.0)):.0f} % (rounding, or a backward pass of its "
         "own)"
     )
 
