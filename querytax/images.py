@@ -109,6 +109,8 @@ def load_images(
     >>> tuple(images.shape), float(images.max()), labels.tolist()
     ((2, 3, 32, 32), 1.0, [0, 1])
     """
+    if isinstance(source, Tensor) and source.layout is not torch.strided:
+        source = source.to_dense()
     if layout is not None:
         expect.one_of(LAYOUTS, layout=layout)
     if scale is not None:

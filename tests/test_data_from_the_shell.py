@@ -153,7 +153,7 @@ def test_data_that_do_not_fit_are_one_line(project, command, kind):
         (("--size", "8x8x8"), "expected a size such as 224 or 224x320"),
         (("--size", "9" * 5000), "expected a size such as 224 or 224x320"),
         (("--size", "999999999"), "GB of free memory, got"),
-        (("--limit", 10**30), "expected limit a whole number >= 1"),
+        (("--limit", 10**30), "expected limit below 2**63"),
         (("--size", "big"), "expected a size such as 224 or 224x320"),
         (("--layout", "HWC"), "'HWC' is not one of"),
         (("--channels", 2), "'2' is not one of"),

@@ -36,6 +36,9 @@ class Summed(nn.Module):
 class Zoo(nn.Module):
     """Layers that pass floats, and layers that pass anything else."""
 
+    # Untrained, its answers might all lie in [0, 1].
+    answers = "logits"
+
     def __init__(self):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))

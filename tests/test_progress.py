@@ -53,6 +53,9 @@ def bar(monkeypatch):
 class Slow(nn.Module):
     """A model that takes its time, and counts rows by hand."""
 
+    # Untrained, its answers might all lie in [0, 1].
+    answers = "logits"
+
     def __init__(self, each=0.0):
         super().__init__()
         torch.manual_seed(0)

@@ -57,10 +57,10 @@ def masked(model: Model, x: Tensor, labels: Tensor, seed: int) -> str:
         # Nothing moves, or is not a number: nothing is known against it.
         if not (size < _LEAST_SIZE or correlation < _LEAST_CORRELATION):
             return ""
+    share = 100 * min(size, max(correlation, 0.0))
     return (
         "the model's gradient is not the slope of its answers, of whose changes it "
-        f"foretells {100 * min(size, max(correlation, 0.0)):.0f} % (rounding, or a backward pass of its "
-        "own)"
+        f"foretells {share:.0f} % (rounding, or a backward pass of its own)"
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from querytax.expect import DomainError
+from querytax.files import read_json, write_json
 from querytax.montecarlo import misstep
 from querytax.montecarlo.runs import Experiment, Run, estimate
 from querytax.montecarlo.streams import Stream
@@ -118,7 +119,7 @@ def test_a_file_of_another_run_is_refused(tmp_path):
         estimate(EVENT, rng=3, resume=path)
     with pytest.raises(DomainError, match="expected a run with arguments"):
         estimate(misstep.random_direction(0.6), rng=2, resume=path)
-    path.write_text(text.replace('"version": "', '"version": "0.0.0-'))
+    write_json(path, {**read_json(path, ""), "version": "0.0.0"})
     with pytest.raises(DomainError, match="expected a run with version"):
         estimate(EVENT, rng=2, resume=path)
     for damage in (text[:-20], "", "[1]", text.replace('"total"', '"sum"')):
