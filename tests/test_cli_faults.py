@@ -18,6 +18,8 @@ import torch
 print("a module that prints")
 
 class Loud(torch.nn.Module):
+    answers = "logits"
+
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(16, 3)
@@ -28,6 +30,7 @@ class Loud(torch.nn.Module):
         return self.layer(x.flatten(1))
 
 def load():
+    torch.manual_seed(0)
     return Loud()
 """
 SIMULATE = ("simulate", "misstep.random_direction", "snr=0.5", "--samples", "1e3")
@@ -186,7 +189,9 @@ ODD = """
 import torch
 
 def load():
+    torch.manual_seed(0)
     net = torch.nn.Sequential()
+    net.answers = "logits"
     net.add_module("[b]a[/c]", torch.nn.Flatten())
     net.add_module("r\\x1b[31med\\x07", torch.nn.Linear(16, 3))
     return net
