@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from querytax import interrupts
 from querytax.expect import DomainError
 
 __all__ = [
@@ -82,7 +83,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ------
     DomainError
         If the path cannot be written; an older file there stays as it was.
+    KeyboardInterrupt
+        One that came before, and was lost on its way.
     """
+    interrupts.check()
     try:
         where = _target(path)
         if not _is_regular(where):

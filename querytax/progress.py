@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from querytax import interrupts
+
 __all__ = ["Pace", "Progress", "progress"]
 
 # Seconds between two moves of a bar whose work is one long call.
@@ -33,7 +35,11 @@ class Progress:
         return self._bars.add_task(name, total=total) if self._bars else None
 
     def update(self, task: Any, completed: float, total: float | None = None) -> None:
-        """Set a bar, and what it is full at where that is known better now."""
+        """Set a bar, and what it is full at where that is known better now.
+
+        Here long work hears an interrupt that was lost on its way, bars or none.
+        """
+        interrupts.check()
         if self._bars:
             known = {} if total is None else {"total": total}
             self._bars.update(task, completed=completed, **known)
@@ -69,6 +75,7 @@ class Pace:
 
     def begin(self, amount: float) -> None:
         """A call of ``amount`` has begun."""
+        interrupts.check()
         self._running, self._since = amount, monotonic()
 
     def end(self, amount: float) -> None:

@@ -32,7 +32,22 @@ class Loud(torch.nn.Module):
 def load():
     torch.manual_seed(0)
     return Loud()
+
+class Tired(Loud):
+    def forward(self, x):
+        self.asked = getattr(self, "asked", 0) + 1
+        if self.asked > 6:
+            raise RuntimeError("out of memory\\nor so")
+        return self.layer(x.flatten(1))
+
+def tired():
+    torch.manual_seed(0)
+    return Tired()
+
+def tired_function():
+    return tired().forward
 """
+TARGET = ("--target-queries", "100")
 SIMULATE = ("simulate", "misstep.random_direction", "snr=0.5", "--samples", "1e3")
 
 
@@ -153,6 +168,62 @@ def test_standard_output_belongs_to_the_answer(words, project):
 
 
 # -- signals ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["tired", "tired_function"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("probe", "{}", "--data", "val.npz", "-o", "s.npz", "--patterns", "4"),
+        ("attack", "{}", "--data", "val.npz", "--eps", "0.1", "--queries", "90"),
+        ("recommend", "--model", "{}", "--data", "val.npz", "--target-queries", "30"),
+    ],
+)
+def test_a_model_that_fails_later_is_one_line(model, words, project):
+    found = refused(*(word.format(f"loud:{model}") for word in words))
+    last = found.splitlines()[-1]
+    assert (
+        last == "error: expected the model to answer, got RuntimeError: out of memory"
+    )
+    assert "Traceback" not in found
+    assert not (project / "s.npz").exists()
+
+
+def test_our_own_mistakes_are_no_models(project, monkeypatch):
+    """They keep their traceback."""
+
+    def wrong(*_, **__):
+        return {}["none"]
+
+    monkeypatch.setattr("querytax.report_sites.print_sites", wrong)
+    wrong.__globals__["__name__"], name = "querytax.wrong", __name__
+    try:
+        words = ["sites", "loud:load", "--shape", "1,4,4"]
+        assert isinstance(CliRunner().invoke(main, words).exception, KeyError)
+    finally:
+        wrong.__globals__["__name__"] = name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("probe", "loud:load", "--data", "val.npz", "-o", "s.npz"),
+        ("attack", "loud:load", "--data", "val.npz"),
+        ("attack", "loud:load", "--data", "val.npz", "--attack", "all"),
+        (
+            "recommend",
+            "--model",
+            "loud:load",
+            "--data",
+            "val.npz",
+            "--target-queries",
+            "100",
+        ),
+    ],
+)
+def test_a_budget_that_no_image_has_is_one_line(words, project):
+    found = refused(*words, "--norm", "L2", "--eps", "5")
+    assert "expected eps <= 4 for L2, the largest distance of two images of 16" in found
 
 
 @pytest.mark.parametrize("evidence", [False, True])

@@ -164,6 +164,20 @@ def test_time_and_memory_are_said_before_a_long_probe(bar, monkeypatch):
     assert len(bar.lines) == 1
 
 
+def test_what_a_call_costs_by_itself_is_not_foretold_for_every_row(bar, monkeypatch):
+    """By a clock on which each call takes a second, however many rows it has."""
+    model, kept = Slow(), []
+    monkeypatch.setattr(forecast, "perf_counter", lambda: float(len(model.sizes)))
+    monkeypatch.setattr(forecast, "_WAIT", np.inf)
+    real = forecast.Forecast.of
+    monkeypatch.setattr(
+        measure.Forecast, "of", lambda *a: kept.append(real(*a)) or kept[-1]
+    )
+    asked(model, verbose=True)
+    # Rows of the images alone foretold several times as much, full batches a tenth.
+    assert 0.3 < kept[0].seconds / len(model.sizes) < 2.0
+
+
 @pytest.mark.parametrize(
     ("seconds", "says"), [(44.4, "44 s"), (300.0, "5 min"), (9000.0, "2.5 h")]
 )

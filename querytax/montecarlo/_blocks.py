@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from querytax.montecarlo._jit import kernel
+from querytax.kernels import kernel
 from querytax.montecarlo._philox import normal_pair, philox
 from querytax.montecarlo.runs import Draws, Experiment
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import normals, sums
-from querytax.montecarlo._jit import kernel
 
 __all__ = ["FORMS", "checked", "estimates", "pairs"]
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from querytax.montecarlo._jit import inlined
+from querytax.kernels import inlined
 
 __all__ = ["normal_pair", "philox", "uniform_pair"]
 

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import normals
-from querytax.montecarlo._jit import kernel
 
 __all__ = ["layer_noise", "loss_change"]
 

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean
 from querytax.montecarlo._gradient import FORMS, checked, estimates, pairs
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._network import experiment as _of_network
 from querytax.montecarlo.runs import Experiment
 

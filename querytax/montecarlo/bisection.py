@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, normals
 from querytax.montecarlo._blocks import mean as mean_of
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 

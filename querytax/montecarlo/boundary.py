@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
-from querytax.montecarlo._jit import kernel
-from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo._scales import FORMS, UNIFORM, random_scale
 from querytax.montecarlo.runs import Experiment
 
 __all__ = [
@@ -24,41 +24,12 @@ __all__ = [
     "scaled_noise_flip",
 ]
 
-_NO_SPREAD, _ARCSINE, _UNIFORM, _BELL = 0, 1, 2, 3
-_FORMS = {
-    "constant": _NO_SPREAD,
-    "arcsine": _ARCSINE,
-    "uniform": _UNIFORM,
-    "bell": _BELL,
-}
-
-
-@kernel
-def _scale(out, first, form, k0, k1):  # type: ignore[no-untyped-def]
-    """A scale in [0, 1] for each sample, of mean 1/2."""
-    out[:] = 0.5
-    if form == _ARCSINE:
-        # Beta(1/2, 1/2): one square's share in two.
-        a, b = np.empty(out.size), np.empty(out.size)
-        normals(a, b, first, 0, 1, k0, k1)
-        for i in range(out.size):
-            out[i] = a[i] * a[i] / (a[i] * a[i] + b[i] * b[i])
-    elif form != _NO_SPREAD:
-        for i in range(out.size):
-            w0, w1, w2, w3 = philox(first + np.uint64(i), 0, 1, k0, k1)
-            x, y = uniform_pair(w0, w1, w2, w3)
-            w0, w1, w2, w3 = philox(first + np.uint64(i), 1, 1, k0, k1)
-            z, _ = uniform_pair(w0, w1, w2, w3)
-            # Beta(2, 2): the middle one of three uniforms.
-            middle = max(min(x, y), min(max(x, y), z))
-            out[i] = middle if form == _BELL else x
-
 
 @kernel
 def _flip(out, first, margin, sigma, form, k0, k1):  # type: ignore[no-untyped-def]
     a, b, scale = np.empty(out.size), np.empty(out.size), np.empty(out.size)
     normals(a, b, first, 0, 0, k0, k1)
-    _scale(scale, first, form, k0, k1)
+    random_scale(scale, first, form, 1, k0, k1)
     for i in range(out.size):
         out[i] = margin + scale[i] * sigma * a[i] < 0.0
 
@@ -79,7 +50,7 @@ def flip(margin: float, sigma: float) -> Experiment:
         _flip,
         abs(float(margin)),
         2.0 * sigma,
-        _NO_SPREAD,
+        FORMS["constant"],
     )
 
 
@@ -95,7 +66,7 @@ def scaled_noise_flip(margin: float, sigma: float, form: str = "uniform") -> Exp
     form : {"arcsine", "uniform", "bell", "constant"}
         Law of the scale on [0, 1]: Beta(a, a) with a = 1/2, 1 or 2, or always 1/2.
     """
-    expect.one_of(_FORMS, form=form)
+    expect.one_of(FORMS, form=form)
     return event(
         "boundary.scaled_noise_flip",
         {
@@ -106,7 +77,7 @@ def scaled_noise_flip(margin: float, sigma: float, form: str = "uniform") -> Exp
         _flip,
         abs(float(margin)),
         float(sigma),
-        _FORMS[form],
+        FORMS[form],
         cost=2.0,
     )
 
@@ -115,7 +86,7 @@ def scaled_noise_flip(margin: float, sigma: float, form: str = "uniform") -> Exp
 def _band(out, first, width, sigma, k0, k1):  # type: ignore[no-untyped-def]
     a, b, place = np.empty(out.size), np.empty(out.size), np.empty(out.size)
     normals(a, b, first, 0, 0, k0, k1)
-    _scale(place, first, _UNIFORM, k0, k1)
+    random_scale(place, first, UNIFORM, 1, k0, k1)
     for i in range(out.size):
         out[i] = width * place[i] + sigma * a[i] < 0.0
 

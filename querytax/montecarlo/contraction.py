@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals, sums
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import log
 from querytax.montecarlo.runs import Experiment
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean as mean_of
 from querytax.montecarlo._blocks import normals, sums
 from querytax.montecarlo._gradient import FORMS, checked, estimates, pairs
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo.runs import Experiment
 
 __all__ = ["cached_spread", "progress", "progress_per_query", "spread"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean, normals, sums
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import log
 from querytax.montecarlo.runs import Experiment
 

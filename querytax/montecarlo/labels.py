@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo.runs import Experiment
 
 __all__ = ["distance_after_step", "rays_accepted", "rays_share"]

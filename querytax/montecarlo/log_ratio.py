@@ -12,8 +12,8 @@ import sys
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import inlined, kernel
 from querytax.montecarlo._blocks import mean as _mean
-from querytax.montecarlo._jit import inlined, kernel
 from querytax.montecarlo._philox import log, normal_pair, philox
 from querytax.montecarlo.runs import Experiment
 

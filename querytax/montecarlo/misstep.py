@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, listed, mean, normals, sums
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import normal_pair, philox, uniform_pair
 from querytax.montecarlo._vectors import layer_noise, loss_change
 from querytax.montecarlo.runs import Experiment

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import LANES, event, mean, settle, walk
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import log, normal_pair, philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 

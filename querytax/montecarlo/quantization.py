@@ -7,12 +7,18 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["dither_mean", "sign_error", "visibility"]
+__all__ = [
+    "dither_mean",
+    "sign_error",
+    "uniform_dither_variance",
+    "uniform_dither_wrong_sign",
+    "visibility",
+]
 
 
 @kernel
@@ -128,4 +134,71 @@ def sign_error(
         low=0.0,
         high=1.0,
         cost=count,
+    )
+
+
+@kernel
+def _uniform_error(out, first, output, step, k0, k1):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        w0, w1, w2, w3 = philox(first + np.uint64(i), 0, 0, k0, k1)
+        u, v = uniform_pair(w0, w1, w2, w3)
+        x = math.floor(output + (u - 0.5) + 0.5) - output
+        y = math.floor(output + (v - 0.5) + 0.5) - output
+        out[i] = 0.5 * step * step * (x * x + y * y)
+
+
+def uniform_dither_variance(output: float, step: float) -> Experiment:
+    """Squared error of an output rounded under uniform noise; the mean of two.
+
+    Parameters
+    ----------
+    output : float
+        Noiseless output, in [0, inf).
+    step : float
+        Step of the rounding and width of the noise, in (0, inf).
+    """
+    return mean(
+        "quantization.uniform_dither_variance",
+        {
+            "output": expect.nonnegative(output=output),
+            "step": expect.positive(step=step),
+        },
+        _uniform_error,
+        float(output) / step,
+        float(step),
+        low=0.0,
+        high=float(step) * step,
+    )
+
+
+@kernel
+def _uniform_pair(out, first, gap, k0, k1):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        w0, w1, w2, w3 = philox(first + np.uint64(i), 0, 0, k0, k1)
+        u, v = uniform_pair(w0, w1, w2, w3)
+        w0, w1, w2, w3 = philox(first + np.uint64(i), 1, 0, k0, k1)
+        x, _ = uniform_pair(w0, w1, w2, w3)
+        seen = math.floor(x + gap + v) - math.floor(x + u)
+        tie = 0.5 if seen == 0.0 else 0.0
+        out[i] = 1.0 if seen < 0.0 else tie
+
+
+def uniform_dither_wrong_sign(gap: float, step: float) -> Experiment:
+    """Whether a pair rounded under uniform noise misleads, the lower output anywhere.
+
+    Parameters
+    ----------
+    gap : float
+        Size of the difference, in (0, inf).
+    step : float
+        Step of the rounding and width of the noise, in (0, inf).
+    """
+    return mean(
+        "quantization.uniform_dither_wrong_sign",
+        {"gap": expect.positive(gap=gap), "step": expect.positive(step=step)},
+        _uniform_pair,
+        float(gap) / step,
+        low=0.0,
+        high=1.0,
+        cost=2.0,
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import log, normal_pair, philox
 from querytax.montecarlo.runs import Experiment
 from querytax.montecarlo.tails import truncated

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import listed, mean, normals
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import philox, uniform_pair
 from querytax.montecarlo.runs import Experiment
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals, walk
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo.runs import Experiment
 
 __all__ = ["fixed", "walds_error", "walds_pairs"]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from querytax import __version__, expect
+from querytax import __version__, expect, interrupts
 from querytax.expect import DomainError
 from querytax.files import read_json, writable, write_json
 from querytax.montecarlo.estimates import (
@@ -381,6 +381,8 @@ def estimate(
                 if resume is not None:
                     run.save(resume)
         except KeyboardInterrupt:
+            # What has been drawn is still written.
+            interrupts.answered()
             stopped = "interrupted"
             low, high = run.interval(alpha)
     if resume is not None:

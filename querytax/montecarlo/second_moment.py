@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import listed, mean, normals
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._network import experiment as _of_network
 from querytax.montecarlo.runs import Experiment
 

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from querytax import expect
+from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, normals
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo.runs import Experiment
 
 __all__ = ["cusp", "linear", "norm"]

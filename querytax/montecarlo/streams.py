@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.montecarlo._jit import kernel
+from querytax.kernels import kernel
 from querytax.montecarlo._philox import normal_pair, philox, uniform_pair
 from querytax.seeds import seed_of
 

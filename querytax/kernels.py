@@ -1,4 +1,4 @@
-"""One way to compile a kernel, and one place for what it compiled."""
+"""One way to compile a kernel with numba, and one place for what it compiled."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def _cache_directory() -> str | None:
-    """A writable place that changes with any source here, or None.
+def _cache_directory(room: Path) -> str | None:
+    """A writable place that changes with any source of a room, or None.
 
     numba looks at the kernel's own file only, and kernels inline code of others.
     """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = [Path(__file__), *sorted(room.glob("*.py"))]
     digest = digest_of(b"".join(path.read_bytes() for path in sources))
     place = cache_folder("kernels", digest[:16])
     return None if place is None else str(place)
@@ -68,7 +68,7 @@ class _Sealed:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile at the first call, without the interpreter's lock; keep it if we can."""
-    place = _cache_directory()
+    place = _cache_directory(Path(function.__code__.co_filename).parent)
     if place is None:
         return numba.njit(function, error_model="numpy", nogil=True)
     # numba reads it here and nowhere later; others keep theirs.
