@@ -97,6 +97,9 @@ def load_attack(path: str) -> dict[str, Any]:
             rec = Recommendation.from_json(parsed(stream.read())["recommendations"][0])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "no recommendation in it"
+        if isinstance(error, DomainError):
+            # Of one that is there: what is wrong with it.
+            reason = str(error).rpartition("something else: ")[2]
         raise DomainError(
             f"expected plan to be the JSON of recommend, got {path!r}: {reason}"
         ) from None

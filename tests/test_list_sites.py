@@ -159,6 +159,37 @@ def call(*words):
     return CliRunner().invoke(main, ["sites", "net_of_sites:Net", *words])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Lazy modules")
+def test_layers_that_no_hook_reaches_and_what_makes_weights(images):
+    """A weight has rows as well, and they are no images."""
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.LazyLinear(8),
+        torch.nn.ReLU(),
+        torch.nn.Linear(8, 3),
+    )
+    network(images)
+    network[2] = torch.jit.script(network[2])
+    torch.nn.utils.parametrizations.weight_norm(network[1])
+    found = qt.list_sites(network, images)
+    assert [p.site for p in found.places] == ["input", "0", "1", "3", "output"]
+    assert found.closed["2"].startswith("scripted")
+    assert found.closed["1.parametrizations.weight.0"].startswith("makes a weight")
+    with pytest.raises(qt.DomainError, match="module '2' scripted or traced"):
+        qt.defend(network, "2", 0.1)
+
+
+def test_a_model_of_fixed_batches_is_one_line(images):
+    def model(x):
+        if len(x) > 2:
+            raise RuntimeError("two at most\nat a time")
+        return x.flatten(1)
+
+    with pytest.raises(qt.DomainError, match="got RuntimeError: two at most") as caught:
+        qt.list_sites(model, images)
+    assert "\n" not in str(caught.value)
+
+
 def test_from_the_shell(project):
     result = call("--shape", "3,8,8")
     assert result.exit_code == 0, result.output

@@ -100,7 +100,7 @@ def test_floats_as_they_are_and_bytes_channels_last(tmp_path):
         ),
         (
             {"x": np.zeros(3), "y": np.array(["a"] * 3)},
-            "labels to be 3 whole numbers, one an image, got ndarray .*in '",
+            "labels to be 3 whole numbers, one an image, got words .*in '",
         ),
         (
             {"x": np.array(["a"]), "y": np.zeros(1, int)},
@@ -183,3 +183,22 @@ def test_a_file_without_a_recommendation_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DomainError, match="expected plan to be the JSON of recommend"):
         load_attack(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"plan": {"eps": 8}}, r"expected eps <= 1 for Linf, .* got 8; do you mean 8/"),
+        ({"plan": {"norm": "L7"}}, r"expected norm to be one of .*got 'L7'"),
+        ({"plan": {"pairs": 0}}, "expected pairs a whole number >= 1"),
+    ],
+)
+def test_a_plan_file_says_what_is_wrong_in_it(change, says, demo_stats, tmp_path):
+    told = recommend_sigma(demo_stats, 1e4, site="input").to_json()
+    told["plan"].update(change["plan"])
+    path = tmp_path / "rec.json"
+    path.write_text(json.dumps({"recommendations": [told]}))
+    with pytest.raises(DomainError, match=says) as caught:
+        load_attack(str(path))
+    assert "no recommendation in it" not in str(caught.value)
+    assert "\n" not in str(caught.value)

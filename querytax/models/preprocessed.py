@@ -27,7 +27,7 @@ class Preprocessed(Wrapper):
         Answers ``(N, classes)`` for inputs in its own range.
     bounds : (lower, upper)
         The range of the inputs before mean and std: two numbers, or two arrays with one
-        number for each channel or feature (axis 1).
+        number for each channel or feature (axis 1); an array ``(2, features)`` too.
     mean, std : float or array_like, optional
         What the model's inputs are standardised by, by channel or feature.
 
@@ -64,8 +64,10 @@ class Preprocessed(Wrapper):
         std: Any = 1.0,
     ) -> None:
         super().__init__(model)
-        if not isinstance(bounds, Sequence) or len(bounds) != 2:
-            raise DomainError(f"expected bounds to be (lower, upper), got {bounds!r}")
+        several = isinstance(bounds, Sequence) or getattr(bounds, "ndim", 0) > 0
+        if not several or len(bounds) != 2:
+            got = f"{len(bounds)} of them" if several else repr(bounds)
+            raise DomainError(f"expected bounds to be (lower, upper), got {got}")
         lower, upper = (_numbers("bounds", end) for end in bounds)
         if lower.ndim and upper.ndim and lower.shape != upper.shape:
             raise DomainError(
@@ -113,7 +115,12 @@ class Preprocessed(Wrapper):
         DomainError
             For values outside the bounds.
         """
-        given = values if isinstance(values, Tensor) else torch.as_tensor(values)
+        try:
+            given = values if isinstance(values, Tensor) else torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError):
+            raise DomainError(
+                f"expected values to be numbers, got {type(values).__name__}"
+            ) from None
         given = given if given.is_floating_point() else given.float()
         found = (given - self._fit("lower", given)) / self._fit("span", given)
         # The ends themselves may round beyond.
@@ -131,12 +138,15 @@ class Preprocessed(Wrapper):
         value = getattr(self, name).to(x)
         if value.ndim != 1:
             return cast(Tensor, value)
-        if x.ndim < 2 or len(value) not in (1, x.shape[1]):
+        if x.ndim < 2:
+            raise DomainError(
+                f"expected inputs (N, ...), got shape {tuple(x.shape)}: one is x[None]"
+            )
+        if len(value) not in (1, x.shape[1]):
             word = "bounds" if name in ("lower", "span") else name
             raise DomainError(
                 f"expected {word} with one number for each of the "
-                f"{x.shape[1] if x.ndim > 1 else 0} channels or features, "
-                f"got {len(value)}"
+                f"{x.shape[1]} channels or features, got {len(value)}"
             )
         return cast(Tensor, value.view(-1, *(1,) * (x.ndim - 2)))
 

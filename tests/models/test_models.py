@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import types
 import warnings
 
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 import querytax as qt
 from querytax.losses import look_like_probabilities
 from querytax.models import as_model, ask, eager, inside
-from querytax.own_noise import own_noise
+from querytax.models.own_noise import own_noise
 
 FEW = {
     "eps": 0.2,
@@ -89,6 +90,14 @@ def attacked(model, labels=Y, **more):
 # -- what an answer holds -----------------------------------------------------------
 
 Named = collections.namedtuple("Named", ["logits", "aux_logits"])
+
+
+@dataclasses.dataclass
+class Scored:
+    scores: Tensor
+    loss: Tensor | None = None
+
+
 STRUCTURED = {
     "a tuple of one": lambda z: (z,),
     "a list": lambda z: [z, None],
@@ -97,6 +106,11 @@ STRUCTURED = {
     "a dict with one fit": lambda z: {"out": z, "n": 3},
     "an object": lambda z: types.SimpleNamespace(logits=z),
     "a named tuple": lambda z: Named(z, 2 * z),
+    "a dataclass": lambda z: Scored(z),
+    "a dict within a dict": lambda z: {"head": {"logits": z}, "aux": None},
+    "a tuple within a tuple": lambda z: ((z,), None),
+    "a list within a dict": lambda z: {"out": [z, z.sum()]},
+    "hidden states within": lambda z: {"out": z, "hidden": (z, 2 * z)},
 }
 
 
@@ -127,6 +141,42 @@ def test_an_answer_that_is_open_is_refused_with_its_remedy():
     same(as_model(Around(lambda z: {"a": 2 * z}), pick=lambda out: out["a"] / 2))
     with pytest.raises(qt.DomainError, match=r"pick .* \['a'\], got 'c'"):
         as_model(Around(lambda z: {"a": z}), pick="c")(X)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "pick"),
+    [
+        (lambda z: (*Named(z, z),), "pick=0", 0),
+        (lambda z: Scored(2 * z, z), "pick='scores'", "loss"),
+        (lambda z: {"a": {"b": (z, 2 * z)}}, r"pick=\('a', 'b', 0\)", ("a", "b", 0)),
+        (lambda z: list(z), "of a row an image .*pick=torch.stack", torch.stack),
+        (lambda z: (z[:, 0], z[:, 1]), "pick=0", lambda out: torch.stack(out, 1)),
+        (lambda z: z[:, None], r"pick=lambda out: out.flatten\(1\)", lambda o: o[:, 0]),
+        (lambda z: z[..., None, None], "out.flatten", lambda out: out.flatten(1)),
+        (lambda z: (z for _ in (1,)), r"got generator: qt.as_model\(model, pick", next),
+        # What is above could be two classes' number an image.
+        (lambda z: {"p": z[:, 0], "in": {"h": z}}, "pick='p'", ("in", "h")),
+    ],
+)
+def test_a_remedy_that_is_told_works(answer, says, pick):
+    with pytest.raises(qt.DomainError, match=says):
+        qt.probe(Around(answer), X, Y, **FEW)
+    found = as_model(Around(answer), pick=pick)(X)
+    assert found.shape[0] == len(X)
+    assert found.shape[1] in (2, 3)
+
+
+@pytest.mark.parametrize("answer", [lambda z: (z, None), lambda z: {"logits": z}])
+def test_arrays_and_lists_within_others_are_read(answer):
+    for kind in (lambda z: z, lambda z: z.tolist()):
+        if kind(np.ones(1)) == [1.0] and isinstance(answer(0), tuple):
+            continue  # A tuple of a list is a list of rows that lacks some.
+
+        def model(x, kind=kind):
+            return answer(kind(by_numpy(x)))
+
+        assert qt.probe(model, X, Y, **FEW).accuracy == 1.0
+        assert attacked(model).attacked.all()
 
 
 @pytest.mark.parametrize(
@@ -232,6 +282,42 @@ def test_several_labels_at_once_are_refused_with_the_reason():
         qt.probe(model, X, Y, **FEW)
 
 
+def test_logits_that_are_called_probabilities_are_refused():
+    model = Sure(lambda z: 10 * z)
+    for use in (
+        lambda: qt.probe(model, X, Y, **FEW),
+        lambda: attacked(model),
+        lambda: qt.certify(model, X, Y, 100),
+    ):
+        with pytest.raises(qt.DomainError, match="answer probabilities, as its model"):
+            use()
+
+
+class Faint(nn.Module):
+    """Logits of bright images lie in [0, 1], all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.net(x)
+        return torch.where(x.flatten(1).mean(1, True) > 0.3, 0.5 + 0.02 * z, z)
+
+
+def test_small_logits_of_one_image_are_no_sigmoids():
+    """Of a model whose other answers have told what they are."""
+    images = torch.cat((X[:1], 0.2 * X[1:]))
+    model = Faint()
+    labels = model(images).argmax(1)
+    settings = {**FEW, "sites": ["net.1"], "n_probe": 1, "n_directions": 8}
+    assert qt.probe(model, images, labels, **settings).probed.tolist() == [0]
+    guarded = qt.defend(model, "input", 0.01, experiment_seed=0)
+    assert qt.attack(
+        guarded, images, labels, "nes", eps=0.1, n_queries=90
+    ).attacked.all()
+
+
 # -- types --------------------------------------------------------------------------
 
 
@@ -248,6 +334,19 @@ def test_images_are_cast_as_the_model_is(dtype):
     if dtype == torch.float64:
         same(Around(lambda z: z, network), sites=["output:logits"])
     assert qt.certify(network, X, labels, 20, eps=0.2, attacker="square").images
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_images_are_widened_without_loss(dtype):
+    narrow = X.to(dtype)
+    wide, labels = narrow.float(), net()(narrow.float()).argmax(1)
+    a, b = (qt.probe(net(), x, labels, **FEW) for x in (narrow, wide))
+    assert np.array_equal(a.path_length, b.path_length)
+    a, b = (
+        qt.attack(net(), x, labels, "nes", eps=0.3, n_queries=90)
+        for x in (narrow, wide)
+    )
+    assert a.confirmed.queries.tolist() == b.confirmed.queries.tolist()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -559,8 +658,111 @@ def test_a_model_that_is_random_by_itself_is_named(model, named):
         attacked(model)
 
 
+class Together(nn.Module):
+    """Standardised over whatever is in the batch, as layers that quantize do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.net(x)
+        return z - 0.5 * z.mean(0)
+
+
+def test_answers_that_depend_on_the_batch_are_called_so():
+    with pytest.warns(UserWarning, match="by what else is in its batch"):
+        qt.probe(Together(), X, Together()(X).argmax(1), **FEW)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [torch.jit.script, nn.Identity])
+def test_own_noise_beside_a_scripted_layer_is_found(kind):
+    model = nn.Sequential(net()[:2], kind(net()[2]), AlwaysOn(0.5), nn.Linear(8, 3))
+    if kind is nn.Identity:
+        model[1] = net()[2]
+    assert own_noise(model, X) == "layer '2' (AlwaysOn)"
+
+
 def test_a_model_that_is_not_random_is_not_called_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert own_noise(net(), X) == ""
         assert own_noise(nn.Sequential(nn.Dropout(0.5), net()), X) == ""
+
+
+# -- questions that models answer alike ----------------------------------------------
+
+
+def test_a_preset_is_a_site_wherever_one_is_asked():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 2)
+        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4, 3)).eval()
+        torch.nn.init.normal_(network[4].weight, std=9.0)
+    labels = network(X).argmax(1)
+    full = "0:before+2:before"
+    settings = {**FEW, "sigmas": {"rfd": [0.05]}}
+    stats = qt.probe(network, X, labels, sites=["rfd", "input"], **settings)
+    assert list(stats.sites) == [full, "input"]
+    assert stats.site("rfd") is stats.site(full)
+    assert stats.site("rfd").sigmas.tolist() == [0.0, 0.05]
+    assert qt.recommend_sigma(stats, 1e3, site="rfd").site == full
+    guarded = qt.defend(network, "rfd", 0.05, experiment_seed=0)
+    assert attacked(guarded, labels).attacked.all()
+    rec = qt.certify(
+        network, X, labels, 30, site="rfd", eps=0.05, attacker="square", protect=0.5
+    )
+    assert rec.site == full
+    with pytest.raises(qt.DomainError, match="model to be a ResNet"):
+        qt.probe(net(), X, Y, sites=["rfd"], **FEW)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_budget_ends_where_images_do(wrapped, tmp_path):
+    """Of L2 at the distance of black and white, whatever a model's own range is."""
+    model = qt.Preprocessed(net(), bounds=(0, 255), std=255.0) if wrapped else net()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stats = qt.probe(model, X, Y, **{**FEW, "eps": 3.9, "norm": "L2"})
+    too_far = {"eps": 4.1, "norm": "L2"}
+    wrong = dataclasses.replace(stats, eps=4.1)
+    for use in (
+        lambda: qt.probe(model, X, Y, **{**FEW, **too_far}),
+        lambda: qt.attack(model, X, Y, "nes", n_queries=60, **too_far),
+        lambda: qt.attack(model, X, Y, "hopskipjump", n_queries=900, **too_far),
+        lambda: qt.certify(model, X, Y, 50, **too_far),
+        lambda: qt.attack(model, X, Y, qt.NESPlan(**too_far), n_queries=60),
+    ):
+        with pytest.raises(qt.DomainError, match=r"eps <= 4 for L2, .* of 16 numbers"):
+            use()
+    wrong.save(tmp_path / "wrong.npz")
+    with pytest.raises(qt.DomainError, match=r"budget of L2 4.1, above 4"):
+        qt.ModelStatistics.load(tmp_path / "wrong.npz")
+
+
+def test_a_model_that_is_hardly_ever_right_is_doubted_at_once():
+    labels = Y.clone()
+    labels[1:] = (labels[1:] + 1) % 3
+    with pytest.warns(UserWarning, match=r"right on 8.33 % of 12 images, where gues"):
+        stats = qt.probe(net(), X, labels, **FEW)
+    notes = qt.recommend_sigma(stats, 1e3).notes
+    assert any("right on 8.33 % of 12 images" in note for note in notes)
+
+
+class NoSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope * float("nan")
+
+
+def test_a_gradient_that_is_no_number_is_called_so():
+    model = nn.Sequential(Around(lambda z: NoSlope.apply(z)))
+    with pytest.warns(UserWarning, match="gradient is zero, or no number, at 12 of 12"):
+        found = qt.probe(model, X, Y, **FEW)
+    assert np.isnan(found.path_length).all()
+    assert attacked(model).attacked.all()

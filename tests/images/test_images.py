@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import querytax as qt
-from querytax import image_files, pixels
 from querytax.expect import DomainError
-from querytax.images import load_images
+from querytax.images import files as image_files
+from querytax.images import load_images, pixels
 
 N = 6
 RNG = np.random.default_rng(0)
@@ -56,6 +57,13 @@ def batches():
         yield BYTES[start : start + 4], LABELS[start : start + 4]
 
 
+def quantized():
+    """What a phone's model is fed with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(FLOATS, 1 / 255, 0, torch.quint8)
+
+
 ONE_HOT = np.eye(3)[LABELS]
 SOURCES = {
     "bytes": (BYTES, LABELS),
@@ -87,7 +95,24 @@ SOURCES = {
         DataLoader(Photos(lambda i: (FLOATS[i], ONE_HOT[i])), batch_size=4),
         None,
     ),
+    "a DataLoader that puts nothing together": (
+        DataLoader(Photos(pillow), batch_size=4, collate_fn=list),
+        None,
+    ),
+    "a DataLoader of lists": (
+        DataLoader(
+            Photos(pillow), batch_size=4, collate_fn=lambda b: [*zip(*b, strict=True)]
+        ),
+        None,
+    ),
     "IterableDataset": (Stream(), None),
+    "both in a pair": ((BYTES, LABELS), None),
+    "both in a list": ([FLOATS, LABELS.tolist()], None),
+    "both in a dict": ({"images": BYTES, "labels": LABELS}, None),
+    "whole floats as labels": (BYTES, LABELS.astype(np.float32)),
+    "a column of floats": (BYTES, torch.from_numpy(LABELS[:, None]).double()),
+    "labels as objects": (BYTES, LABELS.astype(object)),
+    "quantized": (quantized(), LABELS),
     "pairs": (map(chw, range(N)), None),
     "batches": (batches(), None),
 }
@@ -198,7 +223,7 @@ BAD = {
     "an array of no axes": ((np.array(0.5), [1]), "got one number"),
     "one axis": ((np.full(3, 0.5), [1, 1, 1]), r"a batch \(N, \.\.\.\)"),
     "width 0": ((np.zeros((2, 3, 8, 0)), [0, 1]), "of at least one pixel, got shape"),
-    "words": ((["a", "b"], [0, 1]), "images to be numbers, got str"),
+    "words": ((["a", "b"], [0, 1]), "'a' to be an image, got No such file"),
     "several shapes": (
         ([BYTES[0], BYTES[0, :4]], [0, 1]),
         r"of one shape, got \(8, 8, 3\) and \(4, 8, 3\) \(number 1\): give size",
@@ -215,10 +240,30 @@ BAD = {
     "a stream at random": ((Stream(), None, {"rng": 0}), "rng with a source that kn"),
     "no labels": ((BYTES,), "labels, one an image, got none"),
     "labels twice": ((Photos(chw), LABELS), "labels once, got them in the source"),
+    "one image": ((BYTES[0], [1]), r"got 1 for 8: of one image give images\[None\]"),
+    "no data": ((torch.empty(2, 3, device="meta"), [0, 1]), "numbers, got no data"),
+    "a dict of others": (({"a": BYTES, "b": LABELS}, None), "as x and y, got 'a', 'b'"),
+    "a Dataset that fails": (
+        (Photos(lambda i: (BYTES[i], 1 // (3 - i))), None),
+        "source to give number 3, got ZeroDivisionError",
+    ),
+    "gray beside colour": (
+        (Photos(lambda i: (Image.fromarray((GRAY, BYTES)[i % 2][i]), 0)), None),
+        "got L in number 0 and RGB in number 1: give channels",
+    ),
     "one label": ((BYTES, 3), r"labels to be 6 whole numbers.*of shape \(\)"),
     "too few": ((BYTES, LABELS[:5]), "as many labels as images, got 5 for 6"),
     "too many": ((list(BYTES), [*LABELS, 1]), "as many labels as images, got 7 for 6"),
-    "names": ((BYTES, ["cat"] * N), "labels to be 6 whole numbers.*got list"),
+    "names": ((BYTES, ["cat"] * N), "6 whole numbers.*words such as 'cat': number"),
+    "names one by one": (
+        (Photos(lambda i: (BYTES[i], "ab"[i % 2])), None),
+        "words such as 'a': number the classes",
+    ),
+    "bytes as labels": ((BYTES, b"0" * N), "labels to be 6 whole.*got bytes"),
+    "infinite labels": (
+        (BYTES, (LABELS + 1) * np.inf),
+        "labels to be 6 whole.*float64",
+    ),
     "halves": ((BYTES, LABELS + 0.5), "labels to be 6 whole numbers.*float64"),
     "soft": ((BYTES, np.full((N, 2), 0.5)), r"labels to be 6.*of shape \(6, 2\)"),
     "two ones": ((BYTES, np.ones((N, 2), int)), r"labels to be 6.*of shape \(6, 2\)"),
@@ -376,6 +421,46 @@ def test_a_folder_a_class(tmp_path):
     torch.testing.assert_close(images, FLOATS[[2, 0, 3]])
     with pytest.raises(DomainError, match="classes to name every folder, not 'cat'"):
         load_images(tmp_path, classes=["dog"])
+
+
+def test_train_and_val_are_no_classes(tmp_path):
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            pictures(tmp_path / part / name, BYTES[:1])
+    with pytest.raises(DomainError, match="pictures in 'train/cat' and the like: give"):
+        load_images(tmp_path)
+    assert load_images(tmp_path / "val")[1].tolist() == [0, 1]
+    assert load_images(tmp_path, classes=["val", "train"])[1].tolist() == [0, 1, 0, 1]
+
+
+def test_files_in_a_list(tmp_path):
+    pictures(tmp_path, BYTES[:3])
+    files = sorted(tmp_path.iterdir())
+    wanted = load_images(BYTES[:3], LABELS[:3])
+    pairs = [(str(f), int(y)) for f, y in zip(files, LABELS, strict=False)]
+    for given in ((files, LABELS[:3]), (pairs, None)):
+        found = load_images(*given)
+        assert torch.equal(found[0], wanted[0])
+        assert torch.equal(found[1], wanted[1])
+
+
+@pytest.mark.parametrize("names", [("image", "label"), ("x_test", "y_test")])
+def test_an_archive_under_other_names(tmp_path, names):
+    others = {"x_train": BYTES[:1], "y_train": LABELS[:1]}
+    x, y = names
+    np.savez(tmp_path / "a.npz", **others, **{x: BYTES, y: LABELS})
+    for source in (tmp_path / "a.npz", np.load(tmp_path / "a.npz")):
+        images, labels = load_images(source)
+        torch.testing.assert_close(images, FLOATS)
+        assert labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("line", ["0.png", "0.png;1"])
+def test_a_table_without_a_label_is_no_heading(tmp_path, line):
+    pictures(tmp_path, BYTES[:1])
+    (tmp_path / "labels.csv").write_text(f"{line}\n")
+    with pytest.raises(DomainError, match=f"got '{line}' in line 1"):
+        load_images(tmp_path)
 
 
 def test_numbers_as_names(tmp_path):

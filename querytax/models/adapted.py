@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from querytax.expect import DomainError
 from querytax.losses import check_logits
-from querytax.rows import Pick, holds_tensor, read_answer
+from querytax.models.rows import Pick, holds_tensor, read_answer
 
 __all__ = [
     "Adapted",
+    "Declared",
     "Model",
     "Wrapper",
     "as_model",
@@ -94,6 +95,19 @@ class Adapted(Wrapper):
         return ask(self.model, x, self.pick)
 
 
+class Declared(Wrapper):
+    """A model that says that it answers logits, which was seen by its answers.
+
+    Later answers, about points beside one image, may all lie in [0, 1] by chance.
+    """
+
+    answers = "logits"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits for images."""
+        return ask(self.model, images)
+
+
 def as_model(
     model: Model, images: Tensor | None = None, *, pick: Pick | None = None
 ) -> Any:
@@ -102,8 +116,9 @@ def as_model(
     ``probe``, ``attack``, ``certify`` and ``defend`` do this themselves; call it to say
     which part of an answer holds the classes.
 
-    - A tuple, list, dict or object with ``logits``: the one part of shape
-      ``(N, classes)`` is taken; where there are several, ``pick`` says which.
+    - A tuple, list, dict, dataclass or object with ``logits``, in one another too: the
+      one part of shape ``(N, classes)`` is taken; where there are several, ``pick``
+      says which.
     - One number an image, ``(N,)`` or ``(N, 1)``, is a choice between two classes: the
       logits ``(0, z)``, or ``(1 - p, p)`` of a model whose ``answers`` say
       ``"probabilities"``.
@@ -115,8 +130,9 @@ def as_model(
     model : nn.Module or callable
     images : Tensor, optional
         Some to look at: a model that needs nothing is returned as it is.
-    pick : int, str or callable, optional
-        The classes' place in a tuple, or key, or a function of the answer.
+    pick : int, str, tuple of these or callable, optional
+        The classes' place in a tuple, or key; several of them, from the outside
+        inwards; or a function of the answer.
 
     Returns
     -------
@@ -195,8 +211,10 @@ def ask(model: Model, x: Tensor, pick: Pick | None = None) -> Tensor:
 
 def check_answers(
     model: Model, answers: Tensor, labels: Tensor, name: str = "labels"
-) -> None:
+) -> bool:
     """Fail on answers that are not what the model is taken to say.
+
+    Returns whether there were enough to tell.
 
     Raises
     ------
@@ -210,7 +228,14 @@ def check_answers(
             "expected model.answers to be 'logits' or 'probabilities', "
             f"got {answered!r}"
         )
-    check_logits(answers, labels, answered, name)
+    low, high = float(answers.amin()), float(answers.amax())
+    # A defence within may add its own to what it answers.
+    if answered == "probabilities" and not -1.0 <= low <= high <= 2.0:
+        raise DomainError(
+            "expected model to answer probabilities, as its model.answers says, got "
+            f"{low:.3g} to {high:.3g}: of logits say model.answers = 'logits'"
+        )
+    return check_logits(answers, labels, answered, name)
 
 
 # -- what stands around a model -----------------------------------------------------

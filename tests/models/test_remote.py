@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import querytax as qt
-from querytax import remote
-from querytax.remote import Remote
+from querytax.models import remote
+from querytax.models.remote import Remote
 
 X = torch.rand(10, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -75,6 +75,7 @@ def test_one_image_a_call():
         (np.array, "probabilities"),
         (lambda rows: torch.tensor(rows, requires_grad=True), "probabilities"),
         (lambda rows: {"predictions": rows, "model": 3}, "probabilities"),
+        (lambda rows: [{"scores": row, "id": 3} for row in rows], "probabilities"),
         (lambda rows: {"logits": [[5 * v for v in row] for row in rows]}, "logits"),
         (lambda rows: [row[1] for row in rows], "probabilities"),
         (lambda rows: [[row[1]] for row in rows], "probabilities"),
@@ -114,6 +115,9 @@ def test_labels_become_rows_and_attacks_that_need_no_more_run():
         ([[0.5], [0.5, 0.5]], "answer numbers, got"),
         ([["a", "b"]] * 10, "answer numbers, got"),
         (None, r"answer \(10, 2\), got shape \(\)|answer numbers"),
+        ([[0.5, 10**400]] * 10, "answer numbers, got"),
+        ([{"cat": 0.5, "dog": 0.5}] * 10, r"one of .* got keys \['cat', 'dog'\]"),
+        ([[0.5, float("inf")]] * 10, "finite numbers, got NaN or inf"),
         ({"status": "ok"}, r"one of predictions, .* got keys \['status'\]"),
         ([[3.0, -2.0]] * 10, "got -2 to 3: of logits say answers='logits'"),
     ],
@@ -199,6 +203,27 @@ def test_a_mistake_is_not_tried_again(naps, error):
         model(X)
     assert not naps
     assert model.n_queries == 10
+
+
+class DecodeError(ConnectionError, ValueError):
+    """As a client's library has it: of a damaged answer, and of the connection."""
+
+
+def test_a_connection_that_sent_nonsense_is_tried_again(naps):
+    model = Remote(failing(1, DecodeError("Expecting value")), classes=2)
+    torch.testing.assert_close(model(X), WANT)
+    assert len(naps) == 1
+
+
+def test_what_is_sent_is_the_other_sides_to_change():
+    def api(batch):
+        rows = bright(batch)
+        batch *= 0.0
+        return rows
+
+    images = X.clone()
+    torch.testing.assert_close(Remote(api, classes=2, batch_size=4)(images), WANT)
+    assert torch.equal(images, X)
 
 
 def test_what_hangs_is_given_up(naps):
@@ -289,13 +314,15 @@ def test_an_endpoint_is_asked_and_attacked(server):
 def test_a_busy_server_is_asked_again_when_it_says(server, naps):
     server.script = [
         {"status": 503},
+        {"status": 529},
+        {"status": 520},
         {"status": 429, "headers": {"Retry-After": "7"}},
         {"status": 429, "headers": {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}},
     ]
     model = Remote(server.url, classes=2)
     torch.testing.assert_close(model(X), WANT, atol=1e-6, rtol=0)
-    assert len(naps) == 3
-    assert naps[1] == 7.0
+    assert len(naps) == 5
+    assert naps[3] == 7.0
     assert naps[0] <= 0.5
 
 
@@ -304,6 +331,8 @@ def test_a_busy_server_is_asked_again_when_it_says(server, naps):
     [
         ({"status": 404}, r"got HTTPError: HTTP Error 404: .* after 1 try"),
         ({"status": 401}, r"HTTP Error 401"),
+        ({"status": 501}, r"HTTP Error 501"),
+        ({"body": b"[" * 100_000}, r"to answer JSON, got b'\[\["),
         ({"body": b"<html>"}, r"to answer JSON, got b'<html>'"),
         ({"body": b"[[0.5, NaN]]"}, "answer"),
         ({"body": b""}, "to answer JSON"),

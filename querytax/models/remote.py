@@ -26,8 +26,8 @@ _ANSWERS = ("probabilities", "logits", "labels")
 _KEYS = ("predictions", "probabilities", "scores", "logits", "outputs", "labels")
 # The longest wait before another try, and what waits start from, in seconds.
 _LONGEST, _FIRST = 60.0, 0.5
-# Answers of a server that say: later.
-_LATER = (408, 425, 429, 500, 502, 503, 504)
+# Answers of a server that say: later; so do those from 500 on, but for these.
+_LATER, _NEVER = (408, 425, 429), (501, 505, 508, 511)
 # Mistakes, which another try would only repeat.
 _MISTAKES = (
     DomainError,
@@ -149,8 +149,9 @@ class Remote:
                 f"expected images to be a Tensor, got {type(images).__name__}"
             )
         x = images.detach().to("cpu", torch.float32).numpy()
+        # A copy: the images are not the other side's to change.
         parts = [
-            self._answered(x[i : i + self.batch_size])
+            self._answered(x[i : i + self.batch_size].copy())
             for i in range(0, len(x), self.batch_size)
         ]
         rows = np.concatenate(parts) if parts else np.zeros((0, self.classes))
@@ -163,9 +164,10 @@ class Remote:
             self._wait_for_turn(len(batch))
             try:
                 return self._read(self._timed(batch), len(batch))
-            except _MISTAKES:
-                raise
             except Exception as error:
+                # Of what both are, such as a client's error about a damaged answer.
+                if isinstance(error, _MISTAKES) and not isinstance(error, OSError):
+                    raise
                 later = _later(error)
                 if isinstance(error, urllib.error.HTTPError):
                     error.close()
@@ -218,19 +220,14 @@ class Remote:
 
     def _read(self, answer: Any, n: int) -> np.ndarray:
         """The rows of an answer, checked."""
-        if isinstance(answer, Mapping):
-            found = [key for key in _KEYS if key in answer]
-            if not found:
-                raise DomainError(
-                    f"expected {self!r} to answer rows, or one of "
-                    f"{', '.join(_KEYS)}, got keys {list(answer)[:8]}"
-                )
-            answer = answer[found[0]]
+        answer = self._within(answer)
+        if isinstance(answer, (list, tuple)):
+            answer = [self._within(each) for each in answer]
         if isinstance(answer, Tensor):
             answer = answer.detach().cpu()
         try:
             rows = np.asarray(answer, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             raise DomainError(
                 f"expected {self!r} to answer numbers, got {_short(answer)}"
             ) from None
@@ -254,7 +251,9 @@ class Remote:
                 f"{rows.shape}{hint}"
             )
         if not np.isfinite(rows).all():
-            raise DomainError(f"expected {self!r} to answer finite numbers, got NaN")
+            raise DomainError(
+                f"expected {self!r} to answer finite numbers, got NaN or inf"
+            )
         low, high = rows.min(), rows.max()
         if self._wanted == "probabilities" and not -1e-6 <= low <= high <= 1 + 1e-6:
             raise DomainError(
@@ -262,6 +261,18 @@ class Remote:
                 f"{high:.4g}: of logits say answers='logits'"
             )
         return rows
+
+    def _within(self, answer: Any) -> Any:
+        """What a mapping of JSON keeps its rows under; anything else as it is."""
+        if not isinstance(answer, Mapping):
+            return answer
+        found = [key for key in _KEYS if key in answer]
+        if not found:
+            raise DomainError(
+                f"expected {self!r} to answer rows, or one of "
+                f"{', '.join(_KEYS)}, got keys {_short(list(answer))}"
+            )
+        return answer[found[0]]
 
     def _one_hot(self, labels: np.ndarray, n: int) -> np.ndarray:
         if labels.size == n:
@@ -288,7 +299,7 @@ def _posted(
         body = reply.read()
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DomainError(
             f"expected {_place(url)} to answer JSON, got {_short(body)}"
         ) from None
@@ -298,7 +309,8 @@ def _later(error: Exception) -> float | None:
     """Seconds to wait at least before another try; None where that is no use."""
     if not isinstance(error, urllib.error.HTTPError):
         return 0.0
-    if error.code not in _LATER:
+    busy = error.code >= 500 and error.code not in _NEVER
+    if not busy and error.code not in _LATER:
         return None
     said = str(error.headers.get("Retry-After", "")) if error.headers else ""
     return min(float(said), _LONGEST) if said.isdigit() else 0.0

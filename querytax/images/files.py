@@ -17,10 +17,25 @@ import numpy as np
 
 from querytax.expect import DomainError
 
-__all__ = ["Folder", "Stored", "picture_array", "stored"]
+__all__ = [
+    "NAMES",
+    "Folder",
+    "Kinds",
+    "Stored",
+    "picture_array",
+    "picture_file",
+    "stored",
+]
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-_NAMES = (("x", "y"), ("images", "labels"))
+#: Names of images and their labels, the first pair that is there.
+NAMES = (
+    ("x", "y"),
+    ("images", "labels"),
+    ("image", "label"),
+    ("x_test", "y_test"),
+    ("test_images", "test_labels"),
+)
 # Bytes of a compressed array that are unpacked at a time.
 _PIECE = 1 << 22
 # Modes of Pillow that say by themselves how to read them.
@@ -125,7 +140,7 @@ class Stored:
                 f"expected labels with {self.path!r}, got none: name both, as in "
                 "x.npy,y.npy"
             )
-        found = dict(_NAMES)[self.member.removesuffix(".npy")]
+        found = dict(NAMES)[self.member.removesuffix(".npy")]
         return _member(self.path, f"{found}.npy").rows()
 
 
@@ -146,7 +161,7 @@ def stored(path: str) -> Stored:
                 names = {n.removesuffix(".npy") for n in archive.namelist()}
     except Exception as error:
         raise _unreadable(path, error) from None
-    for x, y in _NAMES:
+    for x, y in NAMES:
         if {x, y} <= names:
             return _member(path, f"{x}.npy")
     raise DomainError(
@@ -185,7 +200,7 @@ class Folder:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.path, self.channels, self.white = path, channels, 255.0
-        self.first: tuple[str, str] | None = None
+        self.kinds = Kinds()
         table = os.path.join(path, "labels.csv")
         if labels is None and os.path.exists(table):
             labels = table
@@ -201,7 +216,10 @@ class Folder:
         else:
             self.files, self.labels = _by_class(path, classes)
         if not self.files:
-            raise DomainError(f"expected images in {path!r}, got none")
+            endings = ", ".join(_ENDINGS)
+            raise DomainError(
+                f"expected images in {path!r}, got none that ends with {endings}"
+            )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -210,29 +228,49 @@ class Folder:
         return self._read(self.files[i]), self.labels[i]
 
     def _read(self, name: str) -> np.ndarray:
-        from PIL import Image
-
         path = os.path.join(self.path, name)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path) as picture:
-                    found, kind = picture_array(picture, self.channels, repr(name))
-        except DomainError:
-            raise
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or "not a readable image"
-            raise DomainError(
-                f"expected {path!r} to be an image, got {reason}"
-            ) from None
+        found, kind = picture_file(path, self.channels, repr(name))
+        self.kinds.add(kind, repr(name))
+        return found
+
+
+class Kinds:
+    """What pictures are, which must be one kind."""
+
+    def __init__(self) -> None:
+        self.first: tuple[str, str] | None = None
+
+    def add(self, kind: str, name: str) -> None:
+        """Another picture.
+
+        Raises
+        ------
+        DomainError
+            For one of another kind than the first.
+        """
         if self.first is None:
             self.first = kind, name
         if kind != self.first[0]:
             raise DomainError(
-                f"expected all images alike, got {self.first[0]} in "
-                f"{self.first[1]!r} and {kind} in {name!r}: give channels as 1 or 3"
+                f"expected all images alike, got {self.first[0]} in {self.first[1]} "
+                f"and {kind} in {name}: give channels as 1 or 3"
             )
-        return found
+
+
+def picture_file(path: str, channels: int | None, name: str) -> tuple[np.ndarray, str]:
+    """A picture in a file, as `picture_array`."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return picture_array(picture, channels, name)
+    except DomainError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or "not a readable image"
+        raise DomainError(f"expected {path!r} to be an image, got {reason}") from None
 
 
 def picture_array(
@@ -296,6 +334,14 @@ def _by_class(path: str, classes: Sequence[str] | None) -> tuple[list[str], list
             for k, picture in enumerate(inside)
         ]
     files.sort()
+    deep = [os.path.dirname(os.path.dirname(name)) for *_, name in files]
+    if files and classes is None and all(deep):
+        # Such as train and val, which are no classes.
+        within = os.path.dirname(files[0][2])
+        raise DomainError(
+            f"expected in {path!r} a folder a class, got pictures in {within!r} and "
+            "the like: give the folder that holds the classes, or classes"
+        )
     return [name for *_, name in files], [label for _, label, _ in files]
 
 
@@ -331,7 +377,7 @@ def _tabled(
             label = int(word)
         elif word in listed:
             label = listed.index(word)
-        elif number == 1 and not name.lower().endswith(_ENDINGS):
+        elif number == 1 and name and not name.lower().endswith(_ENDINGS):
             continue  # A heading.
         else:
             hint = "" if classes else ", or classes for names"

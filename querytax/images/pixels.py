@@ -34,7 +34,11 @@ _CHANNELS = (1, 3, 4)
 def numbers(value: Any) -> Tensor:
     """As a tensor on the CPU, of the type that it has."""
     if isinstance(value, Tensor):
+        if value.is_meta:
+            raise DomainError("expected images to hold numbers, got no data (meta)")
         value = value.detach().cpu()
+        if value.is_quantized:
+            value = value.dequantize()
         if value.layout is not torch.strided:
             value = value.to_dense()
         if value.is_complex():
