@@ -29,6 +29,7 @@ _LEAST = 1e-25
 _BLOCK = 128
 _TINY = float(np.finfo(float).tiny)
 _ROUNDS = 6
+_MOST = float(np.finfo(float).max)
 
 
 @cache
@@ -141,6 +142,11 @@ def _mixed(wins: Array) -> Array:
     return law
 
 
+def unit_of(size: Array) -> Array:
+    """A power of two about as large, to divide by without rounding; 1 for 0."""
+    return np.where(size > 0.0, np.exp2(np.frexp(size)[1] - 1.0), 1.0)
+
+
 def _moments(
     deltas: Array, sigma: Array, stored: Callable[[Array], Array]
 ) -> tuple[Array, Array]:
@@ -157,14 +163,19 @@ def _moments(
     with np.errstate(over="ignore", invalid="ignore"):
         beaten = special.ndtr(-rows[noisy] / noise[noisy, None]).mean(axis=1)
     noisy = noisy[np.argsort(beaten, kind="stable")]
+    # Each problem over its own largest change, so that no square leaves the floats.
+    most = unit_of(np.abs(rows).max(axis=1, keepdims=True))
     for start in range(0, noisy.size, _BLOCK):
         block = noisy[start : start + _BLOCK]
-        change = rows[block]
+        change, unit = rows[block] / most[block], most[block, 0]
         with np.errstate(over="ignore"):
-            x = change / noise[block, None]
+            x = rows[block] / noise[block, None]
         law = stored(_laid(x, 1.0) + _LEAST)
-        fall[block] = (law * (_laid(x, -change) @ _own())).sum(axis=1)
-        energy[block] = (law * (_laid(x, square(change)) @ _own())).sum(axis=1)
+        fallen = (law * (_laid(x, -change) @ _own())).sum(axis=1)
+        moved = (law * (_laid(x, np.square(change)) @ _own())).sum(axis=1)
+        fall[block] = unit * fallen
+        with np.errstate(over="ignore"):
+            energy[block] = unit * (unit * moved)
     return fall.reshape(shape), energy.reshape(shape)
 
 
@@ -233,14 +244,16 @@ def candidates(ways: Array, deltas: Array, fall: Array, energy: Array) -> Array:
         walked = way > 0.0
         # Before the first stage the walk is free to go back.
         per = np.where(walked & np.isnan(per), ratio(1.0, np.maximum(g, 0.0)), per)
-        lost = walked & (np.isinf(per) | (v <= 0.0))
+        lost = walked & (np.isinf(per) | np.isinf(way) | (v <= 0.0))
         goes = walked & ~lost
-        length = np.where(goes, way / np.where(goes, v, 1.0), 0.0)
-        z = 2.0 * g * length
-        one, two = _phi(z)
         start = np.where(goes, per, 0.0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            taken = way * (start * one + 2.0 * length * two)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            length = np.where(goes, way / np.where(goes, v, 1.0), 0.0)
+            z = np.clip(2.0 * g * length, -_MOST, _MOST)
+            one, two = _phi(z)
+            # Of long ways 2 length φ₂(z) = (1 - φ₁(z))/g: squares may be lost.
+            span = np.where(np.abs(z) > 1e8, (1.0 - one) / g, 2.0 * length * two)
+            taken = way * (start * one + span)
             after = start * np.exp(-z) + 2.0 * length * one
         total = total + np.where(lost, np.inf, np.where(goes, taken, 0.0))
         per = np.where(lost, np.inf, np.where(goes, after, per))

@@ -15,7 +15,7 @@ from scipy import special
 
 from querytax import expect
 from querytax.theory import _gaussian
-from querytax.theory._floats import Array, Floats, by_region, floats, ratio
+from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
 from querytax.theory.law import law
 
 __all__ = [
@@ -24,9 +24,13 @@ __all__ = [
     "dither_efficiency_mean",
     "dither_mean",
     "largest_dither_bias",
+    "uniform_dither_snr",
+    "uniform_dither_variance",
+    "uniform_dither_wrong_sign",
     "visibility",
 ]
 
+_GAP = "|ΔF|, difference of the output over a pair, output unit, (0, inf)"
 _OUTPUT = "F, noiseless output, output unit, [0, inf)"
 _SIGMA = "σ, standard deviation of the noise before rounding, output unit, (0, inf)"
 _STEP = "Δ, distance of neighbouring rounded values, output unit, (0, inf)"
@@ -43,10 +47,7 @@ def _checked(sigma: npt.ArrayLike, step: npt.ArrayLike) -> tuple[Array, Array]:
 @law(
     formula="P = min(1, |ΔF|/Δ)",
     latex=r"P = \min(1, |\Delta F|/\Delta)",
-    symbols={
-        "gap": "|ΔF|, difference of the output over a pair, output unit, (0, inf)",
-        "step": _STEP,
-    },
+    symbols={"gap": _GAP, "step": _STEP},
     regime="exact for a uniform phase, rounding first and noise, if any, after it",
     source=_SOURCE,
 )
@@ -410,3 +411,102 @@ def largest_dither_bias(sigma: npt.ArrayLike, step: npt.ArrayLike) -> Floats:
     r = np.maximum(ratio(noise, width), 1e-290)
     size = by_region((r,), (r < _WEAK, _worst_weak), (r >= _WEAK, _worst_strong))
     return width * size
+
+
+# --- Uniform noise of one step ahead of the rounding --------------------------------
+
+_UNIFORM = "fresh noise, uniform over one step, then rounding, and nothing after it"
+
+
+@law(
+    formula="Var = Δ² f (1 - f), f = F/Δ - ⌊F/Δ⌋",
+    latex=r"\mathrm{Var} = \Delta^2 f (1 - f),\qquad "
+    r"f = \frac{F}{\Delta} - \left\lfloor \frac{F}{\Delta} \right\rfloor",
+    symbols={"output": _OUTPUT, "step": _STEP},
+    regime="exact: " + _UNIFORM,
+    source=_SOURCE + "; non-subtractive dither",
+)
+def uniform_dither_variance(output: npt.ArrayLike, step: npt.ArrayLike) -> Floats:
+    """Variance of an output rounded under uniform noise of one step.
+
+    Its mean is the output, so that averaging undoes the rounding, unlike that of
+    :func:`visibility`. Over all outputs the variance is Δ²/6 on the average, at most
+    Δ²/4, and 0 on a rounded value.
+
+    Parameters
+    ----------
+    output : array_like
+        Noiseless output F, in [0, inf).
+    step : array_like
+        Step Δ of the rounding and width of the noise, in (0, inf).
+
+    Examples
+    --------
+    >>> round(float(uniform_dither_variance(0.25, 1.0)), 9)
+    0.1875
+    """
+    f = floats(expect.nonnegative(output=output))
+    width = floats(expect.positive(step=step))
+    rest = np.fmod(f, width)
+    return rest * (width - rest)
+
+
+@law(
+    formula="S = 3 (ΔF/Δ)²",
+    latex=r"S = 3\left(\frac{\Delta F}{\Delta}\right)^2",
+    symbols={"gap": _GAP, "step": _STEP},
+    regime="the variance averaged over a uniform phase; consequences need averages of "
+    "many answers; " + _UNIFORM,
+    source=_SOURCE + "; non-subtractive dither",
+)
+def uniform_dither_snr(gap: npt.ArrayLike, step: npt.ArrayLike) -> Floats:
+    """Decision SNR of a pair of outputs rounded under uniform noise of one step.
+
+    Parameters
+    ----------
+    gap : array_like
+        Size |ΔF| of the difference, in (0, inf).
+    step : array_like
+        Step Δ of the rounding and width of the noise, in (0, inf).
+
+    Examples
+    --------
+    >>> round(float(uniform_dither_snr(0.1, 1.0)), 9)
+    0.03
+    """
+    gap, step = expect.positive(gap=gap), expect.positive(step=step)
+    return 3.0 * square(ratio(gap, step))
+
+
+@law(
+    formula="P = (1 - d + d³/6)/2 for d < 1, (2 - d)³/12 for 1 <= d < 2, 0 beyond; "
+    "d = |ΔF|/Δ",
+    latex=r"P = \begin{cases} \frac{1}{2}\left(1 - d + \frac{d^3}{6}\right) & d < 1 "
+    r"\\ \frac{1}{12}(2 - d)^3 & 1 \le d < 2 \\ 0 & 2 \le d \end{cases}"
+    r",\qquad d = \frac{|\Delta F|}{\Delta}",
+    symbols={"gap": _GAP, "step": _STEP},
+    regime="exact for a uniform phase; one answer each, a tie counts half; " + _UNIFORM,
+    source=_SOURCE + "; non-subtractive dither",
+)
+def uniform_dither_wrong_sign(gap: npt.ArrayLike, step: npt.ArrayLike) -> Floats:
+    """Probability that one pair of outputs rounded under uniform noise misleads.
+
+    Plain rounding misleads one pair no more often, (1 - d)/2 for d < 1; but repeats
+    tell more under noise, and nothing without it.
+
+    Parameters
+    ----------
+    gap : array_like
+        Size |ΔF| of the difference, in (0, inf).
+    step : array_like
+        Step Δ of the rounding and width of the noise, in (0, inf).
+
+    Examples
+    --------
+    >>> round(float(uniform_dither_wrong_sign(0.1, 1.0)), 6)
+    0.450083
+    """
+    d = ratio(expect.positive(gap=gap), expect.positive(step=step))
+    low, high = np.minimum(d, 1.0), np.clip(d, 1.0, 2.0)
+    near = 0.5 * (1.0 - low + low**3 / 6.0)
+    return np.where(d < 1.0, near, (2.0 - high) ** 3 / 12.0)[()]

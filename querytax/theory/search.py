@@ -377,6 +377,10 @@ def queries(
     way = floats(expect.nonnegative(gap=gap))
     changes, noise, count = _sampled(deltas, sigma, repeats)
     changes = np.atleast_2d(changes)
+    # In a unit of the largest change, so that no square leaves the floats.
+    unit = _incumbent.unit_of(np.abs(changes).max(axis=(-2, -1)))
+    changes = changes / unit[..., None, None]
+    way, noise = ratio(way, unit), ratio(noise, unit)
     shares = np.atleast_1d(floats(expect.unit(weights=weights)))
     whole = np.abs(shares.sum(axis=-1, keepdims=True) - 1.0) <= 1e-9
     expect.that(whole & (shares >= 0.0), "with sum 1", weights=shares)
@@ -395,5 +399,7 @@ def queries(
     }[mode]
     # A pair of questions a candidate, but where the incumbent is not asked again.
     cost = count * (1.0 if mode == "stale" else 2.0)
-    ways, moments = way[..., None] * shares, solved(changes, noise[..., None])
+    with np.errstate(invalid="ignore"):
+        ways = np.where(walked, way[..., None] * shares, 0.0)
+    moments = solved(changes, noise[..., None])
     return (_incumbent.candidates(ways, changes, *moments) * cost)[()]

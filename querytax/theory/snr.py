@@ -23,6 +23,7 @@ __all__ = [
     "averaged",
     "cached_base",
     "combine",
+    "correlated",
     "fisher_efficiency",
     "forward",
     "log_mean",
@@ -401,3 +402,41 @@ def combine(snr: npt.ArrayLike) -> Floats:
     least = sites.min(axis=-1, keepdims=True)
     share = np.divide(least, sites, out=np.ones_like(sites), where=sites > 0)
     return (least[..., 0] / share.sum(axis=-1))[()]
+
+
+@law(
+    formula="S_ρ = S/(1 - ρ)",
+    latex=r"S_\rho = \frac{S}{1 - \rho}",
+    symbols={
+        "snr": "S, decision SNR if the noises were independent, power ratio, [0, inf)",
+        "correlation": "ρ, correlation of the two noises that are subtracted, ratio, "
+        "[-1, 1]",
+    },
+    regime="exact: noises of one variance, subtracted from each other",
+    source="derived here for Aithal & Li 2022, Lemma 2, and for averaging; corrected: "
+    "what two outputs or two queries share cancels in their difference",
+)
+def correlated(snr: npt.ArrayLike, correlation: npt.ArrayLike) -> Floats:
+    """Decision SNR of a difference whose noises are correlated.
+
+    A margin under noise that shares a part ρ of its variance between the classes, or
+    two queries whose noises are correlated. One class's score alone gains nothing by
+    the first. At ρ = 1 nothing but the signal is left.
+
+    Parameters
+    ----------
+    snr : array_like
+        Decision SNR if the noises were independent, in [0, inf).
+    correlation : array_like
+        Correlation ρ, in [-1, 1].
+
+    Examples
+    --------
+    >>> float(correlated(0.25, 0.5)), float(correlated(0.25, 1.0))
+    (0.5, inf)
+    """
+    alone = floats(expect.nonnegative(snr=snr))
+    rho = floats(expect.finite(correlation=correlation))
+    expect.that(np.abs(rho) <= 1.0, "in [-1, 1]", correlation=correlation)
+    # Without a signal nothing is to be told.
+    return ratio(alone, np.where(alone > 0.0, 1.0 - rho, 1.0))

@@ -29,6 +29,18 @@ def test_dithered_means_against_the_law(output, sigma, relative):
     holds(quantization.dither_mean(output, sigma, 1.0), law, relative, floor=0.02)
 
 
+@pytest.mark.parametrize("output", [0.2, 0.5, 7.9])
+def test_uniform_dither_s_error_against_the_law(output):
+    law = laws.uniform_dither_variance(output, 2.0)
+    holds(quantization.uniform_dither_variance(output, 2.0), law, 0.01)
+
+
+@pytest.mark.parametrize("gap", [0.01, 0.6, 1.4, 2.5])
+def test_uniform_dither_s_pairs_against_the_law(gap):
+    law = laws.uniform_dither_wrong_sign(3 * gap, 3.0)
+    holds(quantization.uniform_dither_wrong_sign(3 * gap, 3.0), law, 0.01, floor=0.1)
+
+
 def exact(output, gap, sigma, queries):
     """Convolved laws of both means on whole steps."""
     edges = np.arange(-60, 61) - 0.5
@@ -74,10 +86,15 @@ def test_against_numpy():
     wrong = (gap < 0) + 0.5 * (gap == 0)
     by_hand(quantization.sign_error(0.4, 0.2, 0.8, 2.0, 3), wrong, 1e6)
     by_hand(quantization.dither_mean(0.6, 0.8, 2.0), 2 * np.round(0.3 + a), 1e6)
+    u = rng.random(1_000_000) - 0.5
+    error = np.square(2 * np.round(0.3 + u) - 0.6)
+    by_hand(quantization.uniform_dither_variance(0.6, 2.0), error, 1e6)
 
 
 def test_nothing_depends_on_the_portions():
     any_split(quantization.sign_error(0.2, 0.1, 0.3, 1.0, 5))
+    any_split(quantization.uniform_dither_variance(0.2, 1.0))
+    any_split(quantization.uniform_dither_wrong_sign(0.2, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,12 @@ FACTOR = magnitude(1.0, 1e9)
 DRAWS = (
     {
         "alignment": FRACTION,
+        "amplitude": ANY,
         "base_repeats": COUNT,
         "bend": ANY,
         "candidate_sigma": MID,
         "checks": COUNT,
+        "confidence": FRACTION,
         "contraction": FRACTION,
         "correlation": signed(FRACTION),
         "cosine": FRACTION,
@@ -86,7 +88,9 @@ DRAWS = (
         "halvings": SMALL,
         "headroom": ANY,
         "lipschitz": MID,
+        "log_ratio": ANY,
         "loss_sigma": MID,
+        "low": MID,
         "margin": signed(ANY),
         "mean": signed(ANY),
         "mean_ratio": MID,
@@ -96,12 +100,14 @@ DRAWS = (
         "noise_sigma": MID,
         "noise_variance": ANY,
         "origin": signed(ANY),
+        "other_confidence": FRACTION,
         "other_margin": signed(ANY),
         "other_output": ANY,
         "output": ANY,
         "output_behind": FRACTION,
         "output_slope": signed(MID),
         "pairs": COUNT,
+        "period": MID,
         "phase": FRACTION,
         "probe": MID,
         "quantile": ANY,
@@ -112,10 +118,12 @@ DRAWS = (
         "relative_sigma": ANY,
         "remaining": FRACTION,
         "repeats": COUNT,
+        "reverse": MID,
         "rival": FRACTION,
         "rival_behind": FRACTION,
         "rival_slope": signed(MID),
         "rivals": whole(magnitude(1, 1e12)),
+        "shape": ANY,
         "share": FRACTION,
         "sigma": MID,
         "signal_ms": ANY,
@@ -128,6 +136,7 @@ DRAWS = (
         "steps": magnitude(1e-3, 1e12),
         "t": ANY,
         "third_derivative": signed(MID),
+        "threshold": FRACTION,
         "tolerance": MID,
         "trace": signed(MID),
         "votes": whole(magnitude(1, 1e4)),
@@ -165,6 +174,7 @@ DRAWS = (
         ("passage.walk_mean", "snr"): magnitude(1e-60, 1e60),
         ("estimators.log_first", "pairs"): whole(lambda rng, n: 100 * FACTOR(rng, n)),
         ("query_ratio.sign_drift", "cosine"): below(0.1),
+        ("reversal.recovered", "reverse"): FRACTION,
         ("snr.output", "output"): FRACTION,
     }
     | {
@@ -210,6 +220,18 @@ def _near_or_far(rng, count, p):
 def _another(rng, count, p):
     other = _near_or_far(rng, count, p)
     return np.where(other == p["output"], 1.5 * other, other)
+
+
+def _next_margin(rng, count, p):
+    """Another margin: next to the first, or anywhere."""
+    near = p["margin"] * (1.0 + 0.5 * signed(FRACTION)(rng, count))
+    return np.where(rng.random(count) < 0.5, near, signed(ANY)(rng, count))
+
+
+def _next_high(rng, count, p):
+    """The other end of a range: next to the first, or anywhere above it."""
+    more = np.where(rng.random(count) < 0.5, FRACTION(rng, count), FACTOR(rng, count))
+    return np.maximum(p["low"] * (1.0 + more), np.nextafter(p["low"], np.inf))
 
 
 def _bend(rng, count, p):
@@ -260,6 +282,11 @@ JOINT = {
         p["ball_radius"] * FRACTION(rng, count)
     ),
     ("passage.log_ou_mean", "target"): _above,
+    ("scaling.log_snr", "high"): _next_high,
+    ("scaling.snr", "high"): _next_high,
+    ("scaling.snr", "other_margin"): _next_margin,
+    ("scaling.wrong_sign", "high"): _next_high,
+    ("scaling.wrong_sign", "other_margin"): _next_margin,
     ("second_moment.best_probe", "frobenius"): _bend,
     ("second_moment.quadratic", "frobenius"): _bend,
     ("passage.ou_mean", "target"): _above,

@@ -309,3 +309,14 @@ def test_beyond_it_too_many_queries_are_said():
         5.0, sample[None], [1.0], 1.5, "stale", 1000, np.random.default_rng(11)
     )
     assert np.median(found) < 0.5 * law
+
+
+@pytest.mark.parametrize("mode", ["stale", "requery", "mean"])
+@pytest.mark.parametrize("size", [1e-200, 1e-150, 1e150, 1e200])
+def test_a_search_has_no_unit_of_its_own(mode, size):
+    """Losses of any size, whose squares leave the floats."""
+    deltas = np.random.default_rng(0).normal(-0.1, 1.0, (3, 20))
+    share, noise = [0.2, 0.3, 0.5], 0.3
+    plain = search.queries(5.0, deltas, share, noise, mode)
+    scaled = search.queries(5.0 * size, deltas * size, share, noise * size, mode)
+    assert scaled == pytest.approx(plain, rel=1e-9)

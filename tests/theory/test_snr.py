@@ -157,3 +157,26 @@ def test_missing_output_is_named():
         snr.output(1e-4, 0.1, output=1.5)
     with pytest.raises(DomainError, match="expected sigma > 0 and finite, got 0"):
         snr.output(1e-4, 0)
+
+
+@pytest.mark.parametrize("rho", [-0.5, 0.0, 0.6])
+def test_correlated_against_simulation(rho):
+    """10⁶ answers of three classes; five standard errors are 0.7 %."""
+    rng = np.random.default_rng(7)
+    shared = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 1_000_000)
+    alone = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 1_000_000)
+    # The margin of two classes over a pair of queries.
+    noise = (shared[:, 0] - shared[:, 1]) - (alone[:, 0] - alone[:, 1])
+    law = snr.correlated(snr.output_logits(0.25, 1.0), rho)
+    assert law == pytest.approx(0.25 / noise.var(), rel=0.01)
+    # One class alone, over two queries, has the noise of both as ever.
+    score = shared[:, 0] - alone[:, 0]
+    assert snr.output(0.25, 1.0) == pytest.approx(0.25 / score.var(), rel=0.01)
+
+
+def test_correlated_at_the_ends():
+    assert snr.correlated(0.3, 1.0) == np.inf
+    assert snr.correlated(0.0, 1.0) == 0.0
+    assert snr.correlated(0.3, -1.0) == 0.15
+    with pytest.raises(DomainError, match=r"expected correlation in \[-1, 1\]"):
+        snr.correlated(0.3, 1.5)

@@ -15,6 +15,7 @@ sigma, step, gap = sp.symbols("sigma step gap", positive=True)
 output, phase = sp.symbols("output phase", nonnegative=True)
 _h = step / sigma
 _HALF = sp.S.Half
+_f, _g = sp.symbols("f g", positive=True)
 _k, _n = sp.symbols("k n", positive=True, integer=True)
 _x, _z = sp.symbols("x z", real=True)
 _u = sp.Symbol("u", positive=True)
@@ -250,6 +251,61 @@ def largest_dither_bias() -> Derivation:
                 other,
                 law,
                 {sigma: sp.Rational(1, 9), step: sp.Rational(1, 2)},
+            ),
+        ),
+    )
+
+
+# --- Uniform noise of one step ahead of the rounding ---------------------------------
+
+
+def uniform_dither_variance() -> Derivation:
+    """A share f above a rounded value is rounded up with chance f."""
+    part = output / step - sp.floor(output / step)
+    law = step**2 * part * (1 - part)
+    # Noise in (-1/2, 1/2) lifts f past 1/2, in steps.
+    up = sp.Integral(1, (_x, _HALF - _f, _HALF))
+    square = _f * (1 - _f) ** 2 + (1 - _f) * _f**2
+    return Derivation(
+        law,
+        (
+            proved("chance to be rounded up, and so the mean", up, _f),
+            proved("mean square error", square, _f * (1 - _f)),
+        ),
+    )
+
+
+def uniform_dither_snr() -> Derivation:
+    """The variance averaged over all places."""
+    law = 3 * (gap / step) ** 2
+    mean = 2 * step**2 * sp.Integral(_f * (1 - _f), (_f, 0, 1))
+    return Derivation(law, (proved("two answers", gap**2 / mean, law),))
+
+
+def uniform_dither_wrong_sign() -> Derivation:
+    """Both outputs between two rounded values, or one beyond the next."""
+    d = gap / step
+    near, far = (1 - d + d**3 / 6) / 2, (2 - d) ** 3 / 12
+    law = sp.Piecewise((near, d < 1), (far, d < 2), (0, True))
+    # Lower output at f, the other at g: down against up, and half of the ties.
+    same = _f * (1 - _g) + (_f * _g + (1 - _f) * (1 - _g)) / 2
+    tie = _f * (1 - _g) / 2
+    inside = sp.expand(same.subs(_g, _f + _u))
+    across = sp.expand(tie.subs(_g, _f + _u - 1))
+    within = sp.integrate(inside, (_f, 0, 1 - _u))
+    return Derivation(
+        law,
+        (
+            proved("between the same values", same, (1 + _f - _g) / 2),
+            proved(
+                "gap below a step",
+                within + sp.integrate(across, (_f, 1 - _u, 1)),
+                near.subs(gap, _u * step),
+            ),
+            proved(
+                "gap above it",
+                sp.integrate(across, (_f, 0, 2 - _u)),
+                far.subs(gap, _u * step),
             ),
         ),
     )

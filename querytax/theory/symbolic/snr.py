@@ -154,3 +154,15 @@ def combine() -> Derivation:
             ),
         ),
     )
+
+
+def correlated() -> Derivation:
+    """What two noises share cancels in their difference."""
+    correlation = sp.Symbol("correlation", real=True)
+    law = snr / (1 - correlation)
+    other = correlation * _v1 + sp.sqrt(1 - correlation**2) * _v2
+    shared = expected((_v1 - other) ** 2, _v1, _v2)
+    alone = expected((_v1 - _v2) ** 2, _v1, _v2)
+    return Derivation(
+        law, (proved("variance of the difference", snr * alone / shared, law),)
+    )

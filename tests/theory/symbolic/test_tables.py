@@ -16,6 +16,7 @@ GUESSES = {"success": (0.3, 0.02, 0.1), "false_alarm": (0.1, 0.4, 0.0), "votes":
 COUNTS = {"hits": (3, 1, 4), "tried": (19, 22, 20)}
 TURNS = {"outcomes": ((0, 0, 1, 0, 0), (0, 1, 0, 0, 0)), "turn": 2}
 FEW = {"hits": (0, 1, 4), "tried": (9, 12, 10)}
+MIXED = {"sigma": (0.2, 1.5), "weight": (2.0, 3.0)}
 OTHER = ((0.8, 0.2), (0.55, 0.45))
 
 
@@ -67,6 +68,10 @@ CASES = [
         {},
     ),
     ("snr.combine", {"snr": (0.3, 2.0, 7.0)}, {}),
+    ("mixture.snr", {**MIXED, "delta_ms": 0.1}, {}),
+    ("mixture.wrong_sign", {**MIXED, "gap": 0.3}, {}),
+    ("mixture.median_gain", MIXED, {}),
+    ("mixture.information", MIXED, {}),
     ("query_ratio.sign_drift_of", {"gradient": (0.3, 2.0, 1.0), "cosine": 0.4}, {}),
     ("records.accepted_mean_tied", {"chances": (0.5, 0.375, 0.125), "queries": 9}, {}),
 ]
@@ -95,6 +100,7 @@ VALUES = {
         "form": ("raw", "reflect", "clip"),
         "reading": ("best", "log", "abs"),
     },
+    "mixture.beta_wrong_sign": {"form": ("bell", "constant")},
     "snr.output": {"form": ("reflect", "clip"), "reading": ("best", "abs")},
 }
 WORDED = [
