@@ -1,7 +1,10 @@
 """What a deployed defence adds to the time of one question: batches of one image.
 
-Run ``python benchmarks/noise_latency.py``. The ways take turns in one run, so that
-drift hits all alike; medians of CPU time over the bare model's, one thread. Beside the
+Run ``python benchmarks/noise_latency.py``. The ways take turns in one run, each with
+some calls in a row, as a service asks: the first ones, which find the memory and caches
+that another way left, are not counted. Each turn is held against the bare model's turn
+just before it, so that other work on the machine hits both: medians of CPU time, and of
+these ratios, with their middle half; one thread. Beside the
 sites stand the line that people write by hand, ``x + sigma * torch.randn_like(x)``,
 whose noise whoever reads a few answers can continue, and noise of an experiment.
 """
@@ -20,6 +23,7 @@ from querytax import demo
 from querytax.defenses import defend, fresh
 
 SIGMA = 0.05
+IN_A_ROW, UNCOUNTED = 8, 3
 
 
 def digits() -> nn.Module:
@@ -70,16 +74,33 @@ def ways(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Callable[[], obj
     return found
 
 
-def medians(calls: list[Callable[[], object]], repeats: int) -> list[float]:
-    """CPU seconds of each call."""
-    taken: list[list[float]] = [[] for _ in calls]
-    for turn in range(repeats + 5):
+def turn(call: Callable[[], object]) -> float:
+    """CPU seconds of a call, among some in a row."""
+    times = []
+    for _ in range(IN_A_ROW):
+        start = time.thread_time()
+        call()
+        times.append(time.thread_time() - start)
+    return statistics.median(times[UNCOUNTED:])
+
+
+def measure(
+    calls: list[Callable[[], object]], turns: int
+) -> list[tuple[float, list[float]]]:
+    """CPU seconds of each, and the quartiles of what it takes over the first."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in calls]
+    for _ in range(turns):
         for call, times in zip(calls, taken, strict=True):
-            start = time.thread_time()
-            call()
-            if turn >= 5:
-                times.append(time.thread_time() - start)
-    return [statistics.median(times) for times in taken]
+            bare = turn(calls[0])
+            own = turn(call)
+            times.append((own, own / bare))
+    return [
+        (
+            statistics.median(own for own, _ in times),
+            statistics.quantiles(ratio for _, ratio in times),
+        )
+        for times in taken
+    ]
 
 
 def bits(count: int) -> Tensor:
@@ -89,7 +110,7 @@ def bits(count: int) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=100)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with torch.no_grad():
@@ -97,10 +118,13 @@ def main() -> None:
             found = ways(build(), shape)
             count = torch.Size(shape).numel()
             found["its bits alone"] = lambda count=count: bits(count)
-            times = medians(list(found.values()), given.repeats)
-            print(f"\n{name}: bare {times[0] * 1e6:.0f} us")
-            for label, seconds in zip(found, times, strict=True):
-                print(f"{label:>24} {seconds * 1e6:8.0f} us {seconds / times[0]:6.2f}")
+            taken = measure(list(found.values()), given.turns)
+            print(f"\n{name}")
+            for label, (own, (low, middle, high)) in zip(found, taken, strict=True):
+                print(
+                    f"{label:>24} {own * 1e6:8.0f} us {middle:6.2f} "
+                    f"({low:.2f} to {high:.2f})"
+                )
 
 
 if __name__ == "__main__":

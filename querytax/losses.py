@@ -8,10 +8,14 @@ value, no smaller than ``FLOOR``.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from querytax.expect import DomainError
+from querytax.plans import reading
 
 __all__ = [
     "FLOOR",
@@ -25,6 +29,11 @@ __all__ = [
 ]
 
 FLOOR = 1e-12
+_TINY = 1e-38
+# Dashed Line Defense's h.
+_DASHED = 0.3
+# Rows whose sums agree by no chance, and how far: percent are rounded.
+_ROWS, _SHARED = 8, 0.01
 # Numbers that all lie in [0, 1] by no chance.
 _TELLING = 20
 
@@ -45,10 +54,16 @@ def attacker_loss(
         ``(N, C)``.
     labels : Tensor
         ``(N,)``: true labels, or targets when ``targeted``.
-    loss : {"ce", "margin"}
+    loss : str
         ``ce``: minus the logarithm of the label's probability. ``margin``: best other
         class minus the label, in logits or in probabilities as answered; above zero
-        exactly where the answer is misclassified.
+        exactly where the answer is misclassified. The others are margins of logits, or
+        of probabilities' logarithms, above zero there as well. ``ratio``: over their
+        standard deviation among the classes, so that no scale of the logits shows; of
+        two classes that leaves only the sign. ``unfold:PERIOD`` and ``undash:PERIOD``:
+        the margin that Adversarial Attack on Attackers, linear and with reverse 1, or
+        Dashed Line Defense, with its published h, was given, told by the one that they
+        answer.
     answered : {"logits", "probabilities"}
     targeted : bool
         Minus the same loss of the target.
@@ -60,15 +75,55 @@ def attacker_loss(
     """
     answers = answers.double()
     index = labels[:, None]
-    if loss == "margin":
-        own = answers.gather(1, index)[:, 0]
-        others = answers.scatter(1, index, -torch.inf).amax(1)
-        value = others - own
+    word, period = reading(loss)
+    if word == "margin":
+        value = _margin(answers, index)
+    elif word != "ce":
+        value = _undone(_logits(answers, answered), index, word, period)
     elif answered == "logits":
         value = -torch.log_softmax(answers, 1).gather(1, index)[:, 0]
     else:
         value = -answers.gather(1, index)[:, 0].abs().clamp_min(FLOOR).log()
     return -value if targeted else value
+
+
+def _margin(scores: Tensor, index: Tensor) -> Tensor:
+    own = scores.gather(1, index)[:, 0]
+    return scores.scatter(1, index, -torch.inf).amax(1) - own
+
+
+def _logits(answers: Tensor, answered: str) -> Tensor:
+    """Logits up to a constant, of whatever was answered."""
+    if answered == "logits":
+        return answers
+    # Below the floor of ``ce``, which would cut off what a large scale makes small.
+    return answers.abs().clamp_min(_TINY).log()
+
+
+def _undone(logits: Tensor, index: Tensor, word: str, period: float) -> Tensor:
+    """The margin without what a defence did to it."""
+    if word == "ratio":
+        return _margin(logits, index) / logits.std(1).clamp_min(_TINY)
+    at = logits.argmax(1, keepdim=True)
+    top = logits.gather(1, at)
+    rest = logits.scatter(1, at, -torch.inf)
+    told = top - rest.amax(1, keepdim=True)
+    true = _unfolded(told, period) if word == "unfold" else _undashed(told, period)
+    return _margin((rest + (told - true)).scatter(1, at, top), index)
+
+
+def _unfolded(told: Tensor, period: float) -> Tensor:
+    """Margins m of intervals [k T, (k + 1) T) that were answered (2 k + 1) T - m."""
+    k = (told / period).ceil() - 1.0
+    return (2.0 * k + 1.0) * period - told
+
+
+def _undashed(told: Tensor, period: float) -> Tensor:
+    """Margins at u of an interval, answered at h - h u or h + (1 - h) u of it."""
+    k = (told / period).floor()
+    f = told / period - k
+    u = torch.where(f >= _DASHED, (f - _DASHED) / (1.0 - _DASHED), 1.0 - f / _DASHED)
+    return (k + u) * period
 
 
 def check_images(images: Tensor) -> Tensor:
@@ -83,6 +138,12 @@ def check_images(images: Tensor) -> Tensor:
         raise DomainError(
             f"expected images to be a dense tensor, got {images.layout}: .to_dense()"
         )
+    if images.is_meta or images.is_quantized:
+        got = "no data (meta)" if images.is_meta else f"{images.dtype}: .dequantize()"
+        raise DomainError(f"expected images to hold numbers, got {got}")
+    if images.dtype in (torch.float16, torch.bfloat16):
+        # Exactly the same numbers, and room for what is added to them.
+        images = images.float()
     if images.ndim < 2 or images.shape[0] == 0:
         raise DomainError(
             "expected images to be a batch (N, ...) with N >= 1, "
@@ -102,16 +163,25 @@ def check_images(images: Tensor) -> Tensor:
 
 
 def check_labels(labels: Tensor, n_images: int, name: str = "labels") -> Tensor:
-    """Labels: ``(N,)`` whole numbers, one an image; from ``(N, 1)`` or one-hot too."""
+    """Labels: ``(N,)`` whole numbers, one an image; from ``(N, 1)`` or one-hot too.
+
+    Their type may be a float's, which holds whole numbers exactly.
+    """
+    array = hasattr(labels, "__array__") and not isinstance(labels, Tensor)
+    given: Any = labels
+    if array and getattr(getattr(labels, "dtype", None), "kind", "") == "O":
+        given, array = np.asarray(labels).tolist(), False
     try:
         # A copy of an array, which may not be written to.
-        array = hasattr(labels, "__array__") and not isinstance(labels, Tensor)
-        labels = torch.tensor(labels) if array else torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError):
+        labels = torch.tensor(given) if array else torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise DomainError(
             f"expected {name} to be {n_images} whole numbers, one an image, "
-            f"got {type(labels).__name__}"
+            f"got {_kind(given)}"
         ) from None
+    if labels.is_floating_point() and not labels.is_meta:
+        exact = (labels == labels.round()) & (labels.abs() < 2.0**53)
+        labels = labels.long() if bool(exact.all()) else labels
     if not (labels.is_floating_point() or labels.is_complex()):
         labels = labels.long()
     if labels.shape == (n_images, 1):
@@ -125,6 +195,17 @@ def check_labels(labels: Tensor, n_images: int, name: str = "labels") -> Tensor:
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
         )
     return labels.long()
+
+
+def _kind(labels: Any) -> str:
+    """What labels are that are no numbers: of words the first."""
+    try:
+        first = np.asarray(labels).reshape(-1)[:1].tolist()
+    except (TypeError, ValueError):
+        first = []
+    if first and isinstance(first[0], (str, bytes)) and not isinstance(labels, bytes):
+        return f"words such as {first[0][:20]!r}: number the classes as the model does"
+    return type(labels).__name__
 
 
 def _one_hot(labels: Tensor) -> bool:
@@ -151,11 +232,11 @@ def check_logits(
     labels: Tensor,
     answered: str | None = "logits",
     name: str = "labels",
-) -> None:
+) -> bool:
     """Answers of a model: ``(N, C)``, finite, of the promised kind, C above labels.
 
     ``answered`` is None where the model does not say what it answers: logits, then,
-    unless they look otherwise.
+    unless they look otherwise. Returns whether there were enough to tell.
     """
     if answers.ndim != 2 or len(answers) != len(labels) or answers.shape[1] < 2:
         raise DomainError(
@@ -163,8 +244,9 @@ def check_logits(
             f"got {tuple(answers.shape)}"
         )
     check_finite(answers)
-    if answered != "probabilities":
-        check_not_probabilities(answers, answered is None)
+    sure = answered == "probabilities"
+    if not sure:
+        sure = check_not_probabilities(answers, answered is None)
     n_classes = answers.shape[1]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
@@ -172,6 +254,7 @@ def check_logits(
             f"expected {name} in 0..{n_classes - 1}, the model's classes, "
             f"got {low if low < 0 else high}"
         )
+    return sure
 
 
 def look_like_probabilities(answers: Tensor) -> bool:
@@ -189,6 +272,18 @@ def look_like_probabilities(answers: Tensor) -> bool:
     return bool(((answers.double().sum(1) - 1).abs() < slack).all())
 
 
+def _one_whole(answers: Tensor) -> bool:
+    """Whether rows share one whole, such as percent do, by no chance."""
+    if len(answers) < _ROWS or not bool((answers >= 0).all()):
+        return False
+    sums = answers.detach().double().sum(1)
+    whole = sums.mean()
+    even = bool(whole > 1.5) and bool(((sums - whole).abs() <= _SHARED * whole).all())
+    # Nearly one answer to all images tells nothing.
+    apart = answers.detach().double().std(0).amax()
+    return even and bool(apart > 10.0 * _SHARED * whole)
+
+
 def check_not_probabilities(answers: Tensor, undeclared: bool) -> bool:
     """Refuse what is surely no row of logits.
 
@@ -200,6 +295,13 @@ def check_not_probabilities(answers: Tensor, undeclared: bool) -> bool:
             "expected model to return logits, got probabilities: every row is "
             "non-negative and sums to 1 (where it should, set model.answers = "
             "'probabilities')"
+        )
+    if undeclared and _one_whole(answers):
+        whole = float(answers.detach().double().sum(1).mean())
+        raise DomainError(
+            f"expected model to return logits, got rows that all sum to {whole:.3g} "
+            "without a number below 0: probabilities, scaled? say what they are: set "
+            "model.answers = 'logits' or 'probabilities'"
         )
     if not (undeclared and bool(((answers >= 0) & (answers <= 1)).all())):
         return True

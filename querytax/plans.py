@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from querytax import expect
 
-__all__ = ["INCUMBENTS", "LOSSES", "NORMS", "NESPlan", "Plan", "check_budget"]
+__all__ = [
+    "INCUMBENTS",
+    "LOSSES",
+    "NORMS",
+    "POLICIES",
+    "READINGS",
+    "NESPlan",
+    "Plan",
+    "check_budget",
+    "reading",
+]
 
 NORMS = ("Linf", "L2")
+# What probes measure, and what else an attacker may make of an answer: what does not
+# see a scale of the logits, and what takes off a map of their margin, with its period.
 LOSSES = ("ce", "margin")
+READINGS = (*LOSSES, "ratio", "unfold", "undash")
+_PERIODS = {"unfold": 4.0, "undash": 6.0}
 INCUMBENTS = ("stale", "requery", "mean")
+# Of searches that may be led astray on purpose.
+POLICIES = (*INCUMBENTS, "turning")
 
 
 @dataclass(frozen=True)
@@ -26,9 +43,11 @@ class Plan:
         Radius of the perturbation budget, [0, 1] pixel units.
     norm : {"Linf", "L2"}
         Its norm.
-    loss : {"ce", "margin"}
-        What the attacker makes of an answer, see :mod:`querytax.losses`. Attacks that
-        see labels alone do not use it.
+    loss : str
+        What the attacker makes of an answer: ``ce``, ``margin``, or what undoes a
+        defence, ``ratio``, ``unfold:PERIOD`` and ``undash:PERIOD``, see
+        :func:`querytax.losses.attacker_loss`. Attacks that see labels alone do not
+        use it.
     repeats : int
         How often each question is asked. Scores are averaged before the loss, labels
         go by majority.
@@ -59,7 +78,7 @@ class Plan:
         for field in dataclasses.fields(self):
             _single(field.name, getattr(self, field.name), field.default)
         check_budget(self.eps, self.norm)
-        expect.one_of(LOSSES, loss=self.loss)
+        reading(self.loss)
         object.__setattr__(self, "repeats", int(expect.count(repeats=self.repeats)))
 
     @property
@@ -78,8 +97,9 @@ class Plan:
         Raises
         ------
         DomainError
-            If they cannot.
+            If they cannot, or the budget is larger than they are.
         """
+        check_budget(self.eps, self.norm, math.prod(shape))
         coarse = getattr(self, "block", 1) > 1 or getattr(self, "side", 0) > 0
         if len(shape) != 3 and (self.planar or coarse):
             raise expect.DomainError(
@@ -111,17 +131,59 @@ class Plan:
         return ", ".join(said)
 
 
-def check_budget(eps: float, norm: str) -> None:
+def reading(loss: str) -> tuple[str, float]:
+    """A word of ``READINGS``, and its period: what is written behind a colon, or usual.
+
+    A map of period 0 maps nothing, and leaves a margin.
+
+    Raises
+    ------
+    DomainError
+        For an unknown word, or a period that is negative or has no use.
+
+    Examples
+    --------
+    >>> reading("unfold:6")
+    ('unfold', 6.0)
+    """
+    word, colon, number = loss.partition(":")
+    expect.one_of(READINGS, loss=word)
+    if not colon:
+        return word, _PERIODS.get(word, 0.0)
+    try:
+        period = float(number) if word in _PERIODS else math.nan
+    except ValueError:
+        period = math.nan
+    if not 0.0 <= period < math.inf:
+        raise expect.DomainError(
+            "expected loss to be a word, or with a period >= 0 as in unfold:4, "
+            f"got {loss!r}"
+        )
+    return (word if period else "margin"), period
+
+
+def check_budget(eps: float, norm: str, dimension: int | None = None) -> None:
     """Fail on a perturbation budget that no image in [0, 1] has.
+
+    Parameters
+    ----------
+    eps, norm
+    dimension : int, optional
+        Numbers in an image, where that is known.
 
     Raises
     ------
     DomainError
         For an unknown norm, or a radius that is not above 0; of Linf one above 1,
-        which is mostly one in 255ths.
+        which is mostly one in 255ths; of L2 one above the distance of black and white.
     """
     expect.positive(eps=eps)
     expect.one_of(NORMS, norm=norm)
+    if norm == "L2" and dimension is not None and eps > math.sqrt(dimension):
+        raise expect.DomainError(
+            f"expected eps <= {math.sqrt(dimension):.4g} for L2, the largest distance "
+            f"of two images of {dimension} numbers in [0, 1], got {eps:g}"
+        )
     if norm == "Linf" and eps > 1.0:
         hint = f"; do you mean {eps:g}/255?" if eps <= 255 else ""
         raise expect.DomainError(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from querytax.expect import DomainError
 from querytax.files import atomic_write, cache_folder, seal, unseal
 from querytax.noise import normals, uniforms
 from querytax.progress import progress
@@ -27,6 +28,7 @@ __all__ = [
     "cached",
     "fit",
     "permutation",
+    "tune",
 ]
 
 
@@ -123,30 +125,137 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.rate, weight_decay=recipe.decay
     )
-    begin = _restore(resume, model, optimizer)
     # Evaluation mode may have been left behind by what was built.
     model.train()
-    per_epoch = -(-len(x) // recipe.batch)
-    with _one_thread(), torch.enable_grad(), progress(resume is not None) as bars:
-        bar = bars.add(recipe.stream, recipe.epochs * per_epoch)
-        for epoch in range(begin, recipe.epochs):
-            order = permutation(len(x), f"{recipe.stream}/epoch", epoch)
-            for i, batch in enumerate(order.split(recipe.batch)):
+
+    def loss(rows: Tensor, epoch: int, step: int) -> Tensor:
+        images = _augment(x[rows], rows, epoch, recipe)
+        return nn.functional.cross_entropy(model(images), y[rows])
+
+    _descend(
+        model,
+        optimizer,
+        loss,
+        len(x),
+        stream=f"{recipe.stream}/epoch",
+        name=recipe.stream,
+        epochs=recipe.epochs,
+        batch=recipe.batch,
+        rate=lambda done: _rate(recipe, done),
+        resume=resume,
+        shown=resume is not None,
+    )
+    return model.eval()
+
+
+def tune(
+    model: nn.Module,
+    n: int,
+    loss: Callable[[Tensor, int, int], Tensor],
+    *,
+    stream: str,
+    epochs: int,
+    batch: int,
+    rate: float,
+    resume: Path | None = None,
+    mark: str = "",
+    keep: bool = False,
+    alone: bool = True,
+    verbose: bool = False,
+) -> nn.Module:
+    """Train a network on from the weights it has, in the mode it is in.
+
+    Adam, at a rate that falls to 0 on a straight line.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Changed in place; what shall be trained asks for a gradient.
+    n : int
+        Images.
+    loss : callable
+        From rows of images, the epoch and the step, to what falls. Its draws are keyed.
+    stream : str
+        Names the order of the images.
+    epochs, batch : int
+    rate : float
+    resume : Path, optional
+        Where the state after each epoch is kept; training goes on from what is there,
+        to the same weights.
+    mark : str
+        Tells one training from another.
+    keep : bool
+        Whether the file stays when training has ended, which is then not repeated.
+    alone : bool
+        Whether one thread computes, so that the weights do not depend on how many there
+        are.
+    verbose : bool
+        Whether a bar may be shown.
+
+    Raises
+    ------
+    DomainError
+        For a file of another training.
+    """
+    optimizer = torch.optim.Adam(
+        [p for p in model.parameters() if p.requires_grad], rate
+    )
+    _descend(
+        model,
+        optimizer,
+        loss,
+        n,
+        stream=stream,
+        name=stream,
+        epochs=epochs,
+        batch=batch,
+        rate=lambda done: rate * (1.0 - done),
+        resume=resume,
+        mark=mark,
+        keep=keep,
+        alone=alone,
+        shown=verbose,
+    )
+    return model
+
+
+def _descend(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Tensor, int, int], Tensor],
+    n: int,
+    *,
+    stream: str,
+    name: str,
+    epochs: int,
+    batch: int,
+    rate: Callable[[float], float],
+    resume: Path | None,
+    mark: str = "",
+    keep: bool = False,
+    alone: bool = True,
+    shown: bool = False,
+) -> None:
+    begin = _restore(resume, model, optimizer, mark)
+    per_epoch = -(-n // batch)
+    threads = _one_thread() if alone else contextlib.nullcontext()
+    with threads, torch.enable_grad(), progress(shown) as bars:
+        bar = bars.add(name, epochs * per_epoch)
+        for epoch in range(begin, epochs):
+            for i, rows in enumerate(permutation(n, stream, epoch).split(batch)):
                 step = epoch * per_epoch + i
                 for group in optimizer.param_groups:
-                    group["lr"] = _rate(recipe, step / (recipe.epochs * per_epoch))
-                images = _augment(x[batch], batch, epoch, recipe)
-                loss = nn.functional.cross_entropy(model(images), y[batch])
+                    group["lr"] = rate(step / (epochs * per_epoch))
+                falls = loss(rows, epoch, step)
                 optimizer.zero_grad()
-                loss.backward()
+                falls.backward()
                 optimizer.step()
                 bars.update(bar, step + 1)
             if resume is not None:
-                state = model.state_dict(), optimizer.state_dict(), epoch + 1
+                state = model.state_dict(), optimizer.state_dict(), epoch + 1, mark
                 _save(resume, state)
-    if resume is not None:
+    if resume is not None and not keep:
         resume.unlink(missing_ok=True)
-    return model.eval()
 
 
 def permutation(n: int, stream: str, epoch: int) -> Tensor:
@@ -222,16 +331,21 @@ def _augment(x: Tensor, rows: Tensor, epoch: int, recipe: Recipe) -> Tensor:
 
 
 def _restore(
-    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, mark: str
 ) -> int:
     """The epochs that are behind, and their state; none if there is no such file."""
     if path is None:
         return 0
     try:
-        weights, moments, epochs = _load(path)
+        weights, moments, epochs, of = _load(path)
     except Exception:
         # Absent, or cut short: torch fails in many ways.
         return 0
+    if of != mark:
+        raise DomainError(
+            "expected resume to hold this training, of these data and settings, "
+            f"got another's in {path}: name another file, or remove it"
+        )
     model.load_state_dict(weights)
     optimizer.load_state_dict(moments)
     return int(epochs)

@@ -11,6 +11,10 @@ from querytax.attacks.block import Answers, Ask, Block
 
 __all__ = ["Incumbent"]
 
+# Fu, Guo & Luo 2026, released code: proposals that fail in a row before the attacker
+# turns round.
+_PATIENCE = 23
+
 
 class Incumbent:
     """The best image so far of each run in a block.
@@ -20,10 +24,13 @@ class Incumbent:
     block : Block
     x : Tensor
         ``(n, ...)`` the images to begin with.
-    policy : {"stale", "requery", "mean"}
+    policy : {"stale", "requery", "mean", "turning"}
         What a proposal is held against: the one answer that made the incumbent, which
         under noise was a lucky one; a fresh answer, asked beside each proposal; or the
-        mean of all answers about it, one more with each proposal.
+        mean of all answers about it, one more with each proposal. ``turning`` is
+        ``stale``, but for an answer that may be led astray on purpose: after more than
+        23 failures in a row the next proposal wins whatever it is answered, and the
+        loss is climbed the other way from there.
 
     Attributes
     ----------
@@ -38,6 +45,8 @@ class Incumbent:
             (len(x),), -torch.inf, dtype=torch.float64, device=x.device
         )
         self._count = torch.zeros_like(self.loss)
+        self._way = torch.ones_like(self.loss)
+        self._failed = torch.zeros_like(self.loss)
 
     def first(self, rows: Tensor) -> Generator[Ask, Answers, None]:
         """Ask about the images to begin with."""
@@ -66,7 +75,7 @@ class Incumbent:
             ``(R,)`` bool: which of them won.
         """
         block = self.block
-        if self.policy == "stale":
+        if self.policy in ("stale", "turning"):
             answers = yield Ask(x, rows, submit=True)
             new, old = block.loss(answers, rows), self.loss[rows]
         else:
@@ -83,8 +92,22 @@ class Incumbent:
                 old = (known * count + old) / (count + 1.0)
                 self._count[rows] = count + 1.0
             self.loss[rows] = old
-        won = new >= old if ties else new > old
+        if self.policy == "turning":
+            won = self._turned(rows, new, old, ties)
+        else:
+            won = new >= old if ties else new > old
         winners = rows[won]
         self.x[winners], self.loss[winners] = x[won], new[won]
         self._count[winners] = 1.0
         return won
+
+    def _turned(self, rows: Tensor, new: Tensor, old: Tensor, ties: bool) -> Tensor:
+        """Which proposals win, up the loss or down it, as each image goes."""
+        way = self._way[rows]
+        rise = (new - old) * way
+        won = rise >= 0.0 if ties else rise > 0.0
+        failed = torch.where(won, 0.0, self._failed[rows] + 1.0)
+        turns = failed > _PATIENCE
+        self._way[rows] = torch.where(turns, -way, way)
+        self._failed[rows] = torch.where(turns, 0.0, failed)
+        return won | turns

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from querytax import expect
-from querytax.defenses import KeyedDefense
+from querytax.defenses import Defense
 from querytax.losses import check_finite
 from querytax.models import Model, ask, evaluating
 
@@ -27,9 +27,9 @@ __all__ = [
 
 
 def clean_model(model: Model) -> Model:
-    """The model behind all of its defences."""
-    while isinstance(model, KeyedDefense):
-        model = model.model
+    """The model whose class counts: behind all noise, with what decides beside it."""
+    while isinstance(model, Defense) and model.judge is not model:
+        model = model.judge
     return model
 
 
@@ -63,7 +63,7 @@ def answer_in_batches(
     DomainError
         If an answer cannot be read as rows of classes, or holds NaN or infinity.
     """
-    if rows is None or queries is None or not isinstance(model, KeyedDefense):
+    if rows is None or queries is None or not isinstance(model, Defense):
         batches = x.split(even_parts(len(x), batch_size))
         parts = [check_finite(ask(model, xs)) for xs in batches]
     else:
@@ -171,13 +171,13 @@ def _parted(response: Response, requests: Sequence[Request]) -> list[Response]:
 
 def _answered(requests: Sequence[Request], batch_size: int) -> list[Response]:
     """Answers to requests of different models."""
-    chains: list[list[KeyedDefense]] = []
+    chains: list[list[Defense]] = []
     parts: list[_Part] = []
     apart: list[int] = []
     for i, request in enumerate(requests):
         model, x, rows, queries, judged = request
         chain, touched = [], False
-        while isinstance(model, KeyedDefense) and model.mergeable:
+        while isinstance(model, Defense) and model.mergeable:
             x, rows, queries = model.admit(x, rows, queries)
             x = model.before(x, rows, queries)
             chain.append(model)
@@ -185,7 +185,7 @@ def _answered(requests: Sequence[Request], batch_size: int) -> list[Response]:
             model = model.model
         chains.append(chain)
         parts.append((model, x, rows, queries))
-        if judged is not None and (touched or isinstance(model, KeyedDefense)):
+        if judged is not None and (touched or isinstance(model, Defense)):
             apart.append(i)
     for i in apart:
         model, *several, judged = requests[i]

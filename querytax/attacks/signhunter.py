@@ -13,7 +13,7 @@ from querytax import expect
 from querytax.attacks.block import Block, Questions
 from querytax.attacks.incumbent import Incumbent
 from querytax.attacks.table import Attack
-from querytax.plans import INCUMBENTS, Plan
+from querytax.plans import POLICIES, Plan
 
 __all__ = ["ATTACK", "SignHunterPlan", "engine"]
 
@@ -29,7 +29,7 @@ class SignHunterPlan(Plan):
     finest : int
         Shortest run of pixels whose signs are flipped together, >= 1. A pass ends
         before runs become shorter, and the next begins with the halves.
-    incumbent : {"stale", "requery", "mean"}
+    incumbent : {"stale", "requery", "mean", "turning"}
     """
 
     attack: ClassVar[str] = "signhunter"
@@ -40,12 +40,12 @@ class SignHunterPlan(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "finest", int(expect.count(finest=self.finest)))
-        expect.one_of(INCUMBENTS, incumbent=self.incumbent)
+        expect.one_of(POLICIES, incumbent=self.incumbent)
 
     @property
     def width(self) -> int:
         """Most questions about one image in one turn."""
-        return 1 if self.incumbent == "stale" else 2
+        return 1 if self.incumbent in ("stale", "turning") else 2
 
     def runs(self, size: int) -> Iterator[tuple[int, int]]:
         """``(begin, end)`` of the runs that a pass flips, in order."""

@@ -14,7 +14,7 @@ from querytax import expect
 from querytax.attacks.block import Block, Questions
 from querytax.attacks.incumbent import Incumbent
 from querytax.attacks.table import Attack
-from querytax.plans import INCUMBENTS, Plan
+from querytax.plans import POLICIES, Plan
 
 __all__ = [
     "ATTACK",
@@ -38,7 +38,7 @@ class SimBAPlan(Plan):
         Euclidean length of a step, > 0; what leaves the budget is cut off.
     block : int
         Side of the squares of pixels that a step moves together; 1 is single pixels.
-    incumbent : {"stale", "requery", "mean"}
+    incumbent : {"stale", "requery", "mean", "turning"}
     """
 
     attack: ClassVar[str] = "simba"
@@ -52,12 +52,12 @@ class SimBAPlan(Plan):
         super().__post_init__()
         expect.positive(step=self.step)
         object.__setattr__(self, "block", int(expect.count(block=self.block)))
-        expect.one_of(INCUMBENTS, incumbent=self.incumbent)
+        expect.one_of(POLICIES, incumbent=self.incumbent)
 
     @property
     def width(self) -> int:
         """Most questions about one image in one turn."""
-        return 1 if self.incumbent == "stale" else 2
+        return 1 if self.incumbent in ("stale", "turning") else 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SimBADCTPlan(Plan):
         Side of the square of frequencies to begin with, in random order; 0 for all.
     stride : int
         By how much its side grows when they are exhausted; 0 begins them anew.
-    incumbent : {"stale", "requery", "mean"}
+    incumbent : {"stale", "requery", "mean", "turning"}
     """
 
     attack: ClassVar[str] = "simbadct"
@@ -92,12 +92,12 @@ class SimBADCTPlan(Plan):
         for name in ("lowest", "stride"):
             value = int(expect.count(0, **{name: getattr(self, name)}))
             object.__setattr__(self, name, value)
-        expect.one_of(INCUMBENTS, incumbent=self.incumbent)
+        expect.one_of(POLICIES, incumbent=self.incumbent)
 
     @property
     def width(self) -> int:
         """Most questions about one image in one turn."""
-        return 1 if self.incumbent == "stale" else 2
+        return 1 if self.incumbent in ("stale", "turning") else 2
 
 
 def engine(plan: SimBAPlan, block: Block) -> Questions:

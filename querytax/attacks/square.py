@@ -14,7 +14,7 @@ from querytax.attacks import ball
 from querytax.attacks.block import Block, Questions
 from querytax.attacks.incumbent import Incumbent
 from querytax.attacks.table import Attack
-from querytax.plans import INCUMBENTS, Plan
+from querytax.plans import POLICIES, Plan
 
 __all__ = ["ATTACK", "SquarePlan", "engine", "moves"]
 
@@ -38,7 +38,7 @@ class SquarePlan(Plan):
         Share of the pixels in the first squares, in (0, 1].
     horizon : int
         Iterations that the schedule of sizes is made for; 0 keeps the first size.
-    incumbent : {"stale", "requery", "mean"}
+    incumbent : {"stale", "requery", "mean", "turning"}
         What a proposal is held against, see
         :class:`querytax.attacks.incumbent.Incumbent`.
 
@@ -59,12 +59,12 @@ class SquarePlan(Plan):
         super().__post_init__()
         expect.that(0.0 < self.p <= 1.0, "in (0, 1]", p=self.p)
         object.__setattr__(self, "horizon", int(expect.count(0, horizon=self.horizon)))
-        expect.one_of(INCUMBENTS, incumbent=self.incumbent)
+        expect.one_of(POLICIES, incumbent=self.incumbent)
 
     @property
     def width(self) -> int:
         """Most questions about one image in one turn."""
-        return 1 if self.incumbent == "stale" else 2
+        return 1 if self.incumbent in ("stale", "turning") else 2
 
     def share(self, iteration: int) -> float:
         """Share of the pixels in the square of an iteration."""

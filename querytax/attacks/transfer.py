@@ -16,7 +16,7 @@ from querytax.attacks.table import Attack
 from querytax.attacks.uniform import drawn
 from querytax.losses import attacker_loss
 from querytax.models import ask
-from querytax.plans import Plan
+from querytax.plans import LOSSES, Plan
 
 __all__ = ["ATTACK", "TransferPlan", "engine", "surrogate_gradient"]
 
@@ -90,10 +90,13 @@ def surrogate_gradient(
     with torch.enable_grad(), evaluating(block.surrogate):
         at = x.detach().requires_grad_()
         answers = ask(block.surrogate, at)
+        word = block.plan.loss
         loss = attacker_loss(
             answers,
             spread(goal[rows], each),
-            loss=block.plan.loss,
+            # What undoes the target's defence does not belong to a network without.
+            loss=word if word in LOSSES else "margin",
+            answered=getattr(block.surrogate, "answers", "logits"),
             targeted=block.targets is not None,
         )
         (gradient,) = torch.autograd.grad(loss.sum(), at)

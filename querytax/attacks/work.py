@@ -16,7 +16,12 @@ from querytax.attacks.block import ACCESS, PURPOSES, Block
 from querytax.attacks.course import Course, Ended
 from querytax.attacks.failures import said_of
 from querytax.attacks.memory import Memory
-from querytax.attacks.oracle import Model, answer_in_batches, clean_model
+from querytax.attacks.oracle import (
+    Model,
+    answer_in_batches,
+    clean_model,
+    evaluating,
+)
 from querytax.attacks.outcome import (
     CUT,
     ENDED,
@@ -25,10 +30,10 @@ from querytax.attacks.outcome import (
 )
 from querytax.attacks.table import Attack, find
 from querytax.counts import QueryCount
-from querytax.defenses import KeyedDefense
+from querytax.defenses import Defense
 from querytax.losses import check_images, check_labels
 from querytax.models import ask, check_answers, unanswered
-from querytax.own_noise import alike, noisy_layer
+from querytax.models.own_noise import alike, noisy_layer
 from querytax.plans import Plan
 from querytax.seeds import seed_of
 
@@ -189,7 +194,12 @@ class Work:
         if look not in first:
             first[look] = self._looked(clean, batch_size)
         answers, self.own_noise = first[look]
-        check_answers(clean, answers, self.labels)
+        told = check_answers(clean, answers, self.labels)
+        guard = run.model
+        while told and isinstance(guard, Defense):
+            # Points beside one image may be answered in [0, 1] by chance.
+            guard.told()
+            guard = guard.model
         if self.targets is not None:
             check_answers(clean, answers, self.targets, "targets")
         self.n_classes = answers.shape[1]
@@ -351,7 +361,7 @@ class Work:
         """The first answers, and whether the model has noise of its own."""
         # A defence of ours inside the model is known to be there, and keeps count.
         inside = clean.modules() if isinstance(clean, nn.Module) else ()
-        hidden = any(isinstance(module, KeyedDefense) for module in inside)
+        hidden = any(isinstance(m, Defense) and m is not clean for m in inside)
         twice = clean is self.run.model and not hidden
         answers, drawn = first_answers(clean, self.images, batch_size, twice)
         if twice:
@@ -393,18 +403,24 @@ class Work:
                     "attacker's own, got None"
                 )
             return
+        few = self.images[:_TWICE]
         try:
-            with torch.enable_grad():
-                answers = ask(surrogate, self.images[:1].clone().requires_grad_())
+            with torch.enable_grad(), evaluating(surrogate):
+                answers = ask(surrogate, few.clone().requires_grad_())
             shape: tuple[Any, ...] = tuple(answers.shape)
         except Exception as error:
             shape = (said_of(error),)
-        if shape != (1, self.n_classes):
+        if shape != (len(few), self.n_classes):
             raise expect.DomainError(
                 f"expected surrogate to answer images of shape "
                 f"{tuple(self.images.shape[1:])} with {self.n_classes} classes, "
                 f"got {shape[0] if len(shape) == 1 else shape}"
             )
+        if self.entry.surrogate:
+            try:
+                check_answers(surrogate, answers, self.labels[:_TWICE])
+            except expect.DomainError as error:
+                raise expect.DomainError(f"of the surrogate: {error}") from None
         if self.entry.surrogate and not answers.requires_grad:
             raise expect.DomainError(
                 "expected surrogate to be differentiable, got answers without a graph"

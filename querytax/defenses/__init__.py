@@ -1,20 +1,22 @@
-"""Randomised defences: torch modules that answer a query with keyed Gaussian noise."""
+"""Randomised defences: torch modules that answer a query with fresh Gaussian noise."""
 
 from querytax.defenses.build import defend
 from querytax.defenses.combined_noise import CombinedNoise
+from querytax.defenses.defense import Defense
 from querytax.defenses.feature_noise import FeatureNoise
 from querytax.defenses.input_noise import InputNoise
-from querytax.defenses.keyed import KeyedDefense
 from querytax.defenses.output_noise import OutputNoise
 from querytax.defenses.presets import feature_sites, preset
+from querytax.defenses.trained.hardened import harden
 
 __all__ = [
     "CombinedNoise",
+    "Defense",
     "FeatureNoise",
     "InputNoise",
-    "KeyedDefense",
     "OutputNoise",
     "defend",
     "feature_sites",
+    "harden",
     "preset",
 ]

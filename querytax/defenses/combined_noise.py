@@ -7,10 +7,8 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from querytax.defenses.feature_noise import FeatureNoise
-from querytax.defenses.input_noise import InputNoise
-from querytax.defenses.keyed import (
-    KeyedDefense,
+from querytax.defenses.defense import (
+    Defense,
     Keys,
     Model,
     depth_of,
@@ -18,6 +16,8 @@ from querytax.defenses.keyed import (
     standard_deviation,
     standard_deviations,
 )
+from querytax.defenses.feature_noise import FeatureNoise
+from querytax.defenses.input_noise import InputNoise
 from querytax.defenses.output_noise import OutputNoise
 from querytax.expect import DomainError
 from querytax.sites import Site
@@ -25,7 +25,7 @@ from querytax.sites import Site
 __all__ = ["CombinedNoise"]
 
 
-class CombinedNoise(KeyedDefense):
+class CombinedNoise(Defense):
     """Answer with fresh independent Gaussian noise at each of several places.
 
     Parameters
@@ -103,7 +103,7 @@ class CombinedNoise(KeyedDefense):
                 layer.sigmas = tuple(sigmas[i] for i in group)
             elif isinstance(layer, (InputNoise, OutputNoise)):
                 layer.sigma = sigmas[group[0]]
-            layer = cast(KeyedDefense, layer).model
+            layer = cast(Defense, layer).model
         self._sigma = _given(sigma)
 
     @property
@@ -120,8 +120,8 @@ class CombinedNoise(KeyedDefense):
         # A model may hand out its input or a tensor that it keeps.
         return answer.clone()
 
-    before.__doc__ = KeyedDefense.before.__doc__
-    after.__doc__ = KeyedDefense.after.__doc__
+    before.__doc__ = Defense.before.__doc__
+    after.__doc__ = Defense.after.__doc__
 
 
 def _groups(site: Site) -> list[tuple[int, ...]]:
@@ -145,7 +145,7 @@ def _layer(
     group: tuple[int, ...],
     sigmas: tuple[float, ...],
     seed: int | None,
-) -> KeyedDefense:
+) -> Defense:
     parts, levels = [site.parts[i][0] for i in group], [sigmas[i] for i in group]
     first = parts[0]
     if first.kind == "input":

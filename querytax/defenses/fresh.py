@@ -9,26 +9,31 @@ thread has a generator of its own, and a process that was forked seeds its own a
 
 No defence holds any of its state: a copy, a pickle or a file has nothing to replay.
 
-Bits are not what noise costs. A row of 3 x 224 x 224 takes 0.1 ms of them and 0.25 ms
-of Box-Muller on one core, two thirds of what `torch.randn` takes. The kernel's own
-generator gives bits as strong in 1.5 ms, and AES through any other library is a
-dependency more. The noise of a model on a GPU is drawn on the host and copied.
+A row of 3 x 224 x 224 takes 0.1 ms of bits and 0.1 ms of Box-Muller on one core, a
+third of what `torch.randn` takes. The operating system's generator gives bits as strong
+in 1.5 ms, and AES through any other library is a dependency more. The noise of a model
+on a GPU is drawn on the host and copied.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import ssl
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["add_noise", "normals"]
+__all__ = ["add_noise", "normals", "uniforms"]
+
+# What puts draws into an array.
+_Fill: TypeAlias = Callable[[NDArray[Any]], None]
 
 # Bytes of draws made at once: their scratch stays in a core's cache, and each of its
 # arrays below the 128 KiB from which the system gives and takes back memory.
@@ -37,6 +42,10 @@ _CHUNK = 1 << 17
 # Draws this small come from a stock of so many, made for at most so many shapes: to
 # draw ten values takes as many operations as to draw a thousand.
 _SMALL, _STOCK, _SHAPES = 1 << 10, 1 << 13, 32
+
+# From so many draws on, whole images, compiled code makes them in a third of the time.
+# It takes half a second of each process to load, and two more where it was never kept.
+_MANY = 1 << 16
 
 # Answers, and features that are nearly answers: 53 bits cost them little.
 _FEW = 1 << 15
@@ -74,7 +83,7 @@ def add_noise(value: Tensor, sigma: float, *, inside: bool = False) -> Tensor:
         wide = torch.float64
     if wide != kind:
         value = value.to(wide)
-    if count <= _SMALL and value.device.type == "cpu":
+    if count <= _SMALL and value.device.type == "cpu" and not _observed():
         drawn = _stock.take(value.shape, wide)
         noisy = torch.add(value, drawn, alpha=sigma)
         # Nobody finds in the stock what has been answered.
@@ -90,6 +99,17 @@ def add_noise(value: Tensor, sigma: float, *, inside: bool = False) -> Tensor:
         large = math.ldexp(1.5, max(min(math.frexp(sigma)[1] + 31, 1000), -1000))
         noisy = (noisy + large) - large
     return noisy if kind == wide else noisy.to(kind)
+
+
+def _observed() -> bool:
+    """Whether torch is put to another use, in which its tensors are not what they seem.
+
+    Made then, they would be worth nothing afterwards.
+    """
+    return bool(
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.maybe_current_level() is not None
+    )
 
 
 def normals(count: int, dtype: Any = np.float64) -> NDArray[Any]:
@@ -110,12 +130,20 @@ def normals(count: int, dtype: Any = np.float64) -> NDArray[Any]:
     at sqrt(64 ln 2) = 6.66 standard deviations; in float64 they take 53 and more, and
     it ends at sqrt(108 ln 2) = 8.65. Beyond lie probabilities of 3e-11 and 5e-18.
     """
-    fill = _narrow if dtype == np.float32 else _wide
+    fill: _Fill = _wide if dtype == np.float64 else _narrow
+    step = _CHUNK // np.dtype(dtype).itemsize
+    if fill is _narrow and count >= _MANY and (quick := _compiled()):
+        fill, step = quick, _CHUNK // 8
     out = np.empty(count + count % 2, dtype)
-    step = _CHUNK // out.itemsize
     for start in range(0, count, step):
         fill(out[start : start + step])
     return out[:count]
+
+
+def uniforms(count: int) -> NDArray[np.float64]:
+    """Independent draws in [0, 1), of 53 bits, that nobody can predict."""
+    whole = (_words(count, np.uint64) >> np.uint64(11)).astype(np.float64)
+    return whole * 2.0**-53
 
 
 class _Stock(threading.local):
@@ -160,6 +188,22 @@ def _narrow(out: NDArray[Any]) -> None:
     angle = _words(half, np.int32).astype(np.float32)
     angle *= math.pi * 2.0**-31
     _box_muller(u, angle, out)
+
+
+@functools.cache
+def _compiled() -> _Fill | None:
+    """`_narrow`, compiled; nothing where the user wants no compiler."""
+    from numba.core import config
+
+    settings: Any = config
+    if settings.DISABLE_JIT:
+        return None
+    from querytax.defenses._box_muller import box_muller
+
+    def quick(out: NDArray[Any]) -> None:
+        box_muller(_words(len(out), np.int32), out)
+
+    return quick
 
 
 def _wide(out: NDArray[Any]) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from querytax.defenses.keyed import KeyedDefense, Keys, Model, standard_deviation
+from querytax.defenses.defense import Defense, Keys, Model, standard_deviation
 
 __all__ = ["InputNoise"]
 
 
-class InputNoise(KeyedDefense):
+class InputNoise(Defense):
     """Answer f(x + sigma z) with fresh standard normal z for every row of every query.
 
     Parameters
@@ -57,5 +57,5 @@ class InputNoise(KeyedDefense):
         # A model may hand out its input or a tensor that it keeps.
         return answer.clone()
 
-    before.__doc__ = KeyedDefense.before.__doc__
-    after.__doc__ = KeyedDefense.after.__doc__
+    before.__doc__ = Defense.before.__doc__
+    after.__doc__ = Defense.after.__doc__

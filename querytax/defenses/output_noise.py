@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from querytax import expect
-from querytax.defenses.keyed import KeyedDefense, Keys, Model, standard_deviation
+from querytax.defenses.defense import Defense, Keys, Model, standard_deviation
 from querytax.expect import DomainError
 
 __all__ = ["OutputNoise"]
 
 
-class OutputNoise(KeyedDefense):
+class OutputNoise(Defense):
     """Answer F(x) + sigma z with fresh standard normal z for every row of every query.
 
     Parameters
@@ -75,8 +75,14 @@ class OutputNoise(KeyedDefense):
         return x
 
     def after(self, answer: Tensor, rows: Keys, queries: Keys) -> Tensor:
-        if not isinstance(self.model, KeyedDefense):
+        if not isinstance(self.model, Defense):
             self._listen(answer)
+        if self._softmax and answer.shape[1] < 2:
+            # One class would be answered with 1, whatever it is.
+            raise DomainError(
+                f"expected model to answer two classes or more on axis 1, got "
+                f"{tuple(answer.shape)}: of other axes, qt.as_model(model, pick=...)"
+            )
         exact = answer.softmax(dim=1) if self._softmax else answer
         noisy = self._add_noise(exact, self.sigma, "output", rows, queries)
         if self.form == "reflect":
@@ -86,5 +92,5 @@ class OutputNoise(KeyedDefense):
         # The model may have handed out its input or a tensor that it keeps.
         return noisy.clone() if noisy is answer else noisy
 
-    before.__doc__ = KeyedDefense.before.__doc__
-    after.__doc__ = KeyedDefense.after.__doc__
+    before.__doc__ = Defense.before.__doc__
+    after.__doc__ = Defense.after.__doc__

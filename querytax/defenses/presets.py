@@ -8,15 +8,17 @@ a vision transformer before each block.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
-from querytax.defenses.feature_noise import undefended
-from querytax.defenses.keyed import Model
+from querytax.defenses.defense import Model
+from querytax.defenses.layers import undefended
 from querytax.expect import DomainError
 from querytax.sites import Site
 
-__all__ = ["feature_sites", "preset"]
+__all__ = ["feature_sites", "preset", "spelt_out"]
 
 _STAGE = re.compile(r"((?:.*\.)?)(layer|stage|block|group)1")
 _BLOCKS = ("blocks", "layers", "layer", "resblocks")
@@ -103,6 +105,17 @@ def preset(model: Model) -> str:
                 f"expected model to name its layers without '+' and '*', got {site!r}"
             )
     return Site.parse("+".join(sites)).name
+
+
+def spelt_out(model: Model, words: Iterable[Any]) -> dict[Any, Any]:
+    """Words of sites, and for each what it stands for: itself, but for a preset.
+
+    Raises
+    ------
+    DomainError
+        As `preset`.
+    """
+    return {word: preset(model) if word == "rfd" else word for word in words}
 
 
 def _convolutions(module: nn.Module) -> list[str]:

@@ -507,7 +507,6 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
         ({"repeats": [2, 3]}, r"repeats to be one number, got \[2, 3\]"),
         ({"plan": "square", "eps": 0.1}, r"images \(C, H, W\) for square, got"),
         ({"block": 2}, r"images \(C, H, W\) for nes on a coarse grid"),
-        ({"images": torch.full((3, 4), 0.5).half()}, "float32 or float64"),
         ({"starts": torch.full((3, 4), 0.5)}, "starts that fool the model .* image 0"),
         ({"plan": "art:square", "eps": 0.1}, "foreign_attack runs those of libraries"),
         ({"plan": "square", "eps": 0.1, "p": "x"}, "p to be one number, got 'x'"),

@@ -62,15 +62,15 @@ def test_requests_of_one_defence_are_answered_as_each_alone():
 
 
 def test_one_defence_draws_its_noise_once_for_all_that_ask_it(monkeypatch):
-    from querytax.defenses import keyed
+    from querytax.defenses import defense
 
-    drawn, kept = [], keyed.normals
+    drawn, kept = [], defense.normals
 
     def counted(seed, stream, rows, *rest, **more):
         drawn.append(len(rows))
         return kept(seed, stream, rows, *rest, **more)
 
-    monkeypatch.setattr(keyed, "normals", counted)
+    monkeypatch.setattr(defense, "normals", counted)
     network = Planes()
     noise = InputNoise(network, 0.2, experiment_seed=1)
     answer_all(requests([noise, noise, noise]), 256)

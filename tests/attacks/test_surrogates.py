@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+import querytax as qt
 from querytax import noise
 from querytax.attacks import attack
 from querytax.attacks.prgf import PRGFPlan, best_weight
 from querytax.attacks.subspace import SubspacePlan
-from querytax.attacks.transfer import TransferPlan
+from querytax.attacks.transfer import TransferPlan, surrogate_gradient
 from querytax.expect import DomainError
 
 D = 12
@@ -299,3 +300,46 @@ def test_subspace_asks_what_the_reference_asks(asked, norm):
 def test_a_setting_outside_its_range_is_refused(build):
     with pytest.raises(DomainError, match="expected"):
         build()
+
+
+# -- what a surrogate answers -------------------------------------------------------
+
+
+class Chances(nn.Module):
+    """The linear surrogate, which answers probabilities and may say so."""
+
+    def __init__(self, said=None):
+        super().__init__()
+        if said:
+            self.answers = said
+
+    def forward(self, x):
+        return surrogate(x).softmax(1)
+
+
+@pytest.mark.parametrize("word", ["transfer", "prgf", "subspace"])
+def test_probabilities_of_a_surrogate_are_read_as_such(word):
+    plan = qt.plan_of(word, 0.2, "L2", shape=(D,))
+    found = [
+        attack(never, image(), LABEL, plan, n_queries=60, surrogate=own, votes=1)
+        for own in (surrogate, Chances("probabilities"))
+    ]
+    assert {k: v.tolist() for k, v in found[0].spent.items()} == {
+        k: v.tolist() for k, v in found[1].spent.items()
+    }
+    for said in (None, "logits"):
+        with pytest.raises(DomainError, match=r"of the surrogate: .*got probabilities"):
+            attack(never, image(), LABEL, plan, n_queries=60, surrogate=Chances(said))
+
+
+def test_the_slope_of_probabilities_is_that_of_their_logits():
+    """The cross-entropy is one number, however the classes are answered."""
+
+    class Block:
+        labels, targets, plan = LABEL, None, TransferPlan(eps=0.1)
+
+    slopes = []
+    for own in (surrogate, Chances("probabilities")):
+        Block.surrogate = own
+        slopes.append(surrogate_gradient(Block, image(), torch.tensor([0])))
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-7)

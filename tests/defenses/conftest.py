@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from querytax.defenses import CombinedNoise, FeatureNoise, InputNoise, OutputNoise
+from querytax.defenses import (
+    CombinedNoise,
+    Defense,
+    FeatureNoise,
+    InputNoise,
+    OutputNoise,
+    defend,
+)
+from querytax.defenses.resize import RandomResize
 
 
 class Net(nn.Module):
@@ -45,10 +53,30 @@ BUILDERS = {
     "ends": lambda model, **more: CombinedNoise(
         model, 0.3, "input*0.5+output:logits", **more
     ),
+    "resize": lambda model, **more: RandomResize(model, 0.5, **more),
     "several": lambda model, **more: CombinedNoise(
         model, 0.3, "head+input*0.5+stem:before*2+output:probabilities:raw", **more
     ),
+    "rls": lambda model, **more: defend(model, "rls", 10.0, **more),
+    # Five classes are never surer than this.
+    "boundary": lambda model, **more: defend(
+        model, "boundary-defense:below=1", 0.3, **more
+    ),
+    "common": lambda model, **more: defend(model, "common:rho=0.9", 0.3, **more),
+    "scaled": lambda model, **more: defend(model, "scaled", 0.3, **more),
+    "scaled input": lambda model, **more: defend(model, "scaled:at=input", 0.3, **more),
+    "mixture": lambda model, **more: defend(model, "mixture:form=raw", 0.3, **more),
 }
+
+
+def silence(defence: nn.Module) -> None:
+    """Every layer of a defence at strength 0."""
+    for part in defence.modules():
+        if isinstance(part, FeatureNoise):
+            part.sigmas = (0.0,) * len(part.sites)
+        elif isinstance(part, Defense):
+            own = [name for name in ("high", "share") if hasattr(part, name)]
+            setattr(part, (own or ["sigma"])[0], 0.0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -17,13 +19,24 @@ from querytax.defenses import FeatureNoise, InputNoise, OutputNoise, defend, fre
 MILLION = 10**6
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_draws_are_standard_normal(kind):
+@pytest.fixture(params=["compiled", "float32", "float64"])
+def way(request, monkeypatch):
+    """How draws are made: many at once, in float32, by compiled code."""
+    few = 0 if request.param == "compiled" else 2 * MILLION
+    monkeypatch.setattr(fresh, "_MANY", few)
+    return request.param
+
+
+def kind_of(way):
+    return np.float64 if way == "float64" else np.float32
+
+
+def test_draws_are_standard_normal(way):
     """False alarm 1e-6 each; sees 0.003 in the distribution, 0.006 in the variance."""
-    z = fresh.normals(MILLION, kind)
-    assert z.dtype == kind
+    z = fresh.normals(MILLION, kind_of(way))
+    assert z.dtype == kind_of(way)
     assert z.shape == (MILLION,)
-    half = fresh._CHUNK // z.itemsize // 2
+    half = fresh._CHUNK // (8 if way == "compiled" else z.itemsize) // 2
     z = z.astype(np.float64)
     assert scipy.stats.kstest(z, "norm").pvalue > 1e-6
     assert abs(z.mean()) < 5 / math.sqrt(MILLION)
@@ -36,8 +49,8 @@ def test_draws_are_standard_normal(kind):
             assert abs(np.corrcoef(a, b)[0, 1]) < 5 / math.sqrt(MILLION)
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_the_tail_ends_where_it_is_said(kind, monkeypatch):
+def test_the_tail_ends_where_it_is_said(way, monkeypatch):
+    kind = kind_of(way)
     end = math.sqrt((64 if kind == np.float32 else 108) * math.log(2))
     most = 0.0
     for word in (0, -1, 1, 2**30, -(2**30)):
@@ -49,10 +62,62 @@ def test_the_tail_ends_where_it_is_said(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, fresh._CHUNK // 4, fresh._CHUNK + 3])
-def test_any_number_of_draws(count):
-    z = fresh.normals(count, np.float32)
+def test_any_number_of_draws(count, way):
+    z = fresh.normals(count, kind_of(way))
     assert z.shape == (count,)
     assert len(np.unique(z)) >= count * 0.99
+
+
+def test_compiled_code_makes_the_same_of_the_same_bits(monkeypatch):
+    """Random words, and those at which it turns, takes a logarithm of 1, or ends."""
+    corners = [
+        0,
+        1,
+        -1,
+        *(s * 2**k + d for k in (29, 30) for s in (1, -1) for d in (-1, 0, 1)),
+    ]
+    corners += [3 * 2**29, -3 * 2**29, 2**31 - 1, -(2**31), -(2**31) + 1]
+    pairs = np.array([(a, b) for a in corners for b in corners]).T
+    many = np.frombuffer(os.urandom(8 * MILLION), np.int32).reshape(2, -1)
+    words = np.concatenate([pairs, many], axis=1).astype(np.int32)
+    count = words.shape[1]
+    given = iter([*words, words.ravel()])
+    monkeypatch.setattr(fresh, "_words", lambda n, kind: next(given))
+    plain, quick = np.empty((2, 2 * count), np.float32)
+    fresh._narrow(plain)
+    fresh._compiled()(quick)
+    # Exactly, from the words of either.
+    u = (words[0] & 0x7FFFFFFF).astype(np.float32) * np.float32(2.0**-31)
+    u = (u + np.float32(2.0**-32)).astype(np.float64)
+    turn = words[1] * (math.pi * 2.0**-31)
+    exact = np.sqrt(-2 * np.log(u)) * np.stack([np.cos(turn), np.sin(turn)])
+    for made in (plain, quick):
+        assert np.abs(made - exact.ravel()).max() < 2e-6
+
+
+def test_who_wants_no_compiler_has_none(monkeypatch):
+    from numba.core import config
+
+    fresh._compiled.cache_clear()
+    monkeypatch.setattr(config, "DISABLE_JIT", 1)
+    try:
+        assert fresh._compiled() is None
+        assert fresh.normals(fresh._MANY, np.float32).std() > 0.9
+    finally:
+        fresh._compiled.cache_clear()
+
+
+def test_small_images_load_no_compiler():
+    """It takes half a second; whole photographs are worth that."""
+    code = (
+        "import sys, torch; from querytax.defenses import defend; "
+        "ask = defend(torch.nn.Flatten(), 'input+output:logits', 0.1); "
+        "ask(torch.rand({0}, 3, 32, 32)); print('numba' in sys.modules)"
+    )
+    for rows, loaded in ((20, "False"), (64, "True")):
+        words = [sys.executable, "-c", code.format(rows)]
+        said = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert said.stdout.strip() == loaded
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])

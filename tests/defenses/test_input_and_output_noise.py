@@ -11,11 +11,12 @@ from torch import nn
 from querytax.defenses import (
     FeatureNoise,
     InputNoise,
-    KeyedDefense,
     OutputNoise,
     defend,
 )
 from querytax.expect import DomainError
+
+from .conftest import silence
 
 ROWS = torch.zeros(4000, dtype=torch.int64)
 QUERIES = torch.arange(4000)
@@ -100,11 +101,7 @@ def test_probabilities_are_not_softened_again():
 
 def test_sigma_zero_is_the_exact_answer(build, model, images):
     defence = build(model)
-    for part in defence.modules():
-        if isinstance(part, FeatureNoise):
-            part.sigmas = (0.0,) * len(part.sites)
-        elif isinstance(part, KeyedDefense):
-            part.sigma = 0.0
+    silence(defence)
     exact = model(images)
     if defence.answers == "probabilities":
         exact = exact.softmax(1)

@@ -7,9 +7,9 @@ import torch
 
 from querytax.defenses import (
     CombinedNoise,
+    Defense,
     FeatureNoise,
     InputNoise,
-    KeyedDefense,
     OutputNoise,
 )
 
@@ -49,7 +49,7 @@ CHAINS = {
 def layers(defence):
     """The defences from outside in, and the model behind them."""
     chain = []
-    while isinstance(defence, KeyedDefense):
+    while isinstance(defence, Defense):
         chain.append(defence)
         defence = defence.model
     return chain, defence
@@ -118,7 +118,7 @@ def test_levels_of_noise_share_one_pass_of_the_model(model, images):
 def test_what_may_be_merged(model):
     assert InputNoise(model, 0.1).mergeable
     assert OutputNoise(model, 0.1).mergeable
-    assert not KeyedDefense(model).mergeable
+    assert not Defense(model).mergeable
 
     class Cached(InputNoise):
         def forward(self, x, rows=None, queries=None):

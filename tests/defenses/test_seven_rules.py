@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from querytax.defenses import FeatureNoise, InputNoise, KeyedDefense, OutputNoise
+from querytax.defenses import Defense, FeatureNoise, InputNoise, OutputNoise
+
+from .conftest import silence
 
 
 class SequentialWalker(nn.Module):
@@ -103,11 +105,7 @@ def test_rule_5_the_answer_is_the_callers_to_overwrite(build, images, silent):
     model = Cached()
     defence = build(model)
     if silent:
-        for part in defence.modules():
-            if isinstance(part, FeatureNoise):
-                part.sigmas = (0.0,) * len(part.sites)
-            elif isinstance(part, KeyedDefense):
-                part.sigma = 0.0
+        silence(defence)
     defence(images).fill_(9.0)
     assert not model.kept.any()
     assert not (defence(images) == 9.0).any()
@@ -130,5 +128,5 @@ def test_rule_7_rows_are_counted_not_calls(build, model, images):
     defence(images[:0])
     assert defence.n_queries == 11
     defence.reset()
-    layers = [part for part in defence.modules() if isinstance(part, KeyedDefense)]
+    layers = [part for part in defence.modules() if isinstance(part, Defense)]
     assert all(layer.n_queries == 0 for layer in layers)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
+import json
 import multiprocessing
 import os
 import pickle
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -170,6 +174,25 @@ def test_workers_that_are_spawned(model, images):
     assert (answers[0] != answers[1]).all()
 
 
+STARTED = """
+import json, torch
+from querytax.defenses import defend
+
+torch.manual_seed(0)
+defence = defend(torch.nn.Flatten(), {!r}, 0.3)
+print(json.dumps([defence(torch.zeros(2, n)).flatten().tolist() for n in (5, 2000)]))
+"""
+
+
+@pytest.mark.parametrize("site", ["input", "output:logits"])
+def test_a_program_that_is_started_again(site):
+    words = [sys.executable, "-c", STARTED.format(site)]
+    runs = [subprocess.run(words, capture_output=True, check=True) for _ in range(2)]
+    for first, second in zip(*(json.loads(run.stdout) for run in runs), strict=True):
+        # In float32 one in millions of draws is another one's by chance.
+        assert (torch.tensor(first) == torch.tensor(second)).double().mean() < 0.01
+
+
 class Served(torch.utils.data.Dataset):
     def __init__(self, defence, image):
         self.defence, self.image = defence, image
@@ -181,13 +204,15 @@ class Served(torch.utils.data.Dataset):
         return self.defence(self.image[None])[0].detach()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_workers_of_a_data_loader(defence, images):
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_of_a_data_loader(start, model, images):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"needs {start}")
     loader = torch.utils.data.DataLoader(
-        Served(defence, images[0]),
+        Served(defend(model, "input+stem+output:logits", 0.3), images[0]),
         batch_size=1,
         num_workers=2,
-        multiprocessing_context="fork",
+        multiprocessing_context=start,
     )
     rows = torch.cat(list(loader))
     for i in range(8):
@@ -218,6 +243,7 @@ def make_fx(m, x):
 
 RECORDERS = {
     "jit.trace": lambda m, x: torch.jit.trace(m, (x,)),
+    "jit.trace_module": lambda m, x: torch.jit.trace_module(m, {"forward": (x,)}),
     "jit.script": lambda m, x: torch.jit.script(m),
     "export": export,
     "export, strict": lambda m, x: export(m, x, strict=True),
@@ -245,6 +271,41 @@ def test_a_recording_is_refused_in_one_line(site, way, within, seed, model, imag
         assert caught.type is DomainError
         assert "\n" not in str(caught.value)
     assert noise_differs(guarded, guarded, images) or seed is not None
+
+
+def aot(m, x):
+    from torch._functorch.aot_autograd import aot_export_module
+
+    return aot_export_module(m, (x,), trace_joint=False)
+
+
+def fake(m, x):
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return m(torch.empty(7, 3, 6, 6))
+
+
+LOOKS = {
+    **RECORDERS,
+    "aot": aot,
+    "fake": fake,
+    "functionalize": lambda m, x: torch.func.functionalize(m)(x),
+    "grad": lambda m, x: torch.func.grad(lambda y: m(y).sum())(x),
+    "jvp": lambda m, x: torch.func.jvp(m, (x,), (x,)),
+}
+
+
+@pytest.mark.parametrize("way", LOOKS)
+def test_a_defence_that_was_looked_at_answers_on(way, defence, images):
+    """What is made ahead must not come from a look at it."""
+    fresh._stock.ready = {}
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        LOOKS[way](defence, images)
+    for part in (images, images[:1]):
+        assert noise_differs(defence, defence, part)
+        assert type(defence(part)) is Tensor
 
 
 REMEDIES = {

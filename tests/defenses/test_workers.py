@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from querytax import nes
-from querytax.defenses import InputNoise, KeyedDefense, defend
+from querytax.defenses import Defense, InputNoise, defend
 from querytax.plans import NESPlan
 
 MILLION = 10**6
@@ -101,7 +101,7 @@ class Workers(nn.Module):
         self.asked += len(x)
         for i, worker in enumerate(self.workers):
             part = x[turn == i]
-            key = (None, keys[: len(part)]) if isinstance(worker, KeyedDefense) else ()
+            key = (None, keys[: len(part)]) if isinstance(worker, Defense) else ()
             said[turn == i] = worker(part, *key)
         return said
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from querytax import intervals
+from querytax.defenses.trained.gaussian import noisy_loss
 from querytax.intervals import Interval
 from querytax.losses import attacker_loss
 from querytax.reproductions import reproduce, rnd_2021, zoo
@@ -212,13 +213,13 @@ def test_both_readings_of_the_loss_by_hand():
     logits = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
     p = logits.softmax(2)[:, 0, 0]
     y = torch.tensor([0])
-    inside = rnd_2021.accuracy.noisy_loss(logits, y, "inside")
-    outside = rnd_2021.accuracy.noisy_loss(logits, y, "outside")
+    inside = noisy_loss(logits, y, "inside")
+    outside = noisy_loss(logits, y, "outside")
     assert float(inside) == pytest.approx(-math.log(float(p.mean())))
     assert float(outside) == pytest.approx(-float(p.log().mean()))
     one = logits[:1]
-    assert rnd_2021.accuracy.noisy_loss(one, y, "inside") == pytest.approx(
-        float(rnd_2021.accuracy.noisy_loss(one, y, "outside"))
+    assert noisy_loss(one, y, "inside") == pytest.approx(
+        float(noisy_loss(one, y, "outside"))
     )
 
 

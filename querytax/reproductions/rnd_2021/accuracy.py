@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from querytax import papers
 from querytax.attacks.oracle import answer_in_batches
 from querytax.defenses import InputNoise
+from querytax.defenses.trained.gaussian import tune_under_noise
+from querytax.defenses.trained.preparing import Training
 from querytax.figures.style import Panel
 from querytax.intervals import LEVEL, Interval, exact, mean
-from querytax.noise import normals
 from querytax.probes.gradients import gradient_norms, margins
 from querytax.reproductions import zoo
 from querytax.reproductions.experiment import Experiment, Job, Part
@@ -28,24 +29,11 @@ from querytax.reproductions.panels import columns
 from querytax.reproductions.rnd_2021.estimate import laws, networks, points, short
 from querytax.reproductions.rnd_2021.queries import BATCH
 from querytax.theory import margin
-from querytax.training import permutation
 
-__all__ = ["ACCURACY", "Tuning", "noisy_loss", "tuned"]
+__all__ = ["ACCURACY", "Tuning", "tuned"]
 
 # No tuning, and the two readings of the slides' loss.
 _TRAININGS = ("original", "inside", "outside")
-
-
-def noisy_loss(logits: Tensor, labels: Tensor, reading: str) -> Tensor:
-    """Cross-entropy of ``(K, N, C)`` answers under K draws of the noise.
-
-    ``inside``, as printed: the logarithm of the mean probability. ``outside``, usual
-    augmentation: the mean of the logarithms, which Jensen puts no lower.
-    """
-    logs = torch.log_softmax(logits, 2)[:, torch.arange(len(labels)), labels]
-    if reading == "inside":
-        logs = torch.logsumexp(logs, 0) - float(np.log(len(logs)))
-    return -logs.mean()
 
 
 class Tuning(NamedTuple):
@@ -61,34 +49,29 @@ class Tuning(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def tuned(network: str, training: str, how: Tuning) -> nn.Module:
+def tuned(network: str, reading: str, how: Tuning) -> nn.Module:
     """A network of the zoo after fine-tuning under noise; keyed, so always the same.
 
     It stays in evaluation mode: batch norm keeps its statistics, or is folded away.
     """
     model = zoo.load(network)
-    if training == "original":
+    if reading == "original":
         return model
-    model = copy.deepcopy(model).requires_grad_(True)
     x, y = zoo.images(network, how.images, split="train")
-    optimizer = torch.optim.Adam(model.parameters(), how.rate)
-    batches = [
-        (rows, epoch)
-        for epoch in range(how.epochs)
-        for rows in permutation(len(x), "rnd-2021/tuning", epoch).split(how.batch)
-    ]
-    for step, (rows, epoch) in enumerate(batches):
-        at = torch.full_like(rows, epoch)
-        shape = (how.draws, *x.shape[1:])
-        noise = normals(how.seed, "rnd-2021/tuning", rows, at, shape)
-        noisy = (x[rows][:, None] + how.sigma * noise).transpose(0, 1)
-        logits = model(noisy.flatten(0, 1)).view(how.draws, len(rows), -1)
-        for group in optimizer.param_groups:
-            group["lr"] = how.rate * (1.0 - step / len(batches))
-        optimizer.zero_grad()
-        noisy_loss(logits, y[rows], training).backward()
-        optimizer.step()
-    return model.requires_grad_(False)
+    training = Training(
+        copy.deepcopy(model).requires_grad_(True),
+        x,
+        y,
+        stream="rnd-2021/tuning",
+        seed=how.seed,
+        epochs=how.epochs,
+        batch=how.batch,
+        rate=how.rate,
+        # Its tables were made on all threads, which round otherwise.
+        alone=False,
+    )
+    tune_under_noise(training, sigma=how.sigma, reading=reading, draws=how.draws)
+    return training.trained()
 
 
 def _tuning(job: Job) -> Tuning:

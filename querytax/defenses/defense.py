@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -12,14 +13,15 @@ from torch import Tensor, nn
 
 from querytax import expect
 from querytax.defenses.fresh import add_noise
+from querytax.defenses.fresh import uniforms as fresh_uniforms
 from querytax.defenses.recording import live, refuse
 from querytax.expect import DomainError
 from querytax.losses import check_not_probabilities
-from querytax.noise import normals
-from querytax.rows import read_answer
+from querytax.models.rows import read_answer
+from querytax.noise import normals, uniforms
 from querytax.seeds import seed_of
 
-__all__ = ["KeyedDefense"]
+__all__ = ["Defense"]
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 
@@ -50,7 +52,7 @@ class _Tally:
         return _Tally, (self.count,)
 
 
-class KeyedDefense(nn.Module):
+class Defense(nn.Module):
     """A model behind noise.
 
     Subclasses are `InputNoise`, `FeatureNoise`, `OutputNoise`, and `CombinedNoise`
@@ -132,7 +134,7 @@ class KeyedDefense(nn.Module):
         self._tally = _Tally()
         # A model that says what it answers is believed; else its first answers tell.
         own: Any = model
-        while isinstance(own, KeyedDefense):
+        while isinstance(own, Defense):
             own = own.model
         self._heard = hasattr(own, "answers")
         self.register_buffer("anchor", torch.zeros(()), persistent=False)
@@ -145,7 +147,7 @@ class KeyedDefense(nn.Module):
     def reset(self) -> None:
         """Begin again at query 0, here and in every defence within."""
         for part in self.modules():
-            if isinstance(part, KeyedDefense):
+            if isinstance(part, Defense):
                 part._tally.count = 0
 
     def get_extra_state(self) -> Tensor:
@@ -208,11 +210,20 @@ class KeyedDefense(nn.Module):
         """
         kind = type(self)
         return (
-            kind.forward is KeyedDefense.forward
-            and kind.before is not KeyedDefense.before
+            kind.forward is Defense.forward
+            and kind.before is not Defense.before
             and not self._forward_pre_hooks
             and not self._forward_hooks
         )
+
+    @property
+    def judge(self) -> Model:
+        """The model whose class is right or wrong, whatever is drawn at a query.
+
+        The model behind; a defence that is part of the decision, as a filter of the
+        images is, stands for itself.
+        """
+        return self.model
 
     @property
     def touches_input(self) -> bool:
@@ -289,7 +300,7 @@ class KeyedDefense(nn.Module):
     def _ask(self, x: Tensor, rows: Keys, queries: Keys) -> Tensor:
         """The wrapped model's answer; a defence within is given the same keys."""
         model = self.model
-        if isinstance(model, KeyedDefense):
+        if isinstance(model, Defense):
             return model(x, rows, queries)
         answer = model(x)
         if not isinstance(answer, Tensor) or answer.dim() < 3:
@@ -301,6 +312,10 @@ class KeyedDefense(nn.Module):
         raise DomainError(
             f"expected model to answer ({len(x)}, C), got {tuple(answer.shape)}"
         )
+
+    def told(self) -> None:
+        """Take the answers for what they were seen to be: nothing is refused."""
+        self._heard = True
 
     def _listen(self, answer: Tensor) -> Tensor:
         """The model's own answer, of which the first that tells is looked at."""
@@ -333,6 +348,27 @@ class KeyedDefense(nn.Module):
             device=value.device,
         )
         return (value + noise.mul_(sigma)).to(value.dtype)
+
+    def _uniforms(
+        self, shape: Sequence[int], kind: str, x: Tensor, rows: Keys, queries: Keys
+    ) -> Tensor:
+        """``(N, *shape)`` float64 draws in [0, 1), fresh or an experiment's own."""
+        if self.seed is None:
+            drawn = fresh_uniforms(len(x) * math.prod(shape))
+            return torch.from_numpy(drawn).view(len(x), *shape).to(x.device)
+        if rows is None or queries is None:
+            raise DomainError(
+                "expected rows and queries, the keys of an experiment's noise, got none"
+            )
+        return uniforms(
+            self.seed,
+            f"defense/{self._depth}/{kind}",
+            rows,
+            queries,
+            shape,
+            dtype=torch.float64,
+            device=x.device,
+        )
 
 
 def experiments_seed(experiment_seed: Any) -> int | None:
@@ -376,7 +412,7 @@ def depth_of(model: Model) -> int:
     """One more than the deepest defence inside, so that no two share a stream."""
     if not isinstance(model, nn.Module):
         return 0
-    within = [m._depth for m in model.modules() if isinstance(m, KeyedDefense)]
+    within = [m._depth for m in model.modules() if isinstance(m, Defense)]
     return max(within, default=-1) + 1
 
 
