@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import special
 
+from querytax.kernels import kernel
 from querytax.montecarlo import misstep, passage, rare
-from querytax.montecarlo._jit import kernel
 from querytax.montecarlo._philox import normal_pair, philox
 from querytax.montecarlo.streams import _normals
 

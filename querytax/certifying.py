@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from querytax import expect
 from querytax.attacks.oracle import Model
-from querytax.defenses import preset
+from querytax.defenses.presets import spelt_out
 from querytax.evidence import Evidence, Trial, Tried
 from querytax.losses import check_images, check_labels
 from querytax.mixing import mix
 from querytax.models import as_model
-from querytax.plans import NESPlan
+from querytax.plans import NESPlan, check_budget
 from querytax.pricing import price
 from querytax.probes import probe
 from querytax.recommend import Inquiry, Recommendation
@@ -137,6 +137,8 @@ def certify(
             (images[1::2], labels[1::2]),
         )
     seed = seed_of(rng)
+    if stats is None:
+        check_budget(eps, norm, images[0].numel())
     # A wrong question is told before the model is measured, not after.
     expect.count(0, rng=seed)
     expect.one_of(PROBES, effort=effort)
@@ -160,7 +162,9 @@ def certify(
     surrogate = None if surrogate is None else as_model(surrogate, images)
     sites = [site] if isinstance(site, str) else list(site)
     # The Randomized Feature Defense's layers, found by the network's structure.
-    sites = [preset(model) if word == "rfd" else word for word in sites]
+    presets = spelt_out(model, sites)
+    sites = list(presets.values())
+    sigmas = {presets.get(w, w): s for w, s in (sigmas or {}).items()}
     if site != "best":
         site = sites
     others = dict(networks)

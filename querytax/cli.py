@@ -16,6 +16,8 @@ import click
 
 from querytax import __version__
 from querytax.cli_attack import attack, attacks
+from querytax.cli_audit import audit
+from querytax.cli_defences import defences
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
 from querytax.cli_ledger import validate
@@ -31,6 +33,7 @@ from querytax.cli_recommend import recommend
 from querytax.cli_reproduce import reproduce
 from querytax.cli_sites import sites
 from querytax.expect import DomainError
+from querytax.interrupts import heard
 from querytax.terminal import answer_alone
 from querytax.words import spelt
 
@@ -41,6 +44,9 @@ __all__ = ["main"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _USAGE, _INTERRUPTED = 2, 130
+# Whose functions our code calls, beside a user's model.
+_STANDARD = sys.stdlib_module_names
+_LIBRARIES = {"torch", "numpy", "scipy", "numba", "rich", "click", "matplotlib", "PIL"}
 # Of an error: somebody may have given a book for a number.
 _LINE = 1000
 
@@ -52,7 +58,8 @@ def _one_line_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
         try:
-            yield
+            with heard():
+                yield
         except DomainError as error:
             _say(f"error: {error}")
             sys.exit(_USAGE)
@@ -62,6 +69,30 @@ def _one_line_errors() -> Iterator[None]:
         except MemoryError:
             _say("error: expected enough memory, got none; ask for less at a time")
             sys.exit(_USAGE)
+        except Exception as error:
+            if not _of_a_model(error):
+                raise
+            lines = str(error).splitlines() or [""]
+            _say(
+                "error: expected the model to answer, got "
+                f"{type(error).__name__}: {lines[0]}"
+            )
+            sys.exit(_USAGE)
+
+
+def _of_a_model(error: Exception) -> bool:
+    """Whether what our code last called, and what failed, is the user's model."""
+    at = error.__traceback__
+    called: list[tuple[str, Any]] = []
+    while at is not None:
+        name = str(at.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        called = [] if name == "querytax" else [*called, (name, at.tb_frame)]
+        at = at.tb_next
+    # A module that is called, or code that is of no library that we call ourselves.
+    return bool(called) and (
+        called[0][1].f_code.co_name in ("_wrapped_call_impl", "__call__")
+        or any(n not in _LIBRARIES and n not in _STANDARD for n, _ in called)
+    )
 
 
 def _speak_any_alphabet() -> None:
@@ -98,15 +129,17 @@ def main() -> None:
     querytax recommend STATS           sigma for a target query count, by laws
     querytax attack MODEL --data D     count the queries of attacks, for real
     querytax attacks                   the attacks: access, norms, source
+    querytax defences                  the defences: cost, source, breaker
+    querytax audit MODEL --data D      is its noise any? and of results
     querytax laws, show, eval          the formulas, from the shell
     querytax simulate LAW name=value   their definitions, by Monte-Carlo
     querytax validate                  every statement of the papers, judged
     querytax figures -o DIR            every figure, from code
     querytax reproduce PAPER           a paper's measurements, made again
 
-    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible, 4 unresolved, merely
-    predicted, or data that a part needed is missing, 5 out of the law's regime, 130
-    interrupted.
+    Exit codes: 0 feasible or all right, 2 usage, 3 infeasible or undone, 4 unresolved,
+    merely predicted, or data that a part needed is missing, 5 out of the law's regime,
+    130 interrupted.
     """
 
 
@@ -115,6 +148,8 @@ for _command in (
     sites,
     attack,
     attacks,
+    defences,
+    audit,
     *commands,
     validate,
     figures,

@@ -72,8 +72,16 @@ def attacks(access: str | None, names: tuple[str, ...], as_json: bool) -> None:
     type=click.Choice(["scores", "top1", "labels"]),
     help="What the API gives away  [default: scores]",
 )
-@click.option("--site", help="Where the noise is  [default: output]")
-@click.option("--sigma", type=float, help="Its standard deviation  [default: 0]")
+@click.option(
+    "--site",
+    help="Where the noise is, or one of `querytax defences`  [default: output]",
+)
+@click.option(
+    "--sigma",
+    type=float,
+    help="Its standard deviation  [default: 0]; of another defence its strength "
+    "[default: as published].",
+)
 @click.option(
     "--images",
     type=Whole(),
@@ -143,6 +151,7 @@ def attack(
     """
     from querytax.attacks import attack_all
     from querytax.attacks.foreign import foreign_attack
+    from querytax.catalogue import usual_strength
     from querytax.defenses import defend
     from querytax.loading import load_attack, load_data, load_model
     from querytax.report_attacks import (
@@ -176,7 +185,8 @@ def attack(
     name = name or "nes"
     access = access or asked.get("access", "scores")
     site = site or asked.get("site", "output")
-    sigma = asked.get("sigma", 0.0) if sigma is None else sigma
+    if sigma is None:
+        sigma = asked.get("sigma", usual_strength(site))
     n_queries = asked.get("n_queries", 10_000) if n_queries is None else n_queries
     with answer_alone():
         network = load_model(model, device)

@@ -118,7 +118,7 @@ PLAN_OPTIONS = [
         "--step-rule", type=click.Choice(["sign", "unit", "plain"]), help="Step rule."
     ),
     click.option(
-        "--loss", type=click.Choice(["ce", "margin"]), help="Attacker's loss."
+        "--loss", help="Attacker's loss: ce, margin, or ratio, unfold:4, undash:6."
     ),
 ]
 

@@ -13,7 +13,7 @@ from querytax.cli_options import DATA_HELP, data_given, with_data
 from querytax.expect import DomainError
 from querytax.terminal import answer_alone
 
-__all__ = ["sites"]
+__all__ = ["sides", "sites"]
 
 
 @click.command()
@@ -56,7 +56,7 @@ def sites(
             if any(value is not None for value in reading.values()):
                 raise click.UsageError("expected no options of data with --shape")
             images = torch.rand(
-                8, *_sides(str(shape)), generator=torch.Generator().manual_seed(0)
+                8, *sides(str(shape)), generator=torch.Generator().manual_seed(0)
             ).to(device)
         found = list_sites(network, images)
     if as_json:
@@ -65,10 +65,11 @@ def sites(
         print_sites(found)
 
 
-def _sides(word: str) -> list[int]:
+def sides(word: str) -> list[int]:
+    """The shape of an image, from a word such as ``3,32,32``."""
     words = [each.strip() for each in word.split(",")]
     plain = [w for w in words if w.isascii() and w.isdigit() and len(w) < 10]
-    sides = [int(each) for each in plain]
-    if len(sides) != len(words) or min(sides) < 1 or math.prod(sides) > 1e8:
+    found = [int(each) for each in plain]
+    if len(found) != len(words) or min(found) < 1 or math.prod(found) > 1e8:
         raise DomainError(f"expected shape as in 3,32,32, got {word!r}")
-    return sides
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,18 @@ from querytax.plans import check_budget
 
 __all__ = ["PARTS", "Contender", "Evidence", "Trial", "Tried"]
 
+# What a trial puts in: ``{period!r}``.
+_PLACE = re.compile(r"\{(\w+)[^}]*\}")
+
 # Images that choices are made on, and images that a choice is certified on.
 PARTS = ("calibration", "held_out")
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    # A defence's number that an attacker knows stands there by its name.
+    return _PLACE.sub(r"\1", str(value))
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,7 @@ class Contender:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        said = [
-            f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}"
-            for k, v in self.changes
-        ]
+        said = [f"{name} {_said(value)}" for name, value in self.changes]
         return f"{self.attack}, {', '.join([self.recipe, *said])}"
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from querytax.attacks.oracle import Model, evaluating
+from querytax.defenses.presets import spelt_out
 from querytax.losses import check_images, check_labels
 from querytax.pricing import affordable
 from querytax.probes import probe
@@ -101,7 +102,7 @@ def mix(
         return affordable(model, *few, site, max_accuracy_loss, low, high, **asked)
 
     # A place that cannot carry noise is named before anything is measured.
-    known = [word for word in sites if word not in sought]
+    known = spelt_out(model, [word for word in sites if word not in sought]).values()
     places = [name for each in sought.values() for name in each.components]
     with torch.no_grad(), evaluating(model):
         usual = noise_levels(model, images, [*known, *places], None, batch_size)

@@ -97,6 +97,6 @@ def affordable(
     if held(high):
         return high
     while high > low * _NEAR:
-        middle = math.sqrt(low * high)
+        middle = math.sqrt(low) * math.sqrt(high)
         low, high = (middle, high) if held(middle) else (low, middle)
     return low

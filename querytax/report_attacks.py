@@ -213,7 +213,7 @@ def runs_of(
     rest = dict(changes)
     norm = rest.pop("norm", "Linf" if name == "all" else find(name).norm)
     eps = rest.pop("eps", EPS[expect.one_of(NORMS, norm=norm)])
-    check_budget(eps, norm)
+    check_budget(eps, norm, math.prod(shape))
 
     def runs(plans: Sequence[Plan]) -> list[Run]:
         return [

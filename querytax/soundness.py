@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from querytax.plans import NORMS
+from querytax.words import percent
 
 if TYPE_CHECKING:
     from querytax.statistics import ModelStatistics
 
-__all__ = ["unsound"]
+__all__ = ["in_doubt", "unsound"]
+
+
+# Images of a class that tell how it is called.
+_TELLING = 5
 
 
 class _Range(NamedTuple):
@@ -93,6 +99,49 @@ def unsound(stats: ModelStatistics) -> str:
     return _whole(stats, sizes)
 
 
+def in_doubt(stats: ModelStatistics) -> tuple[str, bool]:
+    """What speaks against a model that is hardly ever right, and whether it guesses.
+
+    Of shifted labels or an untrained model the few images that are right by chance
+    would be all that an answer is about.
+
+    Returns
+    -------
+    note : str
+        Empty where nothing does.
+    guesses : bool
+        Whether it is no better than a guess, as far as can be told: by two standard
+        errors.
+    """
+    n, right = len(stats.labels), stats.accuracy
+    commonest = float(np.bincount(stats.labels.astype(int)).max()) / n
+    chance = max(1.0 / stats.logits.shape[1], commonest if commonest < 1.0 else 0.0)
+    if right >= 0.5 and right > chance:
+        return _mixed(stats), False
+    note = (
+        f"the model is right on {percent(right)} of {n} images, where guessing gives "
+        f"{percent(chance)}: are the labels those of its classes, and the images "
+        "scaled as it was trained? All shares are of the images that it gets right"
+    )
+    return note, right - 2.0 * math.sqrt(right * (1.0 - right) / n) <= chance
+
+
+def _mixed(stats: ModelStatistics) -> str:
+    """A word on a class that the model calls by another name, if there is one."""
+    labels, said = stats.labels.astype(int), stats.logits.argmax(1)
+    for label in np.unique(labels):
+        own = said[labels == label]
+        most = int(np.bincount(own).argmax())
+        times = int((own == most).sum())
+        if len(own) >= _TELLING and most != label and times > 0.5 * len(own):
+            return (
+                f"of {len(own)} images labelled {label} the model calls "
+                f"{times} {most}: are these labels those of its classes? All shares "
+                "are of the images that it gets right"
+            )
+    return ""
+
+
 def _whole(stats: ModelStatistics, sizes: dict[str, int]) -> str:
     """What no array tells alone."""
     if not stats.sites or not sizes["N"] or not sizes["n"]:
@@ -103,6 +152,9 @@ def _whole(stats: ModelStatistics, sizes: dict[str, int]) -> str:
         return f"a budget of {stats.norm!r} {stats.eps!r}"
     if not isinstance(stats.dimension, int) or stats.dimension < 1:
         return f"dimension {stats.dimension!r}"
+    widest = 1.0 if stats.norm == "Linf" else stats.dimension**0.5
+    if stats.eps > widest * (1 + 1e-9):
+        return f"a budget of {stats.norm} {stats.eps:g}, above {widest:g}"
     if stats.shape is not None and np.prod(stats.shape) != stats.dimension:
         return f"shape {stats.shape!r} for dimension {stats.dimension}"
     if len(np.unique(stats.probed)) != sizes["n"] or stats.probed.max() >= sizes["N"]:

@@ -300,9 +300,20 @@ class ModelStatistics:
         DomainError
             If it was not probed; the message lists those that were.
         """
-        full = Site.parse(name).name
+        return self.sites[self.full_name(name)]
+
+    def full_name(self, word: str) -> str:
+        """The name of a site that was probed, from its word or a preset's.
+
+        Raises
+        ------
+        DomainError
+            If it was not probed; the message lists those that were.
+        """
+        presets = self.provenance.get("presets") or {}
+        full = Site.parse(presets.get(word, word)).name
         expect.one_of(self.sites, site=full)
-        return self.sites[full]
+        return full
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one ``.npz`` file, whole or not at all.

@@ -152,9 +152,10 @@ def test_the_answer_does_not_know_those_who_measure(module):
             assert not within(name, f"querytax.{barred}")
 
 
-@pytest.mark.parametrize(
-    "module", [m for r in ("probes", "attacks", "defenses", "trials") for m in room(r)]
-)
+MEASURE = ("probes", "attacks", "defenses", "trials", "audits")
+
+
+@pytest.mark.parametrize("module", [m for r in MEASURE for m in room(r)])
 def test_those_who_measure_do_not_know_the_answer(module):
     for name in ours(module):
         assert not within(name, "querytax.theory")
@@ -172,7 +173,9 @@ def test_simulations_do_not_import_the_laws(module):
 ON_TOP = {
     "certifying": ("report_recommend",),
     "report": ("cli_laws",),
+    "audits": ("audits", "report_audit", "cli_audit"),
     "report_attacks": ("cli_attack", "report_recommend"),
+    "report_audit": ("cli_audit",),
     "report_recommend": ("cli_recommend",),
     "report_sites": ("cli_sites",),
     "figures": ("cli_figures", "figures", "report_recommend", "reproductions"),

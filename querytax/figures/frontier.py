@@ -30,6 +30,8 @@ __all__ = [
 
 # Styles: who keeps the published settings, and everybody else, by laws and in trials.
 _PUBLISHED, _CHOSEN, _TRIED = 0, 1, 6
+# What stands behind words that a curve may pass.
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.75}
 
 
 def frontier_data(recommendations: Sequence[Recommendation]) -> list[dict[str, Any]]:
@@ -344,14 +346,26 @@ def _curve(panel: Panel, rec: Recommendation, left: float, ceiling: float) -> No
         # From where the curve ends; at the first level where there is none.
         color = LINES[like]["color"]
         x = sigmas[noisy][-1] if noisy.any() else sigmas[stalls][0]
+        # The arrow stands over the curve's end, its words beside it, where the curve
+        # does not go on; before it where the panel ends.
+        panel.axes.annotate(
+            "",
+            (x, 1.9 * ceiling),
+            xytext=(0, -22),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "->", "color": color},
+        )
+        low, high = np.log(panel.axes.get_xlim())
+        ends = (np.log(x) - low) > 0.75 * (high - low)
         panel.axes.annotate(
             "NES stalls" if np.isinf(middle[stalls]).all() else "beyond the axis",
             (x, 1.9 * ceiling),
-            xytext=(0, -30),
+            xytext=(-7 if ends else 7, -4),
             textcoords="offset points",
-            arrowprops={"arrowstyle": "->", "color": color},
             color=color,
-            ha="center",
+            ha="right" if ends else "left",
+            va="top",
+            bbox=_BEHIND,
         )
 
 
@@ -362,11 +376,14 @@ def _ceiling(ax: Any, recommendations: Sequence[Recommendation], top: float) -> 
             continue
         low, middle, high = ceiling
         color = LINES[2]["color"]
-        ax.axhspan(low, min(high, top), color=color, alpha=0.12, linewidth=0)
+        # An upper end that is not known is none: it would shade the whole panel.
+        known = high < top
+        end, least = (high, "") if known else (middle, f", {count(low)} at least")
+        ax.axhspan(low, min(end, top), color=color, alpha=0.12, linewidth=0)
         _level(
             ax,
             middle,
-            f"blind patterns {count(middle)}, whatever the noise",
+            f"blind patterns {count(middle)}{least}, whatever the noise",
             color=color,
             start=0.22,
             # Away from the target.
@@ -422,4 +439,5 @@ def _level(
         textcoords="offset points",
         va="top" if below else "bottom",
         color=color,
+        bbox=_BEHIND,
     )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from querytax.attacks.oracle import Model, even_parts
 from querytax.models import inside
+from querytax.models.rows import first_tensor
 from querytax.probes.gradients import gradient_norms
-from querytax.rows import first_tensor
 from querytax.sites import Site
 
 __all__ = ["Activations", "measure_activations"]
@@ -26,7 +26,8 @@ class Activations:
 
     def of(self, site: Site) -> np.ndarray:
         """A site's norm; of several places, to first order, that of all together."""
-        if site.kind == "output":
+        # A rival has no place of its own: what it rewrites or filters comes out there.
+        if site.kind in ("output", "rival"):
             return self.gradient_norms["output"]
         return self.gradient_norms[site.name]
 

@@ -30,6 +30,8 @@ _GRADIENT = 3
 _WAYS = 100
 # Rows that the pace is measured on.
 _TRIED = 64
+# Seconds that a whole batch may take to be tried as well.
+_WAIT = 2.0
 # Copies of the questions of a block that lie in memory at once.
 _COPIES = 6
 # Shorter waits are not announced, in seconds.
@@ -64,15 +66,17 @@ class Forecast:
         n_flips: int,
         levels: list[tuple[Site, np.ndarray]],
     ) -> Forecast:
-        """Rows as the settings tell them, seconds as a few rows of each kind take."""
+        """Rows as the settings tell them, seconds as batches of each kind take."""
         places = 2 * len(walk.stages)
         probes = 2 * len(walk.betas) * walk.n_directions * places
         kinds = len(kinds_of(tuple(images.shape[1:]))) if walk.n_proposals else 0
         plain = probes + walk.n_patterns + kinds * walk.n_proposals * places + places
-        if walk.gradient:
-            plain += _GRADIENT * (_WAYS + 2 * places)
+        ways = _GRADIENT * (_WAYS + 2 * places) if walk.gradient else 0
+        block = min(walk.block(images[0].numel()), n_probed)
+        # On the way all images of a block are asked about at once, and no more.
+        few = _seconds(walk.model, images, min(block, walk.batch_size))
         clean = _seconds(walk.model, images, walk.batch_size)
-        each, seconds = float(plain), n_probed * plain * clean
+        each, seconds = float(plain + ways), n_probed * (plain * clean + ways * few)
         after = _GRADIENT * len(images) if walk.gradient else 0.0
         seconds += after * clean
         for site, sigmas in levels:
@@ -85,7 +89,6 @@ class Forecast:
             each += probes * draws * walk.n_draws
             after += heard
             seconds += slow * (n_probed * probes * draws * walk.n_draws + heard)
-        block = min(walk.block(images[0].numel()), n_probed)
         held = block * places * walk.n_directions * images[0].numel()
         size = 4 * (_COPIES * held + images.numel())
         return Forecast(each, after, seconds, size / 1e9)
@@ -173,14 +176,18 @@ def _rows(x: Any = None, *_: Any) -> float:
     return float(weight * len(x)) if isinstance(x, Tensor) else 0.0
 
 
-def _seconds(model: Model, images: Tensor, batch_size: int) -> float:
-    """Seconds a row, of a few rows."""
-    x = images[: min(_TRIED, batch_size)]
+def _seconds(model: Model, images: Tensor, size: int) -> float:
+    """Seconds a row in batches of a size, or in smaller ones where that is a wait."""
     best = float("inf")
-    for _ in range(2):
-        start = perf_counter()
-        answers = answer_in_batches(model, x, batch_size)
-        if answers.is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, perf_counter() - start)
-    return best / len(x)
+    for rows in sorted({min(_TRIED, size), size}):
+        # A call costs something by itself: few rows would foretell too much.
+        x = images[torch.arange(rows, device=images.device) % len(images)]
+        for _ in range(2):
+            start = perf_counter()
+            answers = answer_in_batches(model, x, rows)
+            if answers.is_cuda:
+                torch.cuda.synchronize()
+            best = min(best, (perf_counter() - start) / rows)
+        if best * size > _WAIT:
+            break
+    return best

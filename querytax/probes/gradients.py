@@ -20,10 +20,10 @@ from querytax.defenses import defend
 from querytax.expect import DomainError
 from querytax.losses import attacker_loss, check_images, check_labels
 from querytax.models import as_model, check_answers, eager, inside
+from querytax.models.rows import first_tensor
 from querytax.plans import LOSSES
 from querytax.probes.path import has_gradient, slope
 from querytax.probes.places import parts_of
-from querytax.rows import first_tensor
 from querytax.sites import Site
 
 __all__ = ["gradient_norms", "margins", "signed_step"]

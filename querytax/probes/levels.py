@@ -9,6 +9,7 @@ from torch import Tensor
 
 from querytax import expect
 from querytax.attacks.oracle import Model
+from querytax.catalogue import DEFENCES
 from querytax.defenses import defend
 from querytax.expect import DomainError
 from querytax.probes.activations import Activations
@@ -85,6 +86,8 @@ def _usual(model: Model, images: Tensor, site: Site, batch_size: int) -> np.ndar
 
 
 def _alone(model: Model, images: Tensor, site: Site, batch_size: int) -> np.ndarray:
+    if site.word:
+        return np.array(DEFENCES[site.word].levels)
     if site.kind == "feature":
         scale = Activations.scale(model, images, site, batch_size)
         return scale * np.array(_SIGMAS["feature"])

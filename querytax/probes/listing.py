@@ -9,18 +9,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
-from querytax.defenses import KeyedDefense, defend, preset
+from querytax.attacks.work import first_answers
+from querytax.defenses import Defense, defend, preset
 from querytax.expect import DomainError
 from querytax.losses import check_images
 from querytax.models import Model, as_model, ask, eager, evaluating, inside, is_scripted
-from querytax.rows import first_tensor
+from querytax.models.rows import first_tensor
 from querytax.sites import Site
 
 __all__ = ["Listing", "Place", "list_sites"]
 
 # Images that are shown to the model, and repeats of what is timed: the least counts.
 _SHOWN, _REPEATS = 8, 3
+_UNSEEN = "not reached"
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def list_sites(model: Model, images: Tensor) -> Listing:
     [('input', (1, 8, 8)), ('0', (64,)), ('1', (32,)), ('2', (3,)), ('output', (3,))]
     """
     x = check_images(images)[:_SHOWN]
-    while isinstance(model, KeyedDefense):
+    while isinstance(model, Defense):
         model = model.model
     model = eager(as_model(model, x))
     network = inside(model)
@@ -120,7 +123,7 @@ def list_sites(model: Model, images: Tensor) -> Listing:
     handles = []
     with torch.no_grad(), evaluating(model):
         closed = _layers(network)
-        for name in filter(_has_word, closed):
+        for name in [name for name, why in closed.items() if why == _UNSEEN]:
 
             def note(
                 _module: nn.Module, _args: Any, found: Any, name: str = name
@@ -129,7 +132,7 @@ def list_sites(model: Model, images: Tensor) -> Listing:
 
             handles.append(network.get_submodule(name).register_forward_hook(note))
         try:
-            answers = ask(model, x)
+            answers, _ = first_answers(model, x, len(x), twice=False)
         finally:
             for handle in handles:
                 handle.remove()
@@ -158,11 +161,27 @@ def _layers(network: Any) -> dict[str, str]:
     """Names of a network's layers, none of which has been seen yet."""
     if not isinstance(network, nn.Module) or is_scripted(network):
         return {}
+    weights = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, ParametrizationList)
+    ]
     return {
-        name: "not reached" if _has_word(name) else "its name means another place"
-        for name, _ in network.named_modules()
+        name: _why(name, module, weights)
+        for name, module in network.named_modules()
         if name
     }
+
+
+def _why(name: str, module: nn.Module, weights: list[str]) -> str:
+    """Why a layer takes no noise, as far as is known before it is seen."""
+    if not _has_word(name):
+        return "its name means another place"
+    if is_scripted(module):
+        return "scripted or traced, where no hook reaches it"
+    if any(name == w or name.startswith(f"{w}.") for w in weights):
+        return "makes a weight, not features"
+    return _UNSEEN
 
 
 def _has_word(name: str) -> bool:

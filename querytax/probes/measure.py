@@ -15,10 +15,12 @@ from torch import Tensor
 import querytax
 from querytax import expect
 from querytax.attacks.oracle import Model, answer_in_batches, evaluating
-from querytax.defenses import KeyedDefense, defend
+from querytax.attacks.work import first_answers
+from querytax.defenses import Defense, defend
+from querytax.defenses.presets import spelt_out
 from querytax.losses import attacker_loss, check_images, check_labels
-from querytax.models import as_model, check_answers, eager
-from querytax.own_noise import own_noise
+from querytax.models import Declared, as_model, check_answers, eager
+from querytax.models.own_noise import own_noise
 from querytax.plans import LOSSES, check_budget
 from querytax.probes.activations import Activations, measure_activations
 from querytax.probes.blind import TURN, TURNED
@@ -33,6 +35,7 @@ from querytax.probes.walk import Walk
 from querytax.progress import Progress, progress
 from querytax.seeds import seed_of
 from querytax.sites import Site
+from querytax.soundness import in_doubt
 from querytax.statistics import ModelStatistics, SiteStatistics
 
 __all__ = ["probe"]
@@ -124,7 +127,7 @@ def probe(
     labels = check_labels(labels, len(images)).to(images.device)
     if targets is not None:
         targets = check_labels(targets, len(images), "targets").to(images.device)
-    check_budget(eps, norm)
+    check_budget(eps, norm, images[0].numel())
     for name, value, least in (
         ("n_probe", n_probe, 1),
         ("n_directions", n_directions, 2),
@@ -140,7 +143,7 @@ def probe(
         raise expect.DomainError("expected betas not empty, got none")
     expect.positive(betas=grid)
     seed = seed_of(rng)
-    if isinstance(model, KeyedDefense):
+    if isinstance(model, Defense):
         raise expect.DomainError(
             f"expected model without a defence, got {type(model).__name__}: "
             "name its place in sites instead"
@@ -159,12 +162,18 @@ def probe(
         contextlib.ExitStack() as more,
     ):
         model = as_model(model, images)
+        presets = {} if isinstance(sites, str) else spelt_out(model, sites)
+        sites = list(presets.values()) or sites
+        sigmas = {presets.get(w, w): s for w, s in (sigmas or {}).items()}
+        presets = {word: site for word, site in presets.items() if word != site}
         if any(p.kind == "feature" for s in sites for p, _ in parts_of(Site.parse(s))):
             # Its layers are asked for: what is compiled or replicated hides them.
             model = eager(model)
         answered: str = getattr(model, "answers", "logits")
-        logits = answer_in_batches(model, images, batch_size)
-        check_answers(model, logits, labels)
+        logits, _ = first_answers(model, images, batch_size, twice=False)
+        sure = check_answers(model, logits, labels)
+        name = type(model).__name__
+        model = Declared(model) if sure and not hasattr(model, "answers") else model
         if targets is not None:
             check_answers(model, logits, targets, "targets")
         goals = labels if targets is None else targets
@@ -274,7 +283,7 @@ def probe(
     known = logits.double()
     if answered == "probabilities":
         known = known.clamp_min(1e-300).log()
-    return ModelStatistics(
+    stats = ModelStatistics(
         sites=found,
         betas=grid,
         probed=probed.cpu().numpy(),
@@ -314,15 +323,20 @@ def probe(
         block_profile=way.block_profile if gradient else None,
         provenance={
             "version": querytax.__version__,
-            "model": type(model).__name__,
+            "model": name,
             "seed": seed,
             "n_directions": n_directions,
             "n_draws": n_draws,
             "device": images.device.type,
             "torch": torch.__version__,
             **({"unpredicted": unpredicted} if unpredicted else {}),
+            **({"presets": presets} if presets else {}),
         },
     )
+    note, _ = in_doubt(stats)
+    if note and stats.accuracy < 0.5:
+        warnings.warn(note, stacklevel=2)
+    return stats
 
 
 def _chances(answers: Tensor, answered: str) -> Tensor:

@@ -24,6 +24,7 @@ __all__ = [
     "has_gradient",
     "margins",
     "no_gradient",
+    "scaled",
     "sides_of",
     "sign_gain",
     "slope",
@@ -199,11 +200,22 @@ def stepped(
     if norm == "Linf":
         away = (at + length * slopes.sign() - origin).clamp(-eps, eps)
     else:
+        slopes = scaled(slopes)
         size = slopes.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, *ones)
         away = at + length * slopes / size - origin
         size = away.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, *ones)
         away = away * (eps / size).clamp_max(1.0)
     return (origin + away).clamp(0.0, 1.0)
+
+
+def scaled(slopes: Tensor) -> Tensor:
+    """Each slope ``(n, ...)`` by a power of two, so that its largest entry is about 1.
+
+    Exact; the squares of slopes of any size stay among the floats.
+    """
+    largest = slopes.flatten(1).abs().amax(1).double()
+    exponent = torch.frexp(largest).exponent.view(-1, *(1,) * (slopes.ndim - 1))
+    return torch.ldexp(slopes.double(), -exponent).to(slopes.dtype)
 
 
 def sides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -233,7 +245,7 @@ def sign_gain(gradient: Tensor) -> Tensor:
 
     ``sqrt(2 kappa / pi)`` over the last axis, with ``kappa = d |g|_2^2 / |g|_1^2``.
     """
-    d = gradient.shape[-1]
+    d, gradient = gradient.shape[-1], gradient.double()
     ratio = gradient.norm(dim=-1) / gradient.abs().sum(-1).clamp_min(1e-300)
     return (2.0 * d / torch.pi) ** 0.5 * torch.where(ratio > 0, ratio, d**-0.5)
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from querytax.attacks.oracle import Model, answer_in_batches
-from querytax.defenses import CombinedNoise, KeyedDefense, OutputNoise, defend
+from querytax.defenses import CombinedNoise, Defense, OutputNoise, defend
 from querytax.losses import attacker_loss
 from querytax.noise import normals
 from querytax.plans import LOSSES
 from querytax.probes.output_noise import cross_entropy_under_noise
-from querytax.probes.path import slope
+from querytax.probes.path import scaled, slope
 from querytax.probes.places import answered_at, outside
 from querytax.sites import Site
 
@@ -92,7 +92,7 @@ def directions(points: Points, count: int, seed: int) -> Tensor:
     if not points.slopes:
         return u
     flat = u.flatten(2)
-    unit = torch.nn.functional.normalize(points.slopes[0], dim=1)
+    unit = torch.nn.functional.normalize(scaled(points.slopes[0]), dim=1)
     along = torch.bmm(flat, unit[:, :, None])[..., 0]
     level = (torch.arange(count, device=x.device, dtype=torch.float64) + 0.5) / count
     quantile = torch.special.ndtri(level)
@@ -284,7 +284,7 @@ class _Probe:
         return change.T.reshape(*shape, len(plus)).to(device), noise.to(device)
 
 
-def _last(guarded: KeyedDefense) -> OutputNoise | None:
+def _last(guarded: Defense) -> OutputNoise | None:
     """The noise on probabilities, which acts after all others; None without any."""
     outer = guarded.model if isinstance(guarded, CombinedNoise) else guarded
     if isinstance(outer, OutputNoise) and outer.on == "probabilities":

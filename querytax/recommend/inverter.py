@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from querytax import expect
-from querytax.evidence import Evidence
+from querytax.evidence import Contender, Evidence
 from querytax.expect import DomainError
-from querytax.plans import NESPlan
+from querytax.plans import LOSSES, NESPlan
 from querytax.recommend.answers import ATTEMPTS, Question
 from querytax.recommend.mixtures import is_sought, settled
-from querytax.recommend.portfolio import portfolio, tuned
+from querytax.recommend.portfolio import breakers, portfolio, tuned
 from querytax.recommend.predicted import Search, out_of_regime
 from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import EFFORTS
@@ -23,8 +23,8 @@ from querytax.recommend.recommendation import Recommendation, Rival
 from querytax.recommend.solver import Solver
 from querytax.recommend.untold import Untold, told
 from querytax.sites import Site
+from querytax.soundness import in_doubt
 from querytax.statistics import ModelStatistics
-from querytax.words import percent
 
 __all__ = ["Inquiry", "best_of", "check_question", "recommend_sigma"]
 
@@ -194,7 +194,7 @@ class Inquiry:
                 found = out_of_regime(reason, stats, site=one, **asked)
                 self._found.append((None, found))
             else:
-                kind = Search if told(stats, base) else Untold
+                kind = Search if told(stats, one, base) else Untold
                 search = kind(stats, site=one, base=base, **asked)
                 self._found.append((search, search.solve()))
 
@@ -222,7 +222,6 @@ class Inquiry:
         answers = []
         for search, found in self._found:
             if search is not None:
-                own = found.attacker in ("best", "nes", "published")
                 question = Question(
                     EFFORTS[effort],
                     self.stats.eps,
@@ -230,7 +229,7 @@ class Inquiry:
                     dict(images),
                     self.planar,
                     self.surrogate,
-                    (tuned(found.plan),) if own else (),
+                    _beside(found),
                     dict(networks or {}),
                     seed,
                     0.05 / ATTEMPTS / len(self._found),
@@ -248,28 +247,23 @@ class Inquiry:
         return _doubted(best_of(answers), self.stats)
 
 
-def _doubted(rec: Recommendation, stats: ModelStatistics) -> Recommendation:
-    """The answer with a word on a model that is hardly ever right.
+def _beside(found: Recommendation) -> tuple[Contender, ...]:
+    """Who races beside the portfolio: whom laws find best, or a rival's breaker."""
+    if Site.parse(found.site).word:
+        return breakers(found.site) if found.attacker == "best" else ()
+    own = found.attacker in ("best", "nes", "published")
+    return (tuned(found.plan),) if own else ()
 
-    Of shifted labels or an untrained model the few images that are right by chance
-    would be all that an answer is about.
-    """
-    n, right = len(stats.labels), stats.accuracy
-    commonest = float(np.bincount(stats.labels.astype(int)).max()) / n
-    chance = max(1.0 / stats.logits.shape[1], commonest if commonest < 1.0 else 0.0)
-    if right >= 0.5 and right > chance:
+
+def _doubted(rec: Recommendation, stats: ModelStatistics) -> Recommendation:
+    """The answer with a word on a model that is hardly ever right."""
+    note, guesses = in_doubt(stats)
+    if not note:
         return rec
-    note = (
-        f"the model is right on {percent(right)} of {n} images, where guessing gives "
-        f"{percent(chance)}: are the labels those of its classes, and the images "
-        "scaled as it was trained? All shares are of the images that it gets right"
-    )
     rec = dataclasses.replace(rec, notes=(*rec.notes, note))
-    # Two standard errors: no better than a guess, as far as can be told.
-    if right - 2.0 * math.sqrt(right * (1.0 - right) / n) > chance:
-        return rec
     waits = rec.wants or rec.wants_price
-    if waits or rec.status not in ("FEASIBLE", "PREDICTED", "NO_NOISE_NEEDED"):
+    sure = rec.status in ("FEASIBLE", "PREDICTED", "NO_NOISE_NEEDED")
+    if waits or not guesses or not sure:
         return rec
     return dataclasses.replace(
         rec, status="UNRESOLVED", binding="accuracy", advice="Look at the labels first"
@@ -286,10 +280,7 @@ def _sites(
     if not words:
         raise DomainError("expected site to name at least one, got none")
     words = [settled(stats, w, **question) if is_sought(w) else w for w in words]
-    names = list(dict.fromkeys(Site.parse(word).name for word in words))
-    for name in names:
-        stats.site(name)
-    return names
+    return list(dict.fromkeys(stats.full_name(word) for word in words))
 
 
 def _counts(
@@ -336,6 +327,11 @@ def _outside(stats: ModelStatistics, plan: NESPlan) -> str:
         return (
             f"they were made for {stats.norm} eps {stats.eps:.4g}, the plan has "
             f"{plan.norm} eps {plan.eps:.4g}; probe again with that budget"
+        )
+    if plan.loss not in LOSSES:
+        return (
+            f"they hold the losses {' and '.join(LOSSES)}, the plan reads {plan.loss}, "
+            "which trials alone can tell of"
         )
     if not stats.betas[0] <= plan.probe * (1 + 1e-9) <= stats.betas[-1] * (1 + 2e-9):
         return (

@@ -202,7 +202,7 @@ def promising(
     known: dict[str, dict[str, Interval]] = {}
     for site, sigma in levels.items():
         known[site] = {}
-        if told(stats, base_queries):
+        if told(stats, site, base_queries):
             asked = attacker, access, plan, base_queries, 1.0, protect, 0.0
             field = Search(stats, site, *asked).attacker
             known[site] = dict(field.predicted_by(sigma))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from querytax import expect
+from querytax.catalogue import DEFENCES
 from querytax.evidence import Contender
 from querytax.plans import NESPlan
+from querytax.sites import Site
 
-__all__ = ["ATTACKERS", "Entrant", "entrant", "portfolio", "tuned"]
+__all__ = ["ATTACKERS", "Entrant", "breakers", "entrant", "portfolio", "tuned"]
 
 _BOTH = ("Linf", "L2")
 # What the API gives away, the most first: who needs less may attack who tells more.
@@ -164,6 +166,16 @@ def tuned(plan: NESPlan) -> Contender:
     names = ("loss", "probe", "pairs", "step", "step_rule", "block")
     own = {k: getattr(plan, k) for k in names if k != "block" or plan.block > 1}
     return Contender("nes", "published", tuple(own.items()))
+
+
+def breakers(site: str) -> tuple[Contender, ...]:
+    """Who knows of a rival of noise and goes about it; nobody for noise itself."""
+    word = Site.parse(site).word
+    if not word:
+        return ()
+    attack, changes = DEFENCES[word].attack
+    own = dict(changes)
+    return (Contender(attack, own.pop("recipe", "adaptive"), tuple(own.items())),)
 
 
 def _entries(name: str, norm: str, planar: bool) -> list[Contender]:

@@ -41,19 +41,26 @@ class Search:
         self.stats, self.site, self.target = stats, site, target
         self.protect, self.allowed = protect, allowed
         self.named, self.access = attacker, access
-        # Laws cost time an image; an even sample of many says the same.
-        some, index = sampled(stats)
-        if base is not None and np.shape(base) == stats.probed.shape:
-            base = np.asarray(base, dtype=float)[index]
-        self.predictor = Predictor(some, site, plan, base)
-        law = "published" if attacker.startswith("published") else "best"
-        nes = Attacker(law, self.predictor, protect)
-        self.attacker = Field(some, site, attacker, access, nes, protect)
         self.price = Price(stats, site)
-        self.notes = list(self.predictor.notes)
+        self.notes: list[str] = []
         self.seen: dict[float, float] = {}
         # Whether laws end before the accuracy does, and whether they leave it open.
         self.ended = self.straddles = False
+        self._enter(plan, base)
+
+    def _enter(self, plan: NESPlan, base: float | np.ndarray | None) -> None:
+        """The attackers, and what is known of them."""
+        # Laws cost time an image; an even sample of many says the same.
+        some, index = sampled(self.stats)
+        if base is not None and np.shape(base) == self.stats.probed.shape:
+            base = np.asarray(base, dtype=float)[index]
+        self.predictor = Predictor(some, self.site, plan, base)
+        law = "published" if self.named.startswith("published") else "best"
+        nes = Attacker(law, self.predictor, self.protect)
+        self.attacker = Field(
+            some, self.site, self.named, self.access, nes, self.protect
+        )
+        self.notes += self.predictor.notes
 
     def level(self, sigma: float) -> float:
         """Queries of the image that ``protect`` leaves exposed first, at least."""
@@ -117,7 +124,7 @@ class Search:
         if self.level(low) >= self.target:
             return 0.0, low
         while high > low * (1 + _TOLERANCE):
-            middle = _rounded_up(math.sqrt(low * high))
+            middle = _rounded_up(math.sqrt(low) * math.sqrt(high))
             if not low < middle < high:
                 break
             if self.level(middle) >= self.target:
@@ -147,6 +154,9 @@ class Search:
 
 def _rounded_up(value: float) -> float:
     """To three significant digits, never down."""
+    if value < 1e-300:
+        # Among the last floats there are no such digits.
+        return value
     digits = 2 - math.floor(math.log10(value))
     scale = 10.0**digits
     up = math.ceil(value * scale - 1e-9) / scale

@@ -405,9 +405,10 @@ class Predictor:
                 "cannot be matched and was not used"
             )
             return path
-        low, high = 1e-9, 1.0 / finite.min()
+        least = finite[finite > 0.0].min(initial=1.0)
+        low, high = 1e-9, 1.0 / max(least, 1e-300)
         for _ in range(60):
-            middle = np.sqrt(low * high)
+            middle = np.sqrt(low) * np.sqrt(high)
             low, high = (middle, high) if median(middle) <= base else (low, middle)
         if median(low) < 0.9 * base:
             self.notes.append(

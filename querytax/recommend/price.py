@@ -31,7 +31,19 @@ class Price:
         self._error = np.maximum.accumulate(error)
 
     def at(self, sigma: float) -> tuple[float, float, float]:
-        """Accuracy loss (lower, estimate, upper), two standard errors to a side."""
+        """Accuracy loss (lower, estimate, upper), two standard errors to a side.
+
+        With noise the upper end is three images' share above the estimate at least:
+        flips that were never seen may be so many.
+        """
+        low, loss, high = self._measured(sigma)
+        if sigma > 0:
+            n = self.measured.correct.shape[1]
+            high = min(1.0, max(high, loss + 3.0 / n))
+        return low, loss, high
+
+    def _measured(self, sigma: float) -> tuple[float, float, float]:
+        """Two standard errors to a side, as far as flips were seen."""
         grid = self.measured.sigmas
         error = 2.0 * float(np.interp(sigma, grid, self._error))
         if self.site.kind == "output" and self.site.form == "raw" and sigma > 0:
@@ -64,5 +76,5 @@ class Price:
         return low
 
     def _with(self, sigma: float, errors: float) -> float:
-        low, loss, high = self.at(sigma)
+        low, loss, high = self._measured(sigma)
         return loss + errors / 2.0 * (high - loss if errors > 0 else loss - low)

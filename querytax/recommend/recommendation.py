@@ -15,6 +15,7 @@ from querytax.expect import DomainError
 from querytax.files import parsed
 from querytax.plans import NESPlan
 from querytax.recommend.race import Standing
+from querytax.recommend.recognised import expect_kinds
 
 __all__ = ["EXIT_CODES", "Frontier", "Level", "Recommendation", "Rival"]
 
@@ -297,12 +298,21 @@ class Recommendation:
                 # Free data: its lists are lists, and its words are words.
                 "provenance": plain["provenance"],
             }
-            return cls(**{**values, **made})
+            found = cls(**{**values, **made})
+            expect_kinds(found)
+            _expect_sound(found)
+            return found
         except RecursionError:
             raise DomainError(
                 "expected data to be a recommendation's JSON, got one nested too deeply"
             ) from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:
             raise DomainError(
                 "expected data to be a recommendation's JSON, got something else: "
                 f"{str(error).splitlines()[0]}"
@@ -318,6 +328,28 @@ class Recommendation:
         import querytax
 
         return querytax.frontier_figure([self], path=path)
+
+
+def _expect_sound(rec: Recommendation) -> None:
+    """Fail on numbers that no answer has."""
+    if rec.status not in EXIT_CODES:
+        raise ValueError(f"status {rec.status!r}")
+    for name in ("protect", "fraction_protected", "clean_accuracy"):
+        if not 0.0 <= getattr(rec, name) <= 1.0:
+            raise ValueError(f"{name} {getattr(rec, name)!r}")
+    if not 0.0 <= rec.max_accuracy_loss <= 1.0 or not rec.sigma >= 0.0:
+        raise ValueError(f"sigma {rec.sigma!r} at a loss of {rec.max_accuracy_loss!r}")
+    f = rec.frontier
+    if not f.sigmas or not (
+        len(f.sigmas) == len(f.queries) == len(f.accuracy_loss) == len(f.plans)
+    ):
+        raise ValueError("a frontier of unequal length")
+    every = [rec.accuracy_loss, *(level.accuracy_loss for level in rec.levels)]
+    if any(not 0.0 <= x <= 1.0 for triple in every for x in triple):
+        raise ValueError("an accuracy loss outside [0, 1]")
+    tried = [*rec.standings, *(s for level in rec.levels for s in level.standings)]
+    if any(not 0 <= s.fell <= s.images - s.lost <= s.images for s in tried):
+        raise ValueError("a standing that counts more images than it has")
 
 
 def _standing(values: dict[str, Any]) -> Standing:

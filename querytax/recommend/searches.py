@@ -21,6 +21,10 @@ _SHARES = (np.arange(LUCK) + 0.5) / LUCK
 # Squared coefficients of variation that the laws of luck are tabulated at.
 _SPREADS = np.geomspace(1e-4, 1e3, 57)
 _MARGIN = LOSSES.index("margin")
+# Noise that decides nothing, over the largest change.
+_NO_NOISE = 1e-9
+# Ways beyond are walked by nobody.
+_LONGEST = 1e300
 # Share of the pixels in a measured square.
 _SQUARE = 0.1
 
@@ -103,12 +107,17 @@ class Searches:
         if sigma > 0.0:
             size = np.maximum(deltas.std(axis=-1), 1e-300)
             if mode == "stale":
-                most = (noise / size).max(axis=-1)
+                with np.errstate(over="ignore"):
+                    most = (noise / size).max(axis=-1)
                 known = most <= 1.0
                 noise = noise / np.maximum(most, 1.0 + 1e-9)[..., None]
-            # In units of each stage's noise, so that one sigma serves all stages.
-            unit = np.maximum(noise, 1e-300)
-            deltas, ways = deltas / unit[..., None], ways / unit
+            # In units of each stage's noise, so that one sigma serves all stages; where
+            # there is none it is as good as none beside the changes.
+            unit = np.maximum(noise, _NO_NOISE * np.abs(deltas).max(axis=-1))
+            unit = np.where(unit > 0.0, unit, 1.0)
+            deltas = deltas / unit[..., None]
+            with np.errstate(over="ignore"):
+                ways = np.minimum(ways / unit, _LONGEST)
         one = 1.0 if sigma > 0.0 else 0.0
         return _walked(ways, deltas, one, mode), np.asarray(known.all(axis=0))
 

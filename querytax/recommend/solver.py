@@ -120,7 +120,7 @@ class Solver:
         low, high = 0.0, self.largest
         floor = self.largest / _SPAN
         while high > max(low, floor) * self.question.effort.bracket:
-            middle = _rounded(math.sqrt(max(low, floor) * high))
+            middle = _rounded(math.sqrt(max(low, floor)) * math.sqrt(high))
             if not max(low, floor) < middle < high:
                 break
             if self._holds(middle):
@@ -154,7 +154,7 @@ class Solver:
                 if last or good or not (self.held and paid):
                     return found
             low = sigma
-            middle = _rounded(math.sqrt(sigma * self.largest))
+            middle = _rounded(math.sqrt(sigma) * math.sqrt(self.largest))
             near = middle < self.largest * 0.95 and self._attempt + 2 < ATTEMPTS
             sigma = middle if near else self.largest
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import textwrap
 
+from querytax.catalogue import DEFENCES
 from querytax.recommend.race import Standing
 from querytax.recommend.recommendation import Interval, Recommendation
+from querytax.sites import Site
 from querytax.words import count, percent
 
 __all__ = ["statement"]
@@ -33,7 +35,7 @@ def statement(rec: Recommendation) -> str:
 
 def _head(rec: Recommendation) -> str:
     """The verdict, and what to do about it."""
-    noise = f"Gaussian noise of standard deviation {rec.sigma:.6g} at {rec.site}"
+    noise, none, such = _noise(rec)
     target = count(rec.target_queries)
     exposed = percent(1 - rec.protect)
     match rec.status:
@@ -82,15 +84,14 @@ def _head(rec: Recommendation) -> str:
         case "INFEASIBLE" if rec.standings:
             best = rec.standings[0]
             head = (
-                f"No noise at {rec.site} that the accuracy allows is enough. Of "
-                f"standard deviation {rec.sigma:.4g} it does most, and "
+                f"{none} that the accuracy allows is enough. {such} it does most, and "
                 f"{best.contender.name}, still breaks {_share(best)} of the images "
                 f"within {count(best.n_queries)} queries: {_cost(best, exposed)}."
             )
         case "INFEASIBLE":
             head = (
-                f"No noise at {rec.site} that the accuracy allows is predicted to be "
-                f"enough. Of standard deviation {rec.sigma:.4g} it does most: the "
+                f"{none} that the accuracy allows is predicted to be enough. {such} it "
+                f"does most: the "
                 f"best attack then needs {_needed(rec)}, where the target is {target}."
             )
         case _ if rec.binding == "accuracy":
@@ -102,7 +103,7 @@ def _head(rec: Recommendation) -> str:
             head = "Not answered yet."
         case _ if rec.standings:
             head = (
-                f"Not resolved. At {rec.site}, sigma {rec.sigma:.4g}, "
+                f"Not resolved. At {rec.site}, {_strength(rec)} {rec.sigma:.4g}, "
                 f"{rec.standings[0].contender.name}, breaks "
                 f"{_share(rec.standings[0])} of the images, and {exposed} may fall."
             )
@@ -117,6 +118,25 @@ def _head(rec: Recommendation) -> str:
                 f"{_needed(rec)}."
             )
     return f"{head} {rec.advice}." if rec.advice else head
+
+
+def _noise(rec: Recommendation) -> tuple[str, str, str]:
+    """What is recommended; that none is enough; and how much of it does most."""
+    if Site.parse(rec.site).word:
+        return (
+            f"The defence {rec.site} of {_strength(rec)} {rec.sigma:.6g}",
+            f"No {_strength(rec)} of {rec.site}",
+            f"At {rec.sigma:.4g}",
+        )
+    return (
+        f"Gaussian noise of standard deviation {rec.sigma:.6g} at {rec.site}",
+        f"No noise at {rec.site}",
+        f"Of standard deviation {rec.sigma:.4g}",
+    )
+
+
+def _strength(rec: Recommendation) -> str:
+    return Site.parse(rec.site).strength
 
 
 def _needed(rec: Recommendation) -> str:
@@ -254,6 +274,8 @@ def _rests_on(rec: Recommendation) -> str:
                 if rec.considered
                 else "Tried: patterns on the probed images"
             ) + "; not certified on others."
+        case _ if not rec.predicted_by:
+            said = "Nothing was tried, and no law predicts an attack here."
         case _:
             said = (
                 "Predicted: laws, from statistics of the model; one plan for all "
@@ -262,9 +284,12 @@ def _rests_on(rec: Recommendation) -> str:
             )
     if rec.sigma > 0.0 and rec.status in ("FEASIBLE", "PREDICTED"):
         said += _least(rec)
+    fresh = "Assumed: fresh independent noise for every query. "
+    if (word := Site.parse(rec.site).word) and not DEFENCES[word].random:
+        fresh = ""
     return (
-        f"{said} Assumed: fresh independent noise for every query. An attack that is "
-        "not named here, or one with a copy of the model, is not covered."
+        f"{said} {fresh}An attack that is not named here, or one with a copy of the "
+        "model, is not covered."
     )
 
 

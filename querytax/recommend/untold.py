@@ -8,15 +8,20 @@ from querytax.plans import NESPlan
 from querytax.recommend.families import UNKNOWN
 from querytax.recommend.portfolio import portfolio
 from querytax.recommend.predicted import Search
-from querytax.recommend.price import Price
 from querytax.recommend.recommendation import Interval
+from querytax.sites import Site
 from querytax.statistics import ModelStatistics
 
 __all__ = ["Untold", "told"]
 
 
-def told(stats: ModelStatistics, base: float | np.ndarray | None) -> bool:
-    """Whether laws have anything to start from: a way, or the queries without noise."""
+def told(stats: ModelStatistics, site: str, base: float | np.ndarray | None) -> bool:
+    """Whether laws have anything to start from: a way, or the queries without noise.
+
+    They are about noise: what a rival of it makes of a comparison, the catalogue says.
+    """
+    if Site.parse(site).word:
+        return False
     return base is not None or not bool(np.isnan(stats.path_length).any())
 
 
@@ -67,34 +72,25 @@ class _Unknown:
     base = np.ones(1)
 
 
+def _why(stats: ModelStatistics, site: str) -> str:
+    """Why nothing is predicted."""
+    if (word := Site.parse(site).word) and not stats.provenance.get("unpredicted"):
+        return f"no law here predicts what {word} makes of an attack's queries"
+    why = stats.provenance.get("unpredicted") or "it gives no gradient"
+    return f"no law predicts the queries of this model ({why})"
+
+
 class Untold(Search):
     """One question about a model without a way to its boundary.
 
     Its price and its blind ceiling are measured; everything else is for trials.
     """
 
-    def __init__(
-        self,
-        stats: ModelStatistics,
-        site: str,
-        attacker: str,
-        access: str,
-        plan: NESPlan,
-        base: float | np.ndarray | None,
-        target: float,
-        protect: float,
-        allowed: float,
-    ) -> None:
-        self.stats, self.site, self.target = stats, site, target
-        self.protect, self.allowed = protect, allowed
-        self.named, self.access = attacker, access
+    def _enter(self, plan: NESPlan, base: float | np.ndarray | None) -> None:
         self.predictor = _Unknown()  # type: ignore[assignment]
-        self.attacker = _Nobody(stats, attacker, access, plan)  # type: ignore[assignment]
-        self.price = Price(stats, site)
-        why = stats.provenance.get("unpredicted") or "it gives no gradient"
-        self.notes = [
-            f"no law predicts the queries of this model ({why}): trials alone decide, "
-            "as far as their budget"
-        ]
-        self.seen = {}
-        self.ended = self.straddles = False
+        nobody = _Nobody(self.stats, self.named, self.access, plan)
+        self.attacker = nobody  # type: ignore[assignment]
+        self.notes.append(
+            f"{_why(self.stats, self.site)}: trials alone decide, as far as their "
+            "budget"
+        )

@@ -15,14 +15,15 @@ from torch import Tensor
 from querytax import expect
 from querytax.attacks.block import ACCESS
 from querytax.attacks.memory import Memories
-from querytax.attacks.oracle import Model
+from querytax.attacks.oracle import Model, clean_model
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.run import attack_all
-from querytax.attacks.table import plan_of
+from querytax.attacks.table import find, plan_of
 from querytax.attacks.work import Run, entry_of, pays
 from querytax.evidence import Evidence, Trial, Tried
 from querytax.plans import Plan
 from querytax.sites import Site
+from querytax.trials.code import code_of
 from querytax.trials.ground import Ground, Pool, attacker_seed, noise_seed
 from querytax.trials.pace import seconds_per_row
 from querytax.trials.reading import (
@@ -225,7 +226,12 @@ class Bench:
             own = self.ground.print_of(network)
             quiet, _ = self.ground.noisy(network, site, 0.0, 0)
             for run in runs:
-                if run.network == own and run.site == (site if run.sigma else quiet):
+                if run.network != own or run.site != (site if run.sigma else quiet):
+                    continue
+                _, model = self.ground.noisy(
+                    network, site, run.sigma, noise_seed(run.seed)
+                )
+                if run.code == code_of(find(run.attack).engine, model):
                     found += self._known(run, site, access, network)
         return Evidence(found)
 
@@ -316,7 +322,7 @@ class Bench:
             trial.norm,
             recipe=who.recipe,
             shape=shape,
-            **dict(who.changes),
+            **Site.parse(trial.site).knowing(who.changes, float(trial.sigma)),
         )
         expect.one_of(ACCESS, access=trial.access)
         entry = entry_of(plan, trial.access)
@@ -345,6 +351,7 @@ class Bench:
             votes=self.votes,
             seed=int(seed),
             surrogate=self._surrogate_print() if entry.surrogate else "",
+            code=code_of(entry.engine, model),
         )
         return run, plan, model
 
@@ -392,7 +399,8 @@ class Bench:
         def done(i: int, result: AttackResult) -> None:
             job, at = places[i]
             names = [job.pool.names[place] for place in at]
-            self.store.put(job.run, rows_of(result, names, job.rest))
+            decides = clean_model(job.model) is not job.clean
+            self.store.put(job.run, rows_of(result, names, job.rest, decides))
 
         with self._heard():
             attack_all(

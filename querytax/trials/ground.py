@@ -13,11 +13,11 @@ from torch import Tensor
 from querytax import expect
 from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.work import OWN_NOISE, first_answers
-from querytax.defenses import KeyedDefense, defend
+from querytax.defenses import Defense, defend
 from querytax.evidence import PARTS
 from querytax.losses import check_images, check_labels
 from querytax.models import check_answers
-from querytax.own_noise import noisy_layer
+from querytax.models.own_noise import noisy_layer
 from querytax.sites import Site
 from querytax.trials.fingerprints import image_fingerprints, network_fingerprint
 
@@ -93,7 +93,7 @@ class Ground:
                 f"{', '.join(map(repr, named)) or 'none'}"
             )
         for name, network in named.items():
-            if isinstance(network, KeyedDefense):
+            if isinstance(network, Defense):
                 raise expect.DomainError(
                     "expected networks without a defence, which a trial adds, got "
                     f"{type(network).__name__} for {name!r}"

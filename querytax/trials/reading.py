@@ -62,12 +62,24 @@ def contender_of(run: RunKey, shape: tuple[int, ...]) -> Contender:
 
 
 def rows_of(
-    result: AttackResult, names: Sequence[tuple[str, int]], rest: int = 0
+    result: AttackResult,
+    names: Sequence[tuple[str, int]],
+    rest: int = 0,
+    decides: bool = False,
 ) -> list[ImageRow]:
-    """A result's images, for the store; ``rest`` is that of the run."""
+    """A result's images, for the store; ``rest`` is that of the run.
+
+    What a defence that ``decides`` gets wrong by itself costs an attacker one query.
+    """
     place = np.cumsum(result.attacked) - 1
     rows = []
     for i, (image, key) in enumerate(names):
+        if not result.attacked[i] and decides:
+            events = {f"{n}{end}": 1 for n in SUCCESSES for end in ("", "_need")}
+            rows.append(
+                ImageRow(image, key, result.budget, 1, 1, "broken", rest, **events)
+            )
+            continue
         if not result.attacked[i]:
             rows.append(ImageRow(image, key, result.budget, 0, 0, _UNSURE, rest))
             continue

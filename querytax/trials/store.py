@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sqlite3
@@ -17,7 +18,7 @@ from querytax.files import digest_of
 __all__ = ["OPEN", "VERSION", "ImageRow", "RunKey", "Store"]
 
 # Version of the tables; changes with them, or with what a number in them means.
-VERSION = 2
+VERSION = 3
 # Tells our files from other people's: "qtax".
 _OURS = 0x71746178
 # Seconds to wait for another process that writes.
@@ -50,6 +51,9 @@ class RunKey:
     seed : int
     surrogate : str
         The fingerprint of the attacker's own network; empty without one.
+    code : str
+        What the code of the attack and of the defence is: what another version found
+        is kept, and not believed.
     """
 
     network: str
@@ -64,6 +68,7 @@ class RunKey:
     votes: int
     seed: int
     surrogate: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,8 +208,10 @@ class Store:
         try:
             with self._errors("opened"):
                 self._prepare()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if self.path and isinstance(error.__cause__, sqlite3.OperationalError):
+                _tidy(self.path)
             raise
 
     def __enter__(self) -> Self:
@@ -337,6 +344,29 @@ class Store:
                 f"version {version}"
             )
         return True
+
+
+def _tidy(path: str) -> None:
+    """Remove empty files that SQLite leaves beside one that it found no room for.
+
+    While a lock keeps everybody else out, and nothing else is touched.
+    """
+    log, index = path + "-wal", path + "-shm"
+    if not os.path.exists(index):
+        return
+    try:
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=0.0, isolation_level=None)
+        ) as db:
+            # Before the first look: then no index is made anew.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+            db.execute("BEGIN EXCLUSIVE")
+            if not os.path.exists(log) or os.path.getsize(log) == 0:
+                os.unlink(index)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(log)
+    except (sqlite3.Error, sqlite3.Warning, OSError):
+        pass
 
 
 def _seal(run: tuple[Any, ...], row: tuple[Any, ...]) -> str:

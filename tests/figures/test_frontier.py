@@ -188,8 +188,15 @@ def test_only_a_range_that_is_recommended_has_a_bracket(rec, status):
 )
 def test_a_known_ceiling_is_a_line(ceiling, shown):
     top = frontier_queries(Figure().subplots(), [tried(ceiling=ceiling)])
-    said = "blind patterns 120, whatever the noise"
+    # Where the upper end is not known only the lower one is said, and none is shaded.
+    least = ", 50 at least" if ceiling and math.isinf(ceiling[2]) else ""
+    said = f"blind patterns 120{least}, whatever the noise"
     assert (said in words(top)) == shown
+    if shown:
+        band = [p for p in top.patches if p.get_facecolor()[3] == 0.12]
+        assert band[0].get_y() == 50.0
+        end = 120.0 if least else 200.0
+        assert band[0].get_y() + band[0].get_height() == pytest.approx(end)
     low, high = top.get_ylim()
     assert low < 50
     assert high < 1e9

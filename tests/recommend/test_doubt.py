@@ -73,3 +73,25 @@ def test_what_was_searched_is_not_the_uncertainty():
     assert high == rec.sigma
     assert low > 0.98 * high
     assert rec.sigma_interval[0] <= rec.sigma <= rec.sigma_interval[1] < math.inf
+
+
+@pytest.mark.parametrize("images", [4, 5, 40])
+def test_two_classes_that_trade_places_get_a_word(images):
+    """The model is right on most images, and on none of those two classes."""
+    stats = shifted(0)
+    said = np.repeat(np.arange(10), images)
+    labels = np.where(said == 3, 5, np.where(said == 5, 3, said))
+    logits = 9.0 * np.eye(10)[said]
+    swapped = dataclasses.replace(stats, labels=labels, logits=logits)
+    rec = recommend_sigma(swapped, 3e3, max_accuracy_loss=0.5)
+    assert rec.status == "PREDICTED"
+    told = [note for note in rec.notes if "labels those of its classes" in note]
+    if images < 5:
+        assert told == []
+    else:
+        assert told[0].startswith(
+            f"of {images} images labelled 3 the model calls {images} 5"
+        )
+    right = dataclasses.replace(swapped, labels=said)
+    rec = recommend_sigma(right, 3e3, max_accuracy_loss=0.5)
+    assert not any("labelled" in note for note in rec.notes)

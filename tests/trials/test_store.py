@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import os
 import sqlite3
+import subprocess
 import threading
 
 import numpy as np
 import pytest
 
 from querytax.expect import DomainError
-from querytax.trials.store import VERSION, ImageRow, RunKey, Store
+from querytax.trials.store import VERSION, ImageRow, RunKey, Store, _tidy
 
 RUN = RunKey(
     network="n",
@@ -179,3 +181,41 @@ def test_a_number_that_nobody_wrote_is_seen(tmp_path):
         pytest.raises(DomainError, match="damaged, its content is not what was"),
     ):
         store.rows(RUN)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")
+@pytest.mark.parametrize("size", [4, 8, 16, 24, 48])
+def test_a_full_disk_is_one_line_and_leaves_nothing_beside_it(tmp_path, size):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk may be mounted here")
+    try:
+        with pytest.raises(DomainError, match=r"full|I/O") as caught:
+            Store(disk / "s.db")
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in disk.iterdir()] == ["s.db"]
+        subprocess.run(["mount", "-o", "remount,size=2m", str(disk)], check=True)
+        # What there is goes on as a store where there is room again.
+        with Store(disk / "s.db") as store:
+            store.put(RUN, [row()])
+        with Store(disk / "s.db") as store:
+            assert only(store) == row()
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_files_of_others_are_never_tidied(tmp_path):
+    """A stranger's log and index stay where they are."""
+    path = tmp_path / "b.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE runs (id INTEGER)")
+    with pytest.raises(DomainError, match="something else"):
+        Store(path)
+    names = {one.name for one in tmp_path.iterdir()}
+    assert names == {"b.db", "b.db-wal", "b.db-shm"}
+    _tidy(str(path))
+    assert {one.name for one in tmp_path.iterdir()} == names
+    db.close()
