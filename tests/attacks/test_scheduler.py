@@ -516,7 +516,7 @@ def test_runs_beside_each_other_are_the_runs_alone(script):
         ({"plan": "transfer", "eps": 0.1}, "surrogate for transfer, a network"),
         (
             {"plan": "transfer", "eps": 0.1, "surrogate": lambda x: x[:, :3]},
-            r"with 2 classes, got \(1, 3\)",
+            r"with 2 classes, got \(3, 3\)",
         ),
         (
             {"surrogate": lambda x: x.view(-1, 3, 32, 32)},
