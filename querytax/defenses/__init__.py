@@ -1,4 +1,4 @@
-"""Randomised defences: torch modules that answer a query with fresh Gaussian noise."""
+"""Defences: torch modules that stand before a network; most draw at every query."""
 
 from querytax.defenses.build import defend
 from querytax.defenses.combined_noise import CombinedNoise

@@ -1,4 +1,4 @@
-"""What every defence here shares: where its noise comes from, and a count of rows."""
+"""What every defence here shares: where its draws come from, and a count of rows."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ class _Tally:
 
 
 class Defense(nn.Module):
-    """A model behind noise.
+    """A model behind a defence: noise, or a rival of it.
 
-    Subclasses are `InputNoise`, `FeatureNoise`, `OutputNoise`, and `CombinedNoise`
-    for several places at once. They may wrap one another in any order.
+    `InputNoise`, `FeatureNoise`, `OutputNoise`, and `CombinedNoise` for several places
+    at once are noise; `querytax.catalogue` lists all. They may wrap one another in any
+    order.
 
     Parameters
     ----------
