@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_are_heard():
+    """A run in the background begins deaf to Ctrl-C, and so would what it starts."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -398,8 +398,8 @@ BAD = {
     "one row": (lambda x: x[:1], {}, r"model to answer \(2, C\).*got \(1, 20\)"),
     "label": (None, {"labels": LABELS + 20}, r"labels in 0\.\.19, .*got 20"),
     "below": (None, {"labels": LABELS - 1}, r"labels in 0\.\.19, .*got -1"),
-    "float label": (None, {"labels": LABELS * 1.0}, "labels to be 2 whole numbers"),
-    "word label": (None, {"labels": ["a", "b"]}, "labels to be 2 whole .*got list"),
+    "float label": (None, {"labels": LABELS + 0.5}, "labels to be 2 whole numbers"),
+    "word label": (None, {"labels": ["a", "b"]}, "labels to be 2 whole .*got words"),
     "more labels": (
         None,
         {"labels": LABELS.repeat(2)},
