@@ -19,6 +19,7 @@ from querytax.attacks.foreign import FOREIGN
 from querytax.attacks.foreign.table import find as find_foreign
 from querytax.attacks.table import RECIPES
 from querytax.plans import NORMS, Plan, check_budget
+from querytax.sites import Site
 from querytax.terminal import WIDTH, new_table, short, span, terminal
 from querytax.words import count, percent, spelt
 
@@ -282,7 +283,7 @@ def print_attack(result: AttackResult, site: str, sigma: float) -> None:
     screen = terminal()
     print(textwrap.fill(result.plan.describe(), WIDTH, subsequent_indent="  "))
     screen.print(
-        f"{_images(result)}, noise {sigma:g} at {spelt(site)}, "
+        f"{_images(result)}, {_guard(site, sigma)}, "
         f"{count(result.budget)} queries each, {count(result.total_queries)} in all",
         soft_wrap=True,
         markup=False,
@@ -316,6 +317,14 @@ def strongest_first(results: Sequence[AttackResult]) -> list[AttackResult]:
     return sorted(results, key=key)
 
 
+def _guard(site: str, sigma: float) -> str:
+    """What stands before the model."""
+    place = Site.parse(site) if site != "rfd" else None
+    if place is not None and place.word:
+        return f"{place.name} of {place.strength} {sigma:g}"
+    return f"noise {sigma:g} at {spelt(site)}"
+
+
 def print_portfolio(
     results: Sequence[AttackResult],
     site: str,
@@ -325,7 +334,7 @@ def print_portfolio(
     """One table of many attacks, the strongest first."""
     screen, first = terminal(), results[0]
     screen.print(
-        f"{_images(first)}, noise {sigma:g} at {spelt(site)}, "
+        f"{_images(first)}, {_guard(site, sigma)}, "
         f"{first.plan.norm} eps {first.plan.eps:.4g}, {count(first.budget)} queries "
         f"each.\nBroken: {first.votes // 2 + 1} of {first.votes} fresh answers "
         "adversarial, and the model without noise fooled.",

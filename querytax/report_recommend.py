@@ -17,6 +17,7 @@ from querytax.recommend.inverter import check_question
 from querytax.recommend.mixtures import is_sought
 from querytax.recommend.prediction import published_plan
 from querytax.recommend.race import Standing
+from querytax.sites import Site
 from querytax.statistics import ModelStatistics
 from querytax.terminal import WIDTH, new_table, short, span, terminal
 from querytax.words import count, percent, spelt
@@ -312,7 +313,8 @@ def print_job(job: Job) -> None:
             textwrap.fill(
                 f"Asked: {count(rec.target_queries)} queries before more than "
                 f"{percent(1 - rec.protect)} of the images break, for at most "
-                f"{percent(rec.max_accuracy_loss)} of accuracy; noise at "
+                f"{percent(rec.max_accuracy_loss)} of accuracy; "
+                f"{'' if Site.parse(rec.site).word else 'noise at '}"
                 f"{spelt(rec.site)}.",
                 WIDTH,
             ),
