@@ -52,6 +52,17 @@ def test_attack(project):
     assert facts["total_queries"] <= 5 * 200
 
 
+def test_a_rival_of_noise_is_attacked_by_its_name_and_usual_strength(project):
+    words = ("attack", "tiny_model:load", "--data", "val.npz", "--eps", 0.3)
+    words = (*words, "--images", 5, "--queries", 60, "--site", "rls:low=0.25")
+    assert "5 images, rls:low=0.25 of high 10, 60 queries" in call(*words).stdout
+    assert told(*words)["sigma"] == 10.0
+    assert told(*words, "--sigma", 3)["sigma"] == 3.0
+    wrong = refused(*words[:-1], "rls:low=x")
+    assert "low" in wrong
+    assert "data" in refused(*words[:-1], "rse")
+
+
 def test_any_attack_by_its_word(project):
     words = ("attack", "tiny_model:load", "--data", "val.npz", "--eps", 0.3)
     words = (*words, "--images", 5, "--queries", 60)
