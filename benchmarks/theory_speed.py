@@ -28,6 +28,7 @@ from querytax.theory import (
     boundary,
     convergence,
     directions,
+    drift,
     efficiency,
     estimators,
     floors,
@@ -62,7 +63,7 @@ def pdf(x: Any) -> Any:
 ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
     "snr.output": (lambda x: snr.output(1e-4, x), lambda x: 5e-5 / x**2, X),
     "snr.output clip": (
-        lambda x: snr.output(1e-4, x, output=0.1, form="clip"),
+        lambda x: snr.output(1e-4, x, output=0.1, release="clip"),
         lambda x: (
             5e-5 / x**2 * (ndtr(0.1 / x) - 0.1 / x * pdf(0.1 / x))
             + pdf(0.1 / x) * special.erfcx(0.1 / x)
@@ -87,8 +88,8 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         lambda x: square(x * (0.5 / 0.3)) / 2,
         X,
     ),
-    "snr.random_direction": (
-        lambda x: snr.random_direction(x, 0.5, 0.3),
+    "snr.candidate": (
+        lambda x: snr.candidate(x, 0.5, 0.3),
         lambda x: square(x * (0.5 / 0.3)) / 2,
         X,
     ),
@@ -125,13 +126,13 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         lambda x: (2 * math.log(100) + math.log(100)) / log1p(x),
         X,
     ),
-    "query_ratio.plain_drift": (
-        lambda x: query_ratio.plain_drift(x, 3072, 50),
+    "drift.plain": (
+        lambda x: drift.plain(x, 3072, 50),
         lambda x: sqrt(50 / (50 + 3073 + 3072 / x)),
         X,
     ),
-    "query_ratio.sign_drift": (
-        query_ratio.sign_drift,
+    "drift.sign": (
+        drift.sign,
         lambda x: special.erf(x) * sqrt(x),
         E,
     ),
@@ -181,27 +182,27 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "floors.pairs_per_sign": (
-        lambda e: floors.pairs_per_sign(e, 0.1, 0.01),
+        lambda e: floors.pairs_per_sign(0.01, 0.1, e),
         lambda e: 2 * square(ndtri(e)) * 100,
         E,
     ),
     "floors.queries_any_attacker": (
-        lambda e: floors.queries_any_attacker(e, 0.1, 0.01),
+        lambda e: floors.queries_any_attacker(0.01, 0.1, e),
         lambda e: 200 * (1 - 2 * e) * -logit(e),
         E,
     ),
     "floors.gradient_signs": (
-        lambda x: floors.gradient_signs(0.1, 100, x, 1.0, 0.1),
+        lambda x: floors.gradient_signs(1.0, 0.1, x, 100, 0.1),
         lambda x: square(0.8 * 100 * x / 0.1),
         X,
     ),
     "floors.explained_fraction": (
-        lambda x: floors.explained_fraction(x, 100, 0.1, 1.0, 0.1),
+        lambda x: floors.explained_fraction(1.0, 0.1, 0.1, 100, x),
         lambda x: x / (1e4 + x),
         X,
     ),
     "floors.optimisation_1d": (
-        lambda e: floors.optimisation_1d(e, 0.1, 0.01),
+        lambda e: floors.optimisation_1d(0.01, 0.1, e),
         lambda e: 147.0 * (1 - 2 * e) * -logit(e),
         E,
     ),
@@ -231,13 +232,13 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "boundary.flip_rate": (
-        lambda x: boundary.flip_rate(0.5, x),
-        lambda x: x * (2 * 0.5 * 0.3989),
+        lambda x: boundary.flip_rate(0.009, x),
+        lambda x: x * (2 * 0.009 * 0.3989),
         X,
     ),
     "boundary.net_loss": (
-        lambda x: boundary.net_loss(0.5, x),
-        lambda x: 0.5 * 0.5 * x**2,
+        lambda x: boundary.net_loss(0.0002, x),
+        lambda x: 0.5 * 0.0002 * x**2,
         X,
     ),
     "boundary.hopskipjump_gain": (
@@ -261,7 +262,7 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "bias.leaky_relu_mean": (
-        lambda x: bias.leaky_relu_mean(x, 0.5, 0.1),
+        lambda x: bias.leaky_relu_mean(x, 0.1, 0.5),
         lambda x: 0.1 * x + 0.9 * (x * ndtr(x / 0.5) + 0.5 * pdf(x / 0.5)),
         X,
     ),
@@ -301,12 +302,12 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         N,
     ),
     "smoothing.quadratic_gap": (
-        lambda x: smoothing.quadratic_gap(x, 10, 0.3),
+        lambda x: smoothing.quadratic_gap(x, 0.3, 10),
         lambda x: 0.5 * x * 10 * 0.3**2,
         X,
     ),
     "smoothing.smoothing_gap": (
-        lambda x: smoothing.smoothing_gap(x, 10, 0.3),
+        lambda x: smoothing.smoothing_gap(x, 0.3, 10),
         lambda x: x * (3.08 * 0.3),
         X,
     ),
@@ -316,17 +317,17 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "smoothing.largest_probe": (
-        lambda x: smoothing.largest_probe(x, 2.0, 10, 0.3),
+        lambda x: smoothing.largest_probe(x, 2.0, 0.3, 10),
         lambda x: sqrt((0.16 * x) * (0.16 * x + 0.6)),
         X,
     ),
     "repeats.shared_within_pair": (
-        lambda e: repeats.shared_within_pair(0.01, e, 0.5),
+        lambda e: repeats.shared_within_pair(0.01, 0.5, e),
         lambda e: 0.5 * square(ndtri(e)) / 0.01,
         E,
     ),
     "misstep.radius": (
-        lambda x: misstep.radius(x, 0.2, 0.3, 2.0),
+        lambda x: misstep.radius(x, 0.2, 2.0, 0.3),
         lambda x: ndtr(x * (-0.2 / 0.6)),
         X,
     ),
@@ -375,12 +376,12 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "estimators.fisher_information": (
-        lambda x: estimators.fisher_information(x, 0.1),
+        lambda x: estimators.fisher_information(0.1, x),
         lambda x: 0.01 / (x * x) + 0.02,
         X,
     ),
     "estimators.variance_bound": (
-        lambda x: estimators.variance_bound(x, 10, 0.1),
+        lambda x: estimators.variance_bound(0.1, x, 10),
         lambda x: x * x / (0.1 * (1 + 2 * x * x)),
         X,
     ),
@@ -390,37 +391,37 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "second_moment.linear": (
-        lambda x: second_moment.linear(1.0, 100, 0.1, x),
+        lambda x: second_moment.linear(1.0, 0.1, x, 100),
         lambda x: 102.0 + 200.0 * square(x / 0.1),
         X,
     ),
     "second_moment.noise": (
-        lambda x: second_moment.noise(1.0, 2.0, 100, 0.1, x),
+        lambda x: second_moment.noise(1.0, 2.0, 0.1, x, 100),
         lambda x: 100 * square(x / 0.1) * (2 + 4 * x * x) + 408 * square(x),
         X,
     ),
     "second_moment.lipschitz_bound": (
-        lambda x: second_moment.lipschitz_bound(1.0, 100, 0.1, x),
+        lambda x: second_moment.lipschitz_bound(1.0, 0.1, x, 100),
         lambda x: 100 * (102.0 + 2.0 * square(x / 0.1)),
         X,
     ),
     "stationarity.coefficient": (
-        lambda x: stationarity.coefficient(1.0, 100, 0.1, x),
+        lambda x: stationarity.coefficient(1.0, 0.1, x, 100),
         lambda x: (102 + 2 * square(x / 0.1)) * 39.9 / sqrt(0.01 + x * x),
         X,
     ),
     "stationarity.bound": (
-        lambda x: stationarity.bound(1.0, 1.0, 100, 0.1, x, 1e4),
+        lambda x: stationarity.bound(1.0, 1.0, 0.1, x, 100, 1e4),
         lambda x: sqrt((102 + 2 * square(x / 0.1)) * 0.016 / sqrt(0.01 + x * x)),
         X,
     ),
     "sign_bound.markov": (
-        lambda x: sign_bound.markov(x, 1.0, 10, 0.1),
+        lambda x: sign_bound.markov(x, 1.0, 0.1, 10),
         lambda x: np.minimum(1, 0.616 / x),
         X,
     ),
     "sign_bound.concentration": (
-        lambda x: sign_bound.concentration(x, 1.0, 10, 0.1),
+        lambda x: sign_bound.concentration(x, 1.0, 0.1, 10),
         lambda x: np.exp(-square(np.maximum(x - 0.616, 0)) / 0.04),
         X,
     ),
@@ -430,7 +431,7 @@ ELEMENTARY: dict[str, tuple[Call, Call, Any]] = {
         X,
     ),
     "directions.spread": (
-        lambda x: directions.spread(1.0, 100, 0.1, x, 10),
+        lambda x: directions.spread(1.0, 0.1, x, 100, 10),
         lambda x: sqrt((101 + 200 * square(x / 0.1)) / 5),
         X,
     ),
@@ -521,12 +522,12 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         T,
     ),
     "efficiency, reflect, best": (
-        lambda t: efficiency.fisher_efficiency(t, "reflect"),
+        lambda t: efficiency.fisher_efficiency(t, release="reflect"),
         lambda t: normal_mean(lambda x: ((x + t) * math.tanh((x + t) * t) - t) ** 2),
         T,
     ),
     "efficiency, reflect, capped": (
-        lambda t: efficiency.fisher_efficiency(t, "reflect", headroom=3.0),
+        lambda t: efficiency.fisher_efficiency(t, headroom=3.0, release="reflect"),
         lambda t: normal_mean(
             lambda x: (
                 (abs(x + t) * math.tanh(abs(x + t) * t) - t) ** 2 * (abs(x + t) < t + 3)
@@ -535,7 +536,9 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         T,
     ),
     "efficiency, reflect, log": (
-        lambda t: efficiency.fisher_efficiency(t, "reflect", "log", headroom=3.0),
+        lambda t: efficiency.fisher_efficiency(
+            t, headroom=3.0, release="reflect", reading="log"
+        ),
         lambda t: (
             normal_mean(lambda x: log_fold(x + t), -t)
             + normal_mean(lambda x: log_fold(x + t) ** 2, -t)
@@ -563,7 +566,7 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
     ),
     **{
         f"boundary.scaled_noise_flip, {form}": (
-            lambda s, form=form: boundary.scaled_noise_flip(0.5, s, form=form),
+            lambda s, form=form: boundary.scaled_noise_flip(0.5, s, scale_law=form),
             lambda s, density=density: integrate.quad(
                 lambda k: 0.5 * math.erfc(0.5 / (s * k) / ROOT2) * density(k),
                 0,
@@ -581,7 +584,7 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         }.items()
     },
     "quantization.dither_efficiency": (
-        lambda s: quantization.dither_efficiency(s, 1.0, 0.3),
+        lambda s: quantization.dither_efficiency(0.2, s, 1.0),
         lambda s: cells(1 / s, 0.3),
         np.geomspace(0.05, 1.3, 20_000),
     ),
@@ -596,7 +599,7 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         T,
     ),
     "ratio.multiplier_distribution": (
-        lambda z: ratio.multiplier_distribution(z, 0.3, 0.4, 0.2, 0.1),
+        lambda z: ratio.multiplier_distribution(z, 0.3, 0.4, 0.1, 0.2),
         lambda z: turned(0.0, math.atan(math.exp(0.1 * z))),
         T,
     ),
@@ -622,14 +625,14 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         T,
     ),
     "margin.tied_rivals": (
-        lambda s: margin.tied_rivals(0.3, 9, s),
+        lambda s: margin.tied_rivals(0.3, s, 9),
         lambda s: normal_mean(
             lambda x: 1 - (0.5 * math.erfc(-(x + 0.3 / s) / ROOT2)) ** 9
         ),
         SIGMA,
     ),
-    "query_ratio.cosine": (
-        lambda s: query_ratio.cosine(s, 3072, 10),
+    "drift.cosine": (
+        lambda s: drift.cosine(s, 3072, 10),
         lambda s: integrate.quad(
             lambda x: (1 - x * x) ** 1535.5 * (1 - x * x * s / (1 + s)) ** 4,
             0,
@@ -640,7 +643,7 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         SIGMA,
     ),
     "angle.mean_cosine": (
-        lambda s: angle.mean_cosine(100, 10, 1.0, s),
+        lambda s: angle.mean_cosine(1.0, s, 100, 10),
         lambda s: integrate.quad(
             lambda x: (1 - x * x) ** 49.5 * (1 - x * x / (1 + 2 * s * s)) ** 4,
             0,
@@ -651,7 +654,7 @@ QUADRATURE: dict[str, tuple[Call, Call, Any]] = {
         SIGMA,
     ),
     "angle.backwards": (
-        lambda s: angle.backwards(10, 1.0, s),
+        lambda s: angle.backwards(1.0, s, 10),
         lambda s: integrate.quad(
             lambda x: (1 + x * x / 10) ** -5.5,
             2.236 / s,

@@ -16,6 +16,7 @@ __all__ = [
     "DomainError",
     "at_least",
     "count",
+    "element",
     "error_rate",
     "finite",
     "fraction",
@@ -82,6 +83,13 @@ def _check(
     if outside.any():
         _refuse(name, expectation, array if array.ndim else value, outside)
     return value
+
+
+def element(
+    holds: Callable[[Any], Any], expectation: str, interval: bool = True, /, **named: T
+) -> T:
+    """Any condition on each element; ``interval`` if it holds between any two."""
+    return _check(named, holds, expectation, interval)
 
 
 def that(holds: Any, expectation: str, **named: T) -> T:

@@ -85,8 +85,8 @@ def process(*words, **options):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("simulate", "misstep.random_direction", "snr=1,2"), "expected one number"),
-        (("simulate", "misstep.random_direction", "snr=[]"), "expected one number"),
+        (("simulate", "misstep.random_direction", "snr=1,2"), "expected snr to be one"),
+        (("simulate", "misstep.random_direction", "snr=[]"), "expected snr to be one"),
         (("eval", "misstep.random_direction", "snr=[true]"), "expected snr"),
         (("eval", "misstep.random_direction", "snr=[1, null]"), "expected snr"),
         ((*SIMULATE, "--resume", "."), "Is a directory"),

@@ -67,7 +67,8 @@ FIGURES: dict[str, Entry] = {
         "end as the output sinks into the noise, as (F/σ)²: outputs below the noise "
         "are protected, those above it are not. An attacker who averages logarithms "
         "pays up to 2.5 times more than needed, and pays even where F is above σ.",
-        "Aithal & Li 2022, Section IV-B (practical noise); law snr.fisher_efficiency.",
+        "Aithal & Li 2022, Section IV-B (practical noise); law "
+        "efficiency.fisher_efficiency.",
     ),
     "snr-senses": Entry(
         tuple(partial(ratio.snr_senses, model=m) for m in ("CIFAR10", "IMAGENET")),

@@ -83,13 +83,13 @@ def quadratic_bias(ax: Any) -> Any:
     # The Hessian is twice the identity, the gradient 2x; ‖x‖² of uniform pixels.
     typical, frobenius = np.sqrt(PIXELS / 3.0), 2.0 * np.sqrt(PIXELS)
     spread = smoothing.quadratic_spread
-    panel.line("bias, at every x", sigma, smoothing.quadratic_gap(2.0, PIXELS, sigma))
+    panel.line("bias, at every x", sigma, smoothing.quadratic_gap(2.0, sigma, PIXELS))
     panel.line("std, x = 0", sigma, spread(0.0, frobenius, sigma))
     one = spread(2.0 * typical, frobenius, sigma)
     panel.line("std, uniform pixels", sigma, one)
     panel.line("‖x‖², uniform pixels", sigma, typical**2, like=6, marker="")
     few = np.logspace(-3, -1, 3)
-    gaps = (simulate(smoothed.quadratic_gap(2.0, PIXELS, each), 100) for each in few)
+    gaps = (simulate(smoothed.quadratic_gap(2.0, each, PIXELS), 100) for each in few)
     crosses(panel, "bias, at every x", few, gaps)
     panel.legend("lower right")
     return ax
@@ -101,15 +101,15 @@ def least_queries(ax: Any) -> Any:
     change = MODELS["CIFAR10"].change
     x = "σ of the output noise (probability)"
     count = Panel(ax, "least queries", x, "queries (count)")
-    pairs = least.pairs_per_sign(ERROR, sigma, change)
+    pairs = least.pairs_per_sign(change, sigma, ERROR)
     count.line("one sign, pairs fixed in advance", sigma, 2.0 * pairs)
     snr = made.output(change**2, sigma)
     many = snr <= 0.1
     wald = repeated.walds_pairs(snr[many], ERROR)
     count.line("one sign, Wald's test", sigma[many], 2.0 * wald)
-    anyone = least.queries_any_attacker(ERROR, sigma, change)
+    anyone = least.queries_any_attacker(change, sigma, ERROR)
     count.line("two models told apart, any attacker", sigma, anyone)
-    signs = least.gradient_signs(SIGN_SHARE, sigma=sigma, **ATTACK)
+    signs = least.gradient_signs(sigma=sigma, error=SIGN_SHARE, **ATTACK)
     count.line(f"{100 * (1 - SIGN_SHARE):g} % of a gradient's signs", sigma, signs)
     count.level(1.0)
     count.legend("upper left")
@@ -122,7 +122,7 @@ def explained_share(ax: Any) -> Any:
     known = Panel(ax, "most that queries explain", "queries (count)", y)
     queries = np.logspace(0, 8, 81)
     for noise in (0.001, 0.01, 0.1):
-        share = least.explained_fraction(queries, sigma=noise, **ATTACK)
+        share = least.explained_fraction(sigma=noise, queries=queries, **ATTACK)
         known.line(f"σ = {noise:g}", queries, share)
     known.legend("lower right")
     return ax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from querytax.montecarlo import estimators, margin
 from querytax.theory import accuracy, bisection, boundary
 from querytax.theory import repeats as repeated
 from querytax.theory import snr as made
+from querytax.theory.law import RegimeWarning
 from querytax.validation import printed
 
 __all__ = [
@@ -194,11 +196,14 @@ def price(ax: Any) -> Any:
     lost = np.trapezoid((right - wrong) * flip, size, axis=0)
     at_boundary = density(0.0)
     panel.line("answers changed, exact", sigma, flips)
-    linear = boundary.flip_rate(at_boundary, sigma)
+    curvature = at_boundary * mean / spread**2
+    with warnings.catch_warnings():
+        # Drawn on to where they leave the truth.
+        warnings.simplefilter("ignore", RegimeWarning)
+        linear = boundary.flip_rate(at_boundary, sigma)
+        loss = boundary.net_loss(curvature, sigma)
     panel.line("answers changed, linear law", sigma, linear)
     panel.line("accuracy lost, exact", sigma, lost)
-    curvature = at_boundary * mean / spread**2
-    loss = boundary.net_loss(curvature, sigma)
     panel.line("accuracy lost, quadratic law", sigma, loss)
     few = np.logspace(-1, 0.5, 4)
     margins = stats.norm.ppf((np.arange(2000) + 0.5) / 2000, mean, spread)

@@ -123,10 +123,10 @@ def estimate_size(ax: Any) -> Any:
     d, steep, mu, alpha = DIMENSION, LIPSCHITZ, PROBE, _ALPHAS
     nu = alpha * mu
     size.line("printed", alpha, printed_curves.moment_lipschitz(steep, d, mu, nu))
-    size.line("tight", alpha, second_moment.lipschitz_bound(steep, d, mu, nu))
-    size.line("linear loss, exact", alpha, second_moment.linear(steep, d, mu, nu))
+    size.line("tight", alpha, second_moment.lipschitz_bound(steep, mu, nu, d))
+    size.line("linear loss, exact", alpha, second_moment.linear(steep, mu, nu, d))
     few = np.logspace(-2, 2, 5)
-    linear = (moments.linear(steep, d, mu, each * mu) for each in few)
+    linear = (moments.linear(steep, mu, each * mu, d) for each in few)
     crosses(
         size, "linear loss, exact", few, (simulate(each, ESTIMATES) for each in linear)
     )
@@ -142,7 +142,7 @@ def descent_loss(ax: Any) -> Any:
     nu = alpha * mu
     coefficient = printed_curves.descent_coefficient(steep, d, mu, nu)
     lost.line("printed", alpha, coefficient)
-    lost.line("tight", alpha, stationarity.coefficient(steep, d, mu, nu))
+    lost.line("tight", alpha, stationarity.coefficient(steep, mu, nu, d))
     lost.mark(float(stationarity.least_noise_ratio(d)), "least", y=0.5, side="right")
     lost.legend("upper left")
     return ax
@@ -154,10 +154,11 @@ def averaged_size(ax: Any) -> Any:
     d, steep, bend, mu = DIMENSION, LIPSCHITZ, SMOOTHNESS, PROBE
     repeats = np.unique(np.round(np.logspace(0, 4, 81)))
     nu = 2.0 * mu
-    path = (steep, bend, d, mu, nu, repeats)
-    more.line("printed", repeats, printed_curves.moment_averaged(*path))
-    more.line("tight, smooth loss", repeats, second_moment.smooth_bound(*path))
-    exact = second_moment.linear(steep, d, mu, nu, repeats)
+    printed = printed_curves.moment_averaged(steep, bend, d, mu, nu, repeats)
+    more.line("printed", repeats, printed)
+    tight = second_moment.smooth_bound(steep, bend, mu, nu, d, repeats)
+    more.line("tight, smooth loss", repeats, tight)
+    exact = second_moment.linear(steep, mu, nu, d, repeats)
     more.line("linear loss, exact", repeats, exact)
     more.legend("center right")
     return ax

@@ -6,6 +6,7 @@ divides the noise by a small number. An answer changes only where its margin is 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from querytax.figures.simulated import crosses, simulate
 from querytax.figures.style import Panel
 from querytax.montecarlo import finite_difference as draws
 from querytax.theory import boundary, finite_difference
+from querytax.theory.law import RegimeWarning
 
 __all__ = ["CHANGED", "CHANGED_ROUNDING", "LOST", "clean_answers", "slope_error"]
 
@@ -47,7 +49,7 @@ def slope_error(ax: Any) -> Any:
     probe = np.logspace(-3, 0, 61)
     bias = finite_difference.central_bias(_THIRD, probe)
     for noise in (0.1, 0.01, 0.001):
-        error = np.hypot(bias, finite_difference.central_sd(noise, probe))
+        error = np.hypot(bias, finite_difference.central_sd(probe, noise))
         label = f"noise of a loss {noise:g}"
         panel.line(label, probe, error)
         few = probe[::20]
@@ -76,7 +78,10 @@ def clean_answers(ax: Any) -> Any:
     panel.points("labels changed, printed", at, share, *ends, like=0)
     for like, (name, table) in enumerate(LOST.items(), start=1):
         slope = table[_THROUGH][0] / boundary.net_loss(1.0, _THROUGH)
-        law = boundary.net_loss(slope, sigma)
+        with warnings.catch_warnings():
+            # Drawn on to where it leaves the truth.
+            warnings.simplefilter("ignore", RegimeWarning)
+            law = boundary.net_loss(slope, sigma)
         panel.line(f"accuracy lost, {name}, as σ²", sigma, law, like=like, marker="")
         lost, spread = np.array(list(table.values())).T
         ends = lost - spread, lost + spread

@@ -89,7 +89,7 @@ def accuracy_over_noise(ax: Any) -> Any:
     for like, site in enumerate(("input", "6")):
         law = 100 * margin.accuracy(m, norms[site], sigma)
         panel.line(f"{_NAMES[site]}, law (14)", sigma, law, like=like, marker="")
-    lost = outputs.accuracy_loss(stats.probabilities, stats.labels, sigma)
+    lost = outputs.accuracy_loss(stats.probabilities, sigma, stats.labels)
     law = 100 * (stats.accuracy - lost)
     panel.line("output (raw), exact law", sigma, law, like=3, marker="")
     panel.limits((sigma[0], sigma[-1]), (0, 102))
@@ -332,8 +332,7 @@ MEASURED: dict[str, Entry] = {
         "probe pays little up to there. Ranges are from the lower to the upper "
         "prediction; on the bracket both the target and the accuracy hold. The same "
         "question as the demo's, from fewer probes: 40 images.",
-        "Derived here; laws convergence.steps, query_ratio.cosine and "
-        "query_ratio.sign_drift.",
+        "Derived here; laws convergence.steps, drift.cosine and drift.sign.",
         (7.0, 7.6),
         (2, 1),
         legend=2,

@@ -150,7 +150,7 @@ def law_of_error(
     """Norm over coordinates of what a law says of each, its mean square over images."""
     own, other = probed(probe).outputs()
     ends = [side[..., end] for end in (0, 1) for side in (own, other)]
-    each = law(*ends, np.asarray(sigma)[..., None, None], probe)
+    each = law(*ends, probe, np.asarray(sigma)[..., None, None])
     return np.sqrt((each**2).sum(-1).mean(-1))
 
 

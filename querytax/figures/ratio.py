@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from querytax.montecarlo import log_ratio as log_ratio_draws
 from querytax.montecarlo import misstep as misstep_draws
 from querytax.montecarlo import ratio as ratio_draws
 from querytax.montecarlo import repeats as repeat_draws
-from querytax.theory import efficiency, log_ratio, misstep, query_ratio, ratio
+from querytax.theory import drift, efficiency, log_ratio, misstep, query_ratio, ratio
 from querytax.theory import repeats as repeated
 from querytax.theory import snr as made
 from querytax.validation import printed_curves
@@ -118,7 +117,7 @@ def nes_aim(ax: Any) -> Any:
     y = "cosine with the gradient (ratio)"
     aimed = Panel(ax, "aim of an NES estimate", _SNR, y)
     for pairs in (10, 100, 1000):
-        cosine = query_ratio.cosine(s, NES["dimension"], pairs)
+        cosine = drift.cosine(s, NES["dimension"], pairs)
         aimed.line(f"{pairs} pairs", s, cosine)
     aimed.legend("lower right")
     return ax
@@ -134,11 +133,11 @@ def output_efficiency(ax: Any) -> Any:
         "share of the raw output's SNR (ratio)",
     )
     share = efficiency.fisher_efficiency
-    panel.line("raw, F + v", t, share(t, "raw"))
-    panel.line("clipped at 0, best reading", t, share(t, "clip"))
-    panel.line("reflected, best reading", t, share(t, "reflect"))
-    panel.line("reflected, mean of |F + v|", t, share(t, "reflect", "abs"))
-    panel.line("reflected, mean of ln |F + v|", t, share(t, "reflect", "log"))
+    panel.line("raw, F + v", t, share(t))
+    panel.line("clipped at 0, best reading", t, share(t, release="clip"))
+    panel.line("reflected, best reading", t, share(t, release="reflect"))
+    panel.line("reflected, mean of |F + v|", t, share(t, np.inf, "reflect", "abs"))
+    panel.line("reflected, mean of ln |F + v|", t, share(t, np.inf, "reflect", "log"))
     panel.legend("lower right")
     return ax
 
@@ -160,7 +159,7 @@ def snr_senses(ax: Any, model: str) -> Any:
         "decision, raw outputs": made.output(square, sigma),
         "as defined, reflected outputs": log_ratio.definition_snr(*pair),
         "effective, mean log of reflected": log_ratio.effective_snr(*pair),
-        "best, reflected": made.output(square, sigma, output=level, form="reflect"),
+        "best, reflected": made.output(square, sigma, output=level, release="reflect"),
     }
     for label, value in senses.items():
         panel.line(label, sigma[: value.size], 10.0 * np.log10(value))
@@ -176,9 +175,11 @@ def _effective(output: float, other_output: float) -> tuple[Any, list[Any]]:
     sigmas = output * np.logspace(-2, 0, 5)
     found = []
     for sigma in sigmas:
-        pair = (output, other_output, float(sigma), "reflect")
-        mean, low, high = simulate(log_ratio_draws.mean(*pair), 4 * DRAWS)
-        variance, least, most = simulate(log_ratio_draws.variance(*pair), 4 * DRAWS)
+        pair = (output, other_output, float(sigma))
+        drawn = log_ratio_draws.mean(*pair, release="reflect")
+        mean, low, high = simulate(drawn, 4 * DRAWS)
+        drawn = log_ratio_draws.variance(*pair, release="reflect")
+        variance, least, most = simulate(drawn, 4 * DRAWS)
         power = np.array([mean**2 / variance, low**2 / most, high**2 / least])
         found.append(10.0 * np.log10(power))
     return sigmas, found
@@ -198,16 +199,18 @@ def output_snr(ax: Any, model: str) -> Any:
     x = "σ of the output noise (probability)"
     panel = Panel(ax, name, x, "SNR (dB)", yscale="linear")
     square = change**2 + spread**2
-    folded = partial(made.output, output=level, form="reflect", reading="log")
     pair = (level + 0.5 * change, level - 0.5 * change, _SIGMAS)
     for label, value in {
         "output of a sure class, 1/σ²": 1.0 / _SIGMAS**2,
         "mean output, F²/σ²": level**2 / _SIGMAS**2,
         "pair, printed, eq. (5)": printed_curves.snr_5(*pair),
         "pair, mean square change": made.output(square, _SIGMAS),
-        "the same, mean log of reflected": folded(square, _SIGMAS),
     }.items():
         panel.line(label, _SIGMAS, 10.0 * np.log10(value))
+    # Of reflected outputs the law is that of a small change.
+    wide = _SIGMAS[np.maximum(0.5 * _SIGMAS, 0.25 * level) >= np.sqrt(square)]
+    folded = made.output(square, wide, level, "reflect", "log")
+    panel.line("the same, mean log of reflected", wide, 10.0 * np.log10(folded))
     panel.points("pair, quoted in the text", QUOTED_AT, QUOTED[model], like=6)
     panel.limits(y=(-165.0, 125.0))
     return ax
@@ -229,11 +232,11 @@ def wrong_multiplier(ax: Any, output: float) -> Any:
         wrong = printed_curves.negative_factor(one, two, sigma)
         filled = {"linestyle": "--", "markerfacecolor": "0.6"}
         panel.line(f"printed, σ = {sigma:g}", true, wrong, like=like, **filled)
-        exact = ratio.multiplier_distribution(0.0, one, two, sigma, _PROBE)
+        exact = ratio.multiplier_distribution(0.0, one, two, _PROBE, sigma)
         panel.line(f"exact, σ = {sigma:g}", true, exact, like=like, linestyle="-")
         at = slice(10, None, 10)
         drawn = (
-            simulate(ratio_draws.multiplier_distribution(0.0, *pair, sigma, _PROBE))
+            simulate(ratio_draws.multiplier_distribution(0.0, *pair, _PROBE, sigma))
             for pair in zip(one[at], two[at], strict=True)
         )
         crosses(panel, f"exact, σ = {sigma:g}", true[at], drawn)
@@ -280,7 +283,8 @@ def noise_factor(ax: Any, relative: float) -> Any:
     panel = Panel(ax, name, x, y, "linear", "linear")
     b = np.linspace(-4.0, 3.0, 281)
     pair = (_LEVEL, _LEVEL, relative * _LEVEL, 1.0)
-    panel.line("exact", b, ratio.multiplier_density(b, *pair))
+    exact = ratio.multiplier_density(b, _LEVEL, _LEVEL, 1.0, relative * _LEVEL)
+    panel.line("exact", b, exact)
     panel.line("printed, eq. (17)", b, printed_curves.factor_density(b, *pair))
     mended = printed_curves.factor_density(b, *pair, centre=1.0)
     panel.line("eq. (17), its -1 restored", b, mended)

@@ -14,9 +14,6 @@ from typing import Any
 
 __all__ = ["experiments"]
 
-# Rooms of the engine, not topics.
-_ENGINE = {"estimates", "rare", "runs", "streams", "tails"}
-
 
 def experiments() -> dict[str, Callable[..., Any]]:
     """Every function that makes an experiment, by topic and name.
@@ -26,10 +23,9 @@ def experiments() -> dict[str, Callable[..., Any]]:
     >>> "misstep.random_direction" in experiments()
     True
     """
-    found: dict[str, Callable[..., Any]] = {}
+    from querytax.montecarlo.declared import EXPERIMENTS
+
     for module in pkgutil.iter_modules(__path__):
-        if module.name not in _ENGINE and not module.name.startswith("_"):
-            topic = importlib.import_module(f"{__name__}.{module.name}")
-            for name in topic.__all__:
-                found[f"{module.name}.{name}"] = getattr(topic, name)
-    return found
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}")
+    return dict(sorted(EXPERIMENTS.items()))

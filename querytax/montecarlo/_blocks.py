@@ -7,7 +7,7 @@ the samples ``first``, ``first + 1``, ... are worth, by their number alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,10 @@ from querytax.kernels import kernel
 from querytax.montecarlo._philox import normal_pair, philox
 from querytax.montecarlo.runs import Draws, Experiment
 
-__all__ = ["LANES", "event", "listed", "mean", "normals", "settle", "sums", "walk"]
-
 Fill = Callable[..., Any]
 LANES = 64
 # As many samples at once as have their buffers in the cache of one core.
 _CHUNK = 1 << 14
-
-
-def listed(values: Any) -> str:
-    """A list as an argument of an experiment: digits that tell any two apart."""
-    return " ".join(repr(float(value)) for value in np.atleast_1d(values))
 
 
 def _filled(fill: Fill, values: tuple[Any, ...]) -> Callable[..., Draws]:
@@ -40,13 +33,7 @@ def _filled(fill: Fill, values: tuple[Any, ...]) -> Callable[..., Draws]:
     return draws
 
 
-def event(
-    name: str,
-    arguments: Mapping[str, float | str],
-    fill: Fill,
-    *values: Any,
-    cost: float = 1.0,
-) -> Experiment:
+def event(fill: Fill, *values: Any, cost: float = 1.0) -> Experiment:
     """The experiment whose kernel writes 1 where the event happened, else 0."""
     draws = _filled(fill, values)
 
@@ -55,12 +42,10 @@ def event(
     ) -> tuple[float, float]:
         return float(draws(first, count, k0, k1).sum()), 0.0
 
-    return Experiment(name, arguments, block, cost=cost, values=draws)
+    return Experiment("", {}, block, cost=cost, values=draws)
 
 
 def mean(
-    name: str,
-    arguments: Mapping[str, float | str],
     fill: Fill,
     *values: Any,
     low: float = -math.inf,
@@ -78,9 +63,7 @@ def mean(
         total = float(out.sum())
         return total, float(np.square(out, out=out).sum())
 
-    return Experiment(
-        name, arguments, block, low, high, event=False, cost=cost, values=draws
-    )
+    return Experiment("", {}, block, low, high, event=False, cost=cost, values=draws)
 
 
 @kernel

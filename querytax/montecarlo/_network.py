@@ -8,21 +8,20 @@ noise of every query are drawn coordinate by coordinate, a few samples at a time
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import LANES, mean, normals
 from querytax.montecarlo.runs import Experiment
 from querytax.montecarlo.streams import Stream
 
-__all__ = ["experiment", "gradient", "weights"]
-
 _ANTITHETIC, _FORWARD, _CACHED = 0, 1, 2
 _FORMS = {"antithetic": _ANTITHETIC, "forward": _FORWARD, "cached": _CACHED}
+# How the simulations of a network are declared.
+DIFFERENCES = {"differences": " | ".join(map(repr, _FORMS))}
+KEY = "dimension hidden directions probe sigma scale form=differences network"
 
 Weights = tuple[
     npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]
@@ -172,44 +171,24 @@ def _network(  # type: ignore[no-untyped-def]
             out[start + i] = share if cosine else square[i] / (length * length)
 
 
-def experiment(
-    name: str,
-    dimension: int,
-    hidden: int,
-    directions: int,
+def of_network(
+    cosine: bool,
     probe: float,
     sigma: float,
-    scale: float,
-    form: str,
-    network: int,
+    directions: int,
+    differences: str,
+    layers: Weights,
 ) -> Experiment:
-    """Cosine with the gradient (of an angle), or squared length over its square."""
-    expect.one_of(_FORMS, form=form)
-    d = int(expect.integer(dimension=dimension))
-    h = int(expect.integer(hidden=hidden))
-    b = int(expect.integer(directions=directions))
-    arguments: dict[str, Any] = {
-        "dimension": d,
-        "hidden": h,
-        "directions": b,
-        "probe": expect.positive(probe=probe),
-        "sigma": expect.nonnegative(sigma=sigma),
-        "scale": expect.positive(scale=scale),
-        "form": form,
-        "network": int(expect.integer(0, network=network)),
-    }
-    layers = weights(d, h, float(scale), int(network))
+    """Cosine of an estimate with the gradient, or its squared length over that's."""
+    hidden, dimension = layers[0].shape
     slopes = gradient(*layers)
     length = math.sqrt(float(np.square(slopes).sum()))
-    cosine = name.startswith("angle.")
     return mean(
-        name,
-        arguments,
         _network,
-        float(probe),
-        float(sigma),
-        b,
-        _FORMS[form],
+        probe,
+        sigma,
+        directions,
+        _FORMS[differences],
         cosine,
         length,
         *layers,
@@ -217,5 +196,5 @@ def experiment(
         low=-1.0 if cosine else 0.0,
         high=1.0 if cosine else math.inf,
         # A hidden unit's share of a query takes about a tenth of a pair.
-        cost=b * d * (2.0 + h / 10.0),
+        cost=directions * dimension * (2.0 + hidden / 10.0),
     )

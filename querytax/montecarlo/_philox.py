@@ -13,8 +13,6 @@ import numpy as np
 
 from querytax.kernels import inlined
 
-__all__ = ["normal_pair", "philox", "uniform_pair"]
-
 _MASK, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)

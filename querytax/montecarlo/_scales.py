@@ -8,15 +8,8 @@ from querytax.kernels import kernel
 from querytax.montecarlo._blocks import normals
 from querytax.montecarlo._philox import philox, uniform_pair
 
-__all__ = ["FORMS", "UNIFORM", "random_scale"]
-
 NO_SPREAD, ARCSINE, UNIFORM, BELL = 0, 1, 2, 3
-FORMS = {
-    "constant": NO_SPREAD,
-    "arcsine": ARCSINE,
-    "uniform": UNIFORM,
-    "bell": BELL,
-}
+FORMS = {"constant": NO_SPREAD, "arcsine": ARCSINE, "uniform": UNIFORM, "bell": BELL}
 
 
 @kernel

@@ -13,8 +13,6 @@ import numpy as np
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import normals
 
-__all__ = ["layer_noise", "loss_change"]
-
 
 @kernel
 def layer_noise(  # type: ignore[no-untyped-def]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import event, listed, mean, normals
+from querytax.montecarlo._blocks import event, mean, normals
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import Table, settled, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["accuracy_loss", "misclassification"]
 
 
 @kernel
-def _wrong(out, first, outputs, labels, clean, sigma, k0, k1):  # type: ignore[no-untyped-def]
+def _wrong(  # type: ignore[no-untyped-def]
+    out, first, outputs, labels, clean, sigma, folded, clipped, k0, k1
+):
     """Whether another class than its label wins in a random row, less ``clean``."""
     size, (rows, classes) = out.size, outputs.shape
     row = np.zeros(size, dtype=np.int64)
@@ -34,99 +33,69 @@ def _wrong(out, first, outputs, labels, clean, sigma, k0, k1):  # type: ignore[n
         noise = b if j % 2 else a
         for i in range(size):
             seen = outputs[row[i], j] + sigma * noise[i]
+            seen = abs(seen) if folded else seen
+            seen = max(seen, 0.0) if clipped else seen
             mine = labels[row[i]] == j
             own[i] = seen if mine else own[i]
             best[i] = best[i] if mine else max(best[i], seen)
     for i in range(size):
-        out[i] = np.float64(best[i] > own[i]) - clean[row[i]]
+        # Where all are clipped to 0 the first of them is the argmax.
+        nothing = clipped and own[i] == 0.0 and best[i] == 0.0 and labels[row[i]] > 0
+        out[i] = np.float64(best[i] > own[i] or nothing) - clean[row[i]]
 
 
-def _table(outputs: npt.ArrayLike, rows: int) -> npt.NDArray[np.float64]:
-    values = np.asarray(expect.finite(outputs=outputs), dtype=float)
-    if values.ndim != rows or values.shape[-1] < 2:
-        shape = "(rows, classes)" if rows == 2 else "(classes,)"
+def _labelled(outputs: Table, labels: Table | None) -> Table:
+    """The class that should win in each row."""
+    rows, classes = outputs.shape
+    winners = outputs.argmax(axis=1) if labels is None else labels
+    if classes < 2 or winners.size != rows or (winners >= classes).any():
         raise expect.DomainError(
-            f"expected outputs of shape {shape} with two classes or more, "
-            f"got shape {values.shape}"
-        )
-    return values.reshape(-1, values.shape[-1])
-
-
-def _winners(labels: Any, table: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    winners = np.asarray(expect.integer(0, labels=labels), dtype=np.int64).reshape(-1)
-    if winners.size != len(table) or (winners >= table.shape[1]).any():
-        raise expect.DomainError(
-            f"expected labels below {table.shape[1]}, one for each of {len(table)} "
-            f"rows, got {labels!r}"
+            f"expected labels of two classes or more, below {classes} and one for each "
+            f"of {rows} rows, got {winners.size} up to {winners.max()}"
         )
     return winners
 
 
+@simulation(keyed="outputs sigma labels [release]")
 def misclassification(
-    outputs: npt.ArrayLike, sigma: float, labels: int | None = None
+    outputs: Table, sigma: float, labels: int | None = None, release: str = "raw"
 ) -> Experiment:
-    """Whether noise makes another class win.
-
-    Parameters
-    ----------
-    outputs : array_like, shape (classes,)
-        Noiseless outputs, probabilities or logits.
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    labels : int, optional
-        The class that should win; the argmax if left out.
-    """
-    table = _table(outputs, 1)
-    winner = table.argmax(axis=1) if labels is None else _winners(labels, table)
-    return event(
-        "accuracy.misclassification",
-        {
-            "outputs": listed(table.ravel()),
-            "sigma": expect.positive(sigma=sigma),
-            "labels": int(winner[0]),
-        },
+    """Whether noise makes another class win than the label, or than the argmax."""
+    winner = _labelled(outputs[None], None if labels is None else np.array([labels]))
+    drawn = event(
         _wrong,
-        table,
-        winner.astype(np.int64),
+        outputs[None],
+        winner,
         np.zeros(1),
-        float(sigma),
-        cost=table.shape[1] / 2.0,
+        sigma,
+        release == "reflect",
+        release == "clip",
+        cost=outputs.size / 2.0,
     )
+    return settled(drawn, labels=int(winner[0]))
 
 
+@simulation(tables={"outputs": 2, "labels": 1}, keyed="outputs labels sigma [release]")
 def accuracy_loss(
-    outputs: npt.ArrayLike, labels: npt.ArrayLike, sigma: float
+    outputs: Table, sigma: float, labels: Table | None = None, release: str = "raw"
 ) -> Experiment:
     """Errors with noise less errors without, over a set of rows.
 
     A draw is one row, each as likely as another: 1 where noise made it wrong, -1 where
-    noise mended it, else 0.
-
-    Parameters
-    ----------
-    outputs : array_like, shape (rows, classes)
-        Noiseless outputs, probabilities or logits.
-    labels : array_like of int, shape (rows,)
-        True classes; a tie at the top counts as right.
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
+    noise mended it, else 0. A tie at the top counts as right.
     """
-    table = _table(outputs, 2)
-    winners = _winners(labels, table)
-    clean = table.max(axis=1) > table[np.arange(len(table)), winners]
-    return mean(
-        "accuracy.accuracy_loss",
-        {
-            "outputs": listed(table.ravel()),
-            "labels": listed(winners),
-            "sigma": expect.positive(sigma=sigma),
-        },
+    winners = _labelled(outputs, labels)
+    clean = outputs.max(axis=1) > outputs[np.arange(len(outputs)), winners]
+    drawn = mean(
         _wrong,
-        table,
+        outputs,
         winners,
         clean.astype(float),
-        float(sigma),
+        sigma,
+        release == "reflect",
+        release == "clip",
         low=-1.0,
         high=1.0,
-        cost=1.0 + table.shape[1] / 2.0,
+        cost=1.0 + outputs.shape[1] / 2.0,
     )
+    return settled(drawn, labels=winners)

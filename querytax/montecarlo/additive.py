@@ -12,17 +12,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "constant_step_remaining",
-    "nes_constant_step_remaining",
-    "nes_remaining",
-    "remaining",
-]
 
 
 @kernel
@@ -42,56 +35,26 @@ def _recursion(out, first, gains, noise, k0, k1):  # type: ignore[no-untyped-def
         out[i] *= out[i]
 
 
+@simulation(domain={"snr": "(0, inf)", "steps": "{1, 2, ...}"})
 def remaining(snr: float, steps: int) -> Experiment:
-    """Square of the error after steps of Kalman's gains, over the start's.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair at the start, in (0, inf).
-    steps : int
-        Steps n, at least 1.
-    """
-    variance = 1.0 / expect.positive(snr=snr)
-    n = int(expect.integer(steps=steps))
-    gains, square = np.empty(n), 1.0
-    for k in range(n):
+    """Square of the error after steps of Kalman's gains, over the start's."""
+    variance = 1.0 / snr
+    gains, square = np.empty(steps), 1.0
+    for k in range(steps):
         gains[k] = square / (square + variance)
         square = (1.0 - gains[k]) ** 2 * square + gains[k] ** 2 * variance
-    return mean(
-        "additive.remaining",
-        {"snr": snr, "steps": n},
-        _recursion,
-        gains,
-        math.sqrt(variance),
-        low=0.0,
-        cost=(n + 1) // 2,
-    )
+    return mean(_recursion, gains, math.sqrt(variance), low=0.0, cost=(steps + 1) // 2)
 
 
+@simulation(domain={"snr": "(0, inf)", "contraction": "(0, 2)", "steps": "{1, 2, ...}"})
 def constant_step_remaining(snr: float, contraction: float, steps: int) -> Experiment:
-    """Square of the error after steps of constant size, over the start's.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair at the start, in (0, inf).
-    contraction : float
-        Part m of the error that a noiseless step removes, in (0, 2).
-    steps : int
-        Steps n, at least 1.
-    """
-    n = int(expect.integer(steps=steps))
-    expect.positive(contraction=contraction)
-    expect.that(contraction < 2.0, "below 2", contraction=contraction)
+    """Square of the error after steps of constant size, over the start's."""
     return mean(
-        "additive.constant_step_remaining",
-        {"snr": snr, "contraction": contraction, "steps": n},
         _recursion,
-        np.full(n, float(contraction)),
-        1.0 / math.sqrt(expect.positive(snr=snr)),
+        np.full(steps, contraction),
+        1.0 / math.sqrt(snr),
         low=0.0,
-        cost=(n + 1) // 2,
+        cost=(steps + 1) // 2,
     )
 
 
@@ -140,6 +103,11 @@ def _nes_gains(
     return gains
 
 
+def _nes_cost(dimension: int, pairs: int, steps: int) -> float:
+    return steps * pairs * ((dimension + 1) // 2 + 1.0)
+
+
+@simulation(domain={"snr": "(0, inf)", "steps": "{1, 2, ...}"})
 def nes_remaining(snr: float, dimension: int, pairs: int, steps: int) -> Experiment:
     """Square of the distance after steps of an NES attack, over the start's.
 
@@ -147,63 +115,31 @@ def nes_remaining(snr: float, dimension: int, pairs: int, steps: int) -> Experim
     noisy change of an isotropic quadratic loss along each, and moves against it. The
     steps are planned ahead, by the mean square that each leaves. A block keeps three
     vectors a sample.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair at the start, in (0, inf).
-    dimension : int
-        Dimension d of the searched space.
-    pairs : int
-        Pairs p averaged into one gradient estimate.
-    steps : int
-        Steps n, at least 1.
     """
-    variance = 1.0 / expect.positive(snr=snr)
-    d = int(expect.integer(dimension=dimension))
-    p, n = int(expect.integer(pairs=pairs)), int(expect.integer(steps=steps))
     return mean(
-        "additive.nes_remaining",
-        {"snr": snr, "dimension": d, "pairs": p, "steps": n},
         _nes,
-        _nes_gains(variance, d, p, n),
-        math.sqrt(variance),
-        d,
-        p,
+        _nes_gains(1.0 / snr, dimension, pairs, steps),
+        math.sqrt(1.0 / snr),
+        dimension,
+        pairs,
         low=0.0,
-        cost=n * p * ((d + 1) // 2 + 1.0),
+        cost=_nes_cost(dimension, pairs, steps),
     )
 
 
+@simulation(
+    domain={"snr": "(0, inf)", "contraction": "(0, inf)", "steps": "{1, 2, ...}"}
+)
 def nes_constant_step_remaining(
     snr: float, contraction: float, dimension: int, pairs: int, steps: int
 ) -> Experiment:
-    """Square of the distance after NES steps of constant size, over the start's.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair at the start, in (0, inf).
-    contraction : float
-        Part m of the error that a noiseless step along the gradient removes.
-    dimension : int
-        Dimension d of the searched space.
-    pairs : int
-        Pairs p averaged into one gradient estimate.
-    steps : int
-        Steps n, at least 1.
-    """
-    d = int(expect.integer(dimension=dimension))
-    p, n = int(expect.integer(pairs=pairs)), int(expect.integer(steps=steps))
-    m = float(expect.positive(contraction=contraction))
+    """Square of the distance after NES steps of constant size, over the start's."""
     return mean(
-        "additive.nes_constant_step_remaining",
-        {"snr": snr, "contraction": m, "dimension": d, "pairs": p, "steps": n},
         _nes,
-        np.full(n, m),
-        1.0 / math.sqrt(expect.positive(snr=snr)),
-        d,
-        p,
+        np.full(steps, contraction),
+        1.0 / math.sqrt(snr),
+        dimension,
+        pairs,
         low=0.0,
-        cost=n * p * ((d + 1) // 2 + 1.0),
+        cost=_nes_cost(dimension, pairs, steps),
     )

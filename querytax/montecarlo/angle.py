@@ -12,13 +12,13 @@ import numpy as np
 
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean
-from querytax.montecarlo._gradient import FORMS, checked, estimates, pairs
-from querytax.montecarlo._network import experiment as _of_network
+from querytax.montecarlo._gradient import FORMS, enough, estimates, pairs
+from querytax.montecarlo._network import DIFFERENCES, KEY, of_network, weights
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["backwards", "mean_cosine", "mean_square_cosine", "network"]
-
 _COSINE, _SQUARE, _BACKWARDS = 0, 1, 2
+_KEY = "dimension directions probe sigma repeats form=differences"
 
 
 @kernel
@@ -49,157 +49,84 @@ def _angles(  # type: ignore[no-untyped-def]
             out[i] = cosine < 0.0
 
 
-def _experiment(
+def _of_estimate(
     what: int,
-    dimension: int,
-    directions: int,
     probe: float,
     sigma: float,
+    dimension: int,
+    directions: int,
     repeats: int,
-    form: str,
+    differences: str,
 ) -> Experiment:
-    a = checked(dimension, directions, probe, sigma, repeats, form)
-    values = (
-        a["probe"],
-        a["sigma"],
-        a["dimension"],
-        a["directions"],
-        a["repeats"],
-        FORMS[form],
-        what,
-    )
-    cost = pairs(a["dimension"], a["directions"], a["repeats"])
+    enough(directions, differences)
+    values = (probe, sigma, dimension, directions, repeats, FORMS[differences], what)
+    cost = pairs(dimension, directions, repeats)
     if what == _BACKWARDS:
-        return event("angle.backwards", a, _angles, *values, cost=cost)
-    name = "angle.mean_square_cosine" if what == _SQUARE else "angle.mean_cosine"
+        return event(_angles, *values, cost=cost)
     low = 0.0 if what == _SQUARE else -1.0
-    return mean(name, a, _angles, *values, low=low, high=1.0, cost=cost)
+    return mean(_angles, *values, low=low, high=1.0, cost=cost)
 
 
+@simulation(keyed=_KEY)
 def mean_cosine(
-    dimension: int,
-    directions: int,
     probe: float,
     sigma: float,
+    dimension: int,
+    directions: int,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
-    """Cosine between a gradient estimate and the gradient.
-
-    Parameters
-    ----------
-    dimension : int
-        Dimension of the input.
-    directions : int
-        Directions averaged; at least 2 where the answers are centred.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic", "centred"}
-        A base query for each direction, reflected probes, or answers less their mean.
-    """
-    return _experiment(_COSINE, dimension, directions, probe, sigma, repeats, form)
+    """Cosine between a gradient estimate and the gradient."""
+    return _of_estimate(
+        _COSINE, probe, sigma, dimension, directions, repeats, differences
+    )
 
 
+@simulation(keyed=_KEY)
 def mean_square_cosine(
+    probe: float,
+    sigma: float,
     dimension: int,
     directions: int,
-    probe: float,
-    sigma: float,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
-    """Squared cosine between estimate and gradient; the law's rms is its root.
-
-    Parameters
-    ----------
-    dimension : int
-        Dimension of the input.
-    directions : int
-        Directions averaged; at least 2 where the answers are centred.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic", "centred"}
-        A base query for each direction, reflected probes, or answers less their mean.
-    """
-    return _experiment(_SQUARE, dimension, directions, probe, sigma, repeats, form)
+    """Squared cosine between estimate and gradient; the law's rms is its root."""
+    return _of_estimate(
+        _SQUARE, probe, sigma, dimension, directions, repeats, differences
+    )
 
 
+@simulation(keyed=_KEY)
 def backwards(
-    directions: int,
     probe: float,
     sigma: float,
-    repeats: int = 1,
-    form: str = "forward",
-    *,
+    directions: int,
     dimension: int = 2,
+    repeats: int = 1,
+    differences: str = "forward",
 ) -> Experiment:
-    """Whether a gradient estimate points the wrong way.
-
-    Parameters
-    ----------
-    directions : int
-        Directions averaged; at least 2 where the answers are centred.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic", "centred"}
-        A base query for each direction, reflected probes, or answers less their mean.
-    dimension : int
-        Dimension of the input.
-    """
-    return _experiment(_BACKWARDS, dimension, directions, probe, sigma, repeats, form)
+    """Whether a gradient estimate points the wrong way."""
+    return _of_estimate(
+        _BACKWARDS, probe, sigma, dimension, directions, repeats, differences
+    )
 
 
+@simulation(domain=DIFFERENCES, keyed=KEY)
 def network(
+    probe: float,
+    sigma: float,
     dimension: int,
     hidden: int,
     directions: int,
-    probe: float,
-    sigma: float,
     scale: float = 1.0,
-    form: str = "forward",
-    *,
     network: int = 0,
+    differences: str = "forward",
 ) -> Experiment:
     """Cosine between the estimate of a tanh network's margin and its gradient.
 
-    The gradient is that of the noiseless margin at the attacked input.
-
-    Parameters
-    ----------
-    dimension : int
-        Dimension of the input.
-    hidden : int
-        Hidden units, all tanh.
-    directions : int
-        Directions averaged.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    scale : float
-        Standard deviation of what a hidden unit is given, in (0, inf): far below 1
-        the network is linear.
-    form : {"forward", "antithetic", "cached"}
-        A base query for each direction, reflected probes, or one base query for all.
-    network : int
-        Seed of the weights and of the attacked input, at least 0.
+    The gradient is that of the noiseless margin at the attacked input; far below a
+    scale of 1 the network is linear. Its number seeds weights and attacked input.
     """
-    return _of_network(
-        "angle.network",
-        dimension,
-        hidden,
-        directions,
-        probe,
-        sigma,
-        scale,
-        form,
-        network,
-    )
+    layers = weights(dimension, hidden, scale, network)
+    return of_network(True, probe, sigma, directions, differences, layers)

@@ -11,116 +11,55 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import mean as mean_of
-from querytax.montecarlo._blocks import normals
+from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "clipped_mean",
-    "gelu_mean",
-    "leaky_relu_mean",
-    "reflected_mean",
-    "relu_mean",
-    "three_class_margin",
-    "two_class_margin",
-]
 
 
 @kernel
-def _bent(out, first, mean, sigma, below, high, k0, k1):  # type: ignore[no-untyped-def]
+def _bent(out, first, value, sigma, below, high, k0, k1):  # type: ignore[no-untyped-def]
     """A line with the slope ``below`` on the left of 0, cut at ``high``."""
     a, b = np.empty(out.size), np.empty(out.size)
     normals(a, b, first, 0, 0, k0, k1)
     for i in range(out.size):
-        x, y = mean + sigma * a[i], mean + sigma * b[i]
+        x, y = value + sigma * a[i], value + sigma * b[i]
         x = min(max(x, 0.0) + below * min(x, 0.0), high)
         y = min(max(y, 0.0) + below * min(y, 0.0), high)
         out[i] = 0.5 * (x + y)
 
 
-def relu_mean(mean: float, sigma: float) -> Experiment:
-    """Value of a ReLU whose input carries normal noise.
-
-    Parameters
-    ----------
-    mean : float
-        Noiseless input of the activation, finite.
-    sigma : float
-        Standard deviation of the noise on it, in (0, inf).
-    """
-    return mean_of(
-        "bias.relu_mean",
-        {"mean": expect.finite(mean=mean), "sigma": expect.positive(sigma=sigma)},
-        _bent,
-        float(mean),
-        float(sigma),
-        0.0,
-        math.inf,
-        low=0.0,
-    )
+@simulation(keyed="mean=value sigma=value_sigma")
+def relu_mean(value: float, value_sigma: float) -> Experiment:
+    """Value of a ReLU whose input carries normal noise."""
+    return mean(_bent, value, value_sigma, 0.0, math.inf, low=0.0)
 
 
-def leaky_relu_mean(mean: float, sigma: float, slope: float) -> Experiment:
-    """Value of a leaky ReLU whose input carries normal noise.
-
-    Parameters
-    ----------
-    mean : float
-        Noiseless input of the activation, finite.
-    sigma : float
-        Standard deviation of the noise on it, in (0, inf).
-    slope : float
-        Slope below zero, in [0, 1].
-    """
-    return mean_of(
-        "bias.leaky_relu_mean",
-        {
-            "mean": expect.finite(mean=mean),
-            "sigma": expect.positive(sigma=sigma),
-            "slope": expect.unit(slope=slope),
-        },
-        _bent,
-        float(mean),
-        float(sigma),
-        float(slope),
-        math.inf,
-    )
+@simulation(keyed="mean=value sigma=value_sigma slope=negative_slope")
+def leaky_relu_mean(
+    value: float, negative_slope: float, value_sigma: float
+) -> Experiment:
+    """Value of a leaky ReLU whose input carries normal noise."""
+    return mean(_bent, value, value_sigma, negative_slope, math.inf)
 
 
 @kernel
-def _gelu(out, first, mean, sigma, k0, k1):  # type: ignore[no-untyped-def]
+def _gelu(out, first, value, sigma, k0, k1):  # type: ignore[no-untyped-def]
     a, b = np.empty(out.size), np.empty(out.size)
     normals(a, b, first, 0, 0, k0, k1)
     root = math.sqrt(0.5)
     # libm's error function: this loop is no SIMD code.
     for i in range(out.size):
-        x, y = mean + sigma * a[i], mean + sigma * b[i]
+        x, y = value + sigma * a[i], value + sigma * b[i]
         x *= math.erfc(-x * root)
         y *= math.erfc(-y * root)
         out[i] = 0.25 * (x + y)
 
 
-def gelu_mean(mean: float, sigma: float) -> Experiment:
-    """Value of a GELU, x Φ(x), whose input carries normal noise.
-
-    Parameters
-    ----------
-    mean : float
-        Noiseless input of the activation, finite.
-    sigma : float
-        Standard deviation of the noise on it, in (0, inf).
-    """
-    return mean_of(
-        "bias.gelu_mean",
-        {"mean": expect.finite(mean=mean), "sigma": expect.positive(sigma=sigma)},
-        _gelu,
-        float(mean),
-        float(sigma),
-        low=-0.17,
-        cost=4.0,
-    )
+@simulation(keyed="mean=value sigma=value_sigma")
+def gelu_mean(value: float, value_sigma: float) -> Experiment:
+    """Value of a GELU, x Φ(x), whose input carries normal noise."""
+    return mean(_gelu, value, value_sigma, low=-0.17, cost=4.0)
 
 
 @kernel
@@ -134,28 +73,14 @@ def _two_classes(out, first, margin, sigma, k0, k1):  # type: ignore[no-untyped-
         out[i] = (one - two) / (one + two)
 
 
-def two_class_margin(margin: float, sigma: float) -> Experiment:
+@simulation(keyed="margin sigma=margin_sigma")
+def two_class_margin(margin: float, margin_sigma: float) -> Experiment:
     """Difference of two softmax probabilities whose logits carry independent noise.
 
-    Parameters
-    ----------
-    margin : float
-        Noiseless difference of the two logits, finite.
-    sigma : float
-        Standard deviation of the noise on the difference, in (0, inf): each logit has
-        ``sigma/√2``.
+    Each logit has ``margin_sigma/√2``.
     """
-    each = math.sqrt(0.5) * expect.positive(sigma=sigma)
-    return mean_of(
-        "bias.two_class_margin",
-        {"margin": expect.finite(margin=margin), "sigma": sigma},
-        _two_classes,
-        float(margin),
-        each,
-        low=-1.0,
-        high=1.0,
-        cost=2.0,
-    )
+    each = math.sqrt(0.5) * margin_sigma
+    return mean(_two_classes, margin, each, low=-1.0, high=1.0, cost=2.0)
 
 
 @kernel
@@ -171,76 +96,25 @@ def _three_classes(  # type: ignore[no-untyped-def]
         out[i] = sigma * own[i] - rival
 
 
-def three_class_margin(margin: float, other_margin: float, sigma: float) -> Experiment:
+@simulation(keyed="margin other_margin=second_margin sigma=rivals_sigma")
+def three_class_margin(
+    margin: float, second_margin: float, rivals_sigma: float
+) -> Experiment:
     """Margin of one noisy logit over the better of two noisy rivals.
 
-    Parameters
-    ----------
-    margin, other_margin : float
-        Noiseless logit minus each rival's, finite.
-    sigma : float
-        Standard deviation of the difference of the rivals' logits, in (0, inf): each
-        logit has ``sigma/√2``, independent of the others.
+    Each logit has ``rivals_sigma/√2``, independent of the others.
     """
-    each = math.sqrt(0.5) * expect.positive(sigma=sigma)
-    return mean_of(
-        "bias.three_class_margin",
-        {
-            "margin": expect.finite(margin=margin),
-            "other_margin": expect.finite(other_margin=other_margin),
-            "sigma": sigma,
-        },
-        _three_classes,
-        float(margin),
-        float(other_margin),
-        each,
-        cost=2.0,
-    )
+    each = math.sqrt(0.5) * rivals_sigma
+    return mean(_three_classes, margin, second_margin, each, cost=2.0)
 
 
+@simulation()
 def reflected_mean(output: float, sigma: float) -> Experiment:
-    """A noisy output that is reflected at zero.
-
-    Parameters
-    ----------
-    output : float
-        Noiseless output, in [0, inf).
-    sigma : float
-        Standard deviation of its noise, in (0, inf).
-    """
-    return mean_of(
-        "bias.reflected_mean",
-        {
-            "output": expect.nonnegative(output=output),
-            "sigma": expect.positive(sigma=sigma),
-        },
-        _bent,
-        float(output),
-        float(sigma),
-        -1.0,
-        math.inf,
-        low=0.0,
-    )
+    """A noisy output that is reflected at zero."""
+    return mean(_bent, output, sigma, -1.0, math.inf, low=0.0)
 
 
+@simulation(domain={"output": "[0, 1]"})
 def clipped_mean(output: float, sigma: float) -> Experiment:
-    """A noisy probability that is clipped to [0, 1].
-
-    Parameters
-    ----------
-    output : float
-        Noiseless output, in [0, 1].
-    sigma : float
-        Standard deviation of its noise, in (0, inf).
-    """
-    return mean_of(
-        "bias.clipped_mean",
-        {"output": expect.unit(output=output), "sigma": expect.positive(sigma=sigma)},
-        _bent,
-        float(output),
-        float(sigma),
-        0.0,
-        1.0,
-        low=0.0,
-        high=1.0,
-    )
+    """A noisy probability that is clipped to [0, 1]."""
+    return mean(_bent, output, sigma, 0.0, 1.0, low=0.0, high=1.0)

@@ -7,16 +7,17 @@ votes breaks ties by a coin.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import event, normals
-from querytax.montecarlo._blocks import mean as mean_of
+from querytax.montecarlo._blocks import event, mean, normals
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["majority", "mean", "mean_square"]
+_KEY = "radius=boundary sigma=ray_sigma halvings votes"
 
 
 @kernel
@@ -41,25 +42,10 @@ def _majority(out, first, rate, votes, k0, k1):  # type: ignore[no-untyped-def]
         out[i] = count[i] + 0.25 * coin[i] > 0.5 * votes
 
 
-def majority(rate: float, votes: int) -> Experiment:
-    """Whether the majority of labels is wrong.
-
-    Parameters
-    ----------
-    rate : float
-        Probability that one label is wrong, in [0, 1].
-    votes : int
-        Labels asked for one verdict.
-    """
-    count = int(expect.integer(votes=votes))
-    return event(
-        "bisection.majority",
-        {"rate": expect.unit(rate=rate), "votes": count},
-        _majority,
-        float(rate),
-        count,
-        cost=0.5 + count / 4.0,
-    )
+@simulation(keyed="rate=label_error votes")
+def majority(label_error: float, votes: int) -> Experiment:
+    """Whether the majority of labels is wrong."""
+    return event(_majority, label_error, votes, cost=0.5 + votes / 4.0)
 
 
 @kernel
@@ -100,61 +86,32 @@ def _squares(out, first, radius, sigma, halvings, votes, k0, k1):  # type: ignor
     out *= out
 
 
-def _bisection(
-    name: str, radius: float, sigma: float, halvings: int, votes: int
+def _bisected(
+    fill: Any, boundary: float, ray_sigma: float, halvings: int, votes: int
 ) -> Experiment:
-    n = int(expect.integer(halvings=halvings))
-    count = int(expect.integer(votes=votes))
-    return mean_of(
-        f"bisection.{name}",
-        {
-            "radius": expect.unit(radius=radius),
-            "sigma": expect.positive(sigma=sigma),
-            "halvings": n,
-            "votes": count,
-        },
-        _found if name == "mean" else _squares,
-        float(radius),
-        float(sigma),
-        n,
-        count,
+    return mean(
+        fill,
+        boundary,
+        ray_sigma,
+        halvings,
+        votes,
         low=0.0,
         high=1.0,
-        cost=n * (count + 1) / 2.0,
+        cost=halvings * (votes + 1) / 2.0,
     )
 
 
-def mean(radius: float, sigma: float, halvings: int, votes: int = 1) -> Experiment:
-    """The point, the middle of the last interval, that bisection returns.
-
-    Parameters
-    ----------
-    radius : float
-        Place of the boundary in the first interval [0, 1]; adversarial above it.
-    sigma : float
-        Standard deviation of the noise, in units of the first interval, in (0, inf).
-    halvings : int
-        Steps.
-    votes : int
-        Labels asked at each step.
-    """
-    return _bisection("mean", radius, sigma, halvings, votes)
-
-
-def mean_square(
-    radius: float, sigma: float, halvings: int, votes: int = 1
+@simulation(keyed=_KEY, called="bisection.mean")
+def mean_estimate(
+    boundary: float, ray_sigma: float, halvings: int, votes: int = 1
 ) -> Experiment:
-    """Squared error of the point that bisection returns; the law's rmse is its root.
+    """The point, the middle of the last interval, that bisection returns."""
+    return _bisected(_found, boundary, ray_sigma, halvings, votes)
 
-    Parameters
-    ----------
-    radius : float
-        Place of the boundary in the first interval [0, 1]; adversarial above it.
-    sigma : float
-        Standard deviation of the noise, in units of the first interval, in (0, inf).
-    halvings : int
-        Steps.
-    votes : int
-        Labels asked at each step.
-    """
-    return _bisection("mean_square", radius, sigma, halvings, votes)
+
+@simulation(keyed=_KEY)
+def mean_square(
+    boundary: float, ray_sigma: float, halvings: int, votes: int = 1
+) -> Experiment:
+    """Squared error of the point that bisection returns; the law's rmse is its root."""
+    return _bisected(_squares, boundary, ray_sigma, halvings, votes)

@@ -9,21 +9,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import event, listed, mean
+from querytax.montecarlo._blocks import event, mean
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import Table, settled, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "confirmed_mean",
-    "confirmed_survival",
-    "false_alarm",
-    "success",
-    "survival",
-]
 
 
 @kernel
@@ -67,143 +59,75 @@ def _verdict(out, first, rates, votes, confirmed, k0, k1):  # type: ignore[no-un
         out[i] = (v < rate) and ((2 * count > votes) == confirmed)
 
 
-def _odd(votes: int) -> int:
-    count = int(expect.integer(votes=votes))
-    return expect.that(count % 2 == 1, "odd", votes=count)
+def _odd(votes: int) -> None:
+    expect.that(votes % 2 == 1, "odd", votes=votes)
 
 
-def _chances(
-    success: npt.ArrayLike, false_alarm: npt.ArrayLike
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    s, f = np.broadcast_arrays(
-        np.atleast_1d(np.asarray(expect.unit(success=success), dtype=float)),
-        np.asarray(expect.unit(false_alarm=false_alarm), dtype=float),
-    )
+def _chances(success: Table, false_alarm: Table) -> tuple[Table, Table]:
+    s, f = np.broadcast_arrays(success, false_alarm)
     expect.that(s + f <= 1.0, "at most 1 - success", false_alarm=f)
     return np.array(s), np.array(f)
 
 
-def survival(queries: int, success: npt.ArrayLike) -> Experiment:
-    """Whether none of so many guesses is adversarial.
-
-    Parameters
-    ----------
-    queries : int
-        Guesses.
-    success : array_like
-        Chance of one guess on each image, one of which is drawn, in [0, 1].
-    """
-    count = int(expect.integer(0, queries=queries))
-    s, f = _chances(success, 0.0)
-    return event(
-        "blind.survival",
-        {"queries": count, "success": listed(s)},
-        _left,
-        s,
-        f,
-        0.0,
-        float(count),
-        cost=1.0 + min(count, 1.0 / max(float(s.mean()), 1e-9)),
-    )
+def _searched(s: Table, f: Table, votes: float, queries: int) -> Experiment:
+    cost = 1.0 + min(queries, 1.0 / max(float(s.mean()), 1e-9))
+    return event(_left, s, f, votes, float(queries), cost=cost)
 
 
+@simulation(
+    domain={"queries": "{0, 1, ...}"}, tables={"success": 1}, keyed="queries success"
+)
+def survival(success: Table, queries: int) -> Experiment:
+    """Whether none of so many guesses is adversarial, on an image that is drawn."""
+    return _searched(success, np.zeros(success.size), 0.0, queries)
+
+
+@simulation(
+    domain={"queries": "{0, 1, ...}"},
+    tables={"success": 1, "false_alarm": 1},
+    keyed="queries success false_alarm votes",
+)
 def confirmed_survival(
-    queries: int, success: npt.ArrayLike, false_alarm: npt.ArrayLike, votes: int
+    success: Table, false_alarm: Table, votes: int, queries: int
 ) -> Experiment:
-    """Whether no guess is confirmed within so many queries.
+    """Whether no guess is confirmed within so many queries, those of votes included.
 
-    Parameters
-    ----------
-    queries : int
-        Queries, those of the votes included.
-    success, false_alarm : array_like
-        Chances that a guess is confirmed, or called adversarial and refuted, on each
-        image, one of which is drawn.
-    votes : int
-        Labels asked after each guess that is called adversarial, odd.
+    One of the images is drawn, each with chances of its own.
     """
-    count, v = int(expect.integer(0, queries=queries)), _odd(votes)
+    _odd(votes)
     s, f = _chances(success, false_alarm)
-    return event(
-        "blind.confirmed_survival",
-        {
-            "queries": count,
-            "success": listed(s),
-            "false_alarm": listed(f),
-            "votes": v,
-        },
-        _left,
-        s,
-        f,
-        float(v),
-        float(count),
-        cost=1.0 + min(count, 1.0 / max(float(s.mean()), 1e-9)),
-    )
+    drawn = _searched(s, f, float(votes), queries)
+    return settled(drawn, success=s, false_alarm=f)
 
 
+@simulation(domain={"success": "(0, 1]"})
 def confirmed_mean(success: float, false_alarm: float, votes: int) -> Experiment:
-    """Queries until a guess is confirmed.
-
-    Parameters
-    ----------
-    success : float
-        Chance that a guess is confirmed, in (0, 1].
-    false_alarm : float
-        Chance that it is called adversarial and refuted, in [0, 1 - success].
-    votes : int
-        Labels asked after each guess that is called adversarial, odd.
-    """
-    v = _odd(votes)
-    expect.that(success > 0, "> 0", success=success)
-    s, f = _chances(success, false_alarm)
+    """Queries until a guess is confirmed."""
+    _odd(votes)
+    s, f = _chances(np.array([success]), np.array([false_alarm]))
     return mean(
-        "blind.confirmed_mean",
-        {"success": float(s[0]), "false_alarm": float(f[0]), "votes": v},
-        _open,
-        s,
-        f,
-        float(v),
-        math.inf,
-        low=1.0 + v,
-        cost=1.0 + 1.0 / float(s[0]),
+        _open, s, f, float(votes), math.inf, low=1.0 + votes, cost=1.0 + 1.0 / success
     )
 
 
-def _votes(name: str, rate: npt.ArrayLike, votes: int, confirmed: bool) -> Experiment:
-    q = np.atleast_1d(np.asarray(expect.unit(rate=rate), dtype=float))
-    v = _odd(votes)
-    return event(
-        name,
-        {"rate": listed(q), "votes": v},
-        _verdict,
-        q,
-        v,
-        confirmed,
-        cost=1.0 + v / 2.0,
-    )
+def _voted(label_shares: Table, votes: int, confirmed: bool) -> Experiment:
+    _odd(votes)
+    return event(_verdict, label_shares, votes, confirmed, cost=1.0 + votes / 2.0)
 
 
-def success(rate: npt.ArrayLike, votes: int) -> Experiment:
+@simulation(keyed="rate=label_shares votes")
+def success(label_shares: Table, votes: int) -> Experiment:
     """Whether a guess is called adversarial and most of its votes agree.
 
-    Parameters
-    ----------
-    rate : array_like
-        Chance of an adversarial label of each pattern, one of which is drawn.
-    votes : int
-        Labels asked again, odd.
+    One of the patterns is drawn.
     """
-    return _votes("blind.success", rate, votes, True)
+    return _voted(label_shares, votes, True)
 
 
-def false_alarm(rate: npt.ArrayLike, votes: int) -> Experiment:
+@simulation(keyed="rate=label_shares votes")
+def false_alarm(label_shares: Table, votes: int) -> Experiment:
     """Whether a guess is called adversarial and most of its votes do not agree.
 
-    Parameters
-    ----------
-    rate : array_like
-        Chance of an adversarial label of each pattern, one of which is drawn.
-    votes : int
-        Labels asked again, odd.
+    One of the patterns is drawn.
     """
-    return _votes("blind.false_alarm", rate, votes, False)
+    return _voted(label_shares, votes, False)

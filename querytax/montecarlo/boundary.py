@@ -10,19 +10,11 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
 from querytax.montecarlo._scales import FORMS, UNIFORM, random_scale
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "band_flip",
-    "flip",
-    "hopskipjump_cosine",
-    "hopskipjump_gain",
-    "scaled_noise_flip",
-]
 
 
 @kernel
@@ -34,52 +26,18 @@ def _flip(out, first, margin, sigma, form, k0, k1):  # type: ignore[no-untyped-d
         out[i] = margin + scale[i] * sigma * a[i] < 0.0
 
 
-def flip(margin: float, sigma: float) -> Experiment:
-    """Whether noise changes one label.
-
-    Parameters
-    ----------
-    margin : float
-        Noiseless margin; its sign does not matter.
-    sigma : float
-        Standard deviation of the noise on the margin, in (0, inf).
-    """
-    return event(
-        "boundary.flip",
-        {"margin": expect.finite(margin=margin), "sigma": expect.positive(sigma=sigma)},
-        _flip,
-        abs(float(margin)),
-        2.0 * sigma,
-        FORMS["constant"],
-    )
+@simulation(keyed="margin sigma=margin_sigma")
+def flip(margin: float, margin_sigma: float) -> Experiment:
+    """Whether noise changes one label."""
+    return event(_flip, abs(margin), 2.0 * margin_sigma, FORMS["constant"])
 
 
-def scaled_noise_flip(margin: float, sigma: float, form: str = "uniform") -> Experiment:
-    """Whether noise changes one label where the noise's scale is drawn as well.
-
-    Parameters
-    ----------
-    margin : float
-        Noiseless margin; its sign does not matter.
-    sigma : float
-        Standard deviation of the noise on the margin at full scale, in (0, inf).
-    form : {"arcsine", "uniform", "bell", "constant"}
-        Law of the scale on [0, 1]: Beta(a, a) with a = 1/2, 1 or 2, or always 1/2.
-    """
-    expect.one_of(FORMS, form=form)
-    return event(
-        "boundary.scaled_noise_flip",
-        {
-            "margin": expect.finite(margin=margin),
-            "sigma": expect.positive(sigma=sigma),
-            "form": form,
-        },
-        _flip,
-        abs(float(margin)),
-        float(sigma),
-        FORMS[form],
-        cost=2.0,
-    )
+@simulation(keyed="margin sigma=margin_sigma form=scale_law")
+def scaled_noise_flip(
+    margin: float, margin_sigma: float, scale_law: str = "uniform"
+) -> Experiment:
+    """Whether noise changes one label where the noise's scale is drawn as well."""
+    return event(_flip, abs(margin), margin_sigma, FORMS[scale_law], cost=2.0)
 
 
 @kernel
@@ -91,24 +49,10 @@ def _band(out, first, width, sigma, k0, k1):  # type: ignore[no-untyped-def]
         out[i] = width * place[i] + sigma * a[i] < 0.0
 
 
-def band_flip(width: float, sigma: float) -> Experiment:
-    """Whether noise changes the label of a margin drawn from a band.
-
-    Parameters
-    ----------
-    width : float
-        Width of the band [0, width] of margins, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on the margin, in (0, inf).
-    """
-    return event(
-        "boundary.band_flip",
-        {"width": expect.positive(width=width), "sigma": expect.positive(sigma=sigma)},
-        _band,
-        float(width),
-        float(sigma),
-        cost=2.0,
-    )
+@simulation(keyed="width sigma=margin_sigma")
+def band_flip(width: float, margin_sigma: float) -> Experiment:
+    """Whether noise changes the label of a margin drawn from a band."""
+    return event(_band, width, margin_sigma, cost=2.0)
 
 
 @kernel
@@ -120,34 +64,15 @@ def _gain(out, first, probe, sigma, margin, k0, k1):  # type: ignore[no-untyped-
         out[i] = u[i] if seen > 0.0 else -u[i]
 
 
-def hopskipjump_gain(probe: float, sigma: float, margin: float = 0.0) -> Experiment:
+@simulation(keyed="probe sigma margin=offset")
+def hopskipjump_gain(probe: float, sigma: float, offset: float = 0.0) -> Experiment:
     """Component of ``sign(label) u`` along the gradient, for one label.
 
     A margin of slope 1 is asked at ``x + probe u + sigma v``, with u and v normal
     vectors. It sees their coordinates along its gradient alone, and the mean of the
     others is 0 by symmetry, so that these two are drawn.
-
-    Parameters
-    ----------
-    probe : float
-        Standard deviation of the probe on each input, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    margin : float
-        Distance of the probed point from the boundary; its sign does not matter.
     """
-    return mean(
-        "boundary.hopskipjump_gain",
-        {
-            "probe": expect.positive(probe=probe),
-            "sigma": expect.positive(sigma=sigma),
-            "margin": expect.finite(margin=margin),
-        },
-        _gain,
-        float(probe),
-        float(sigma),
-        float(margin),
-    )
+    return mean(_gain, probe, sigma, offset)
 
 
 @kernel
@@ -179,45 +104,26 @@ def _centred(out, first, probe, sigma, margin, labels, dimension, k0, k1):  # ty
         out[i] = along / math.sqrt(along * along + power * others[i])
 
 
+@simulation(
+    domain={"queries": "{1, 2, ...}", "dimension": "{2, 3, ...}"},
+    keyed="probe sigma margin=offset labels=queries dimension",
+)
 def hopskipjump_cosine(
-    probe: float, sigma: float, margin: float, labels: int, dimension: int
+    offset: float, probe: float, sigma: float, dimension: int, queries: int
 ) -> Experiment:
     """Cosine between the gradient and an estimate from so many centred labels.
 
     The estimate is the mean of ``(label - mean label) u``. Its coordinates across the
     gradient are, given the labels, normal and alike, and are drawn as such.
-
-    Parameters
-    ----------
-    probe : float
-        Standard deviation of the probe on each input, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each input, in [0, inf).
-    margin : float
-        Distance of the probed point from the boundary; its sign does not matter.
-    labels : int
-        Labels asked for one estimate.
-    dimension : int
-        Dimension of the input, at least 2.
     """
-    count = int(expect.integer(labels=labels))
-    d = int(expect.integer(2, dimension=dimension))
     return mean(
-        "boundary.hopskipjump_cosine",
-        {
-            "probe": expect.positive(probe=probe),
-            "sigma": expect.nonnegative(sigma=sigma),
-            "margin": expect.finite(margin=margin),
-            "labels": count,
-            "dimension": d,
-        },
         _centred,
-        float(probe),
-        float(sigma),
-        float(margin),
-        count,
-        d,
+        probe,
+        sigma,
+        offset,
+        queries,
+        dimension,
         low=-1.0,
         high=1.0,
-        cost=count + d / 2.0,
+        cost=queries + dimension / 2.0,
     )

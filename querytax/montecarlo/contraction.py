@@ -9,13 +9,11 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals, sums
 from querytax.montecarlo._philox import log
+from querytax.montecarlo.declared import settled, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["lyapunov", "lyapunov_variance", "mean_square", "not_arrived"]
 
 
 @kernel
@@ -81,130 +79,55 @@ def _not_arrived(  # type: ignore[no-untyped-def]
         out[i] = (least[i] if ever else out[i]) > -nats
 
 
-def _model(
-    snr: float, contraction: float, batch: int
-) -> tuple[dict[str, float | str], tuple[float, float, int]]:
-    count = int(expect.integer(batch=batch))
-    noise = 1.0 / math.sqrt(expect.positive(snr=snr))
-    expect.positive(contraction=contraction)
-    arguments: dict[str, float | str] = {
-        "snr": snr,
-        "contraction": contraction,
-        "batch": count,
-    }
-    return arguments, (float(contraction), noise, count)
-
-
+@simulation(domain={"snr": "(0, inf)", "contraction": "(0, inf)"})
 def mean_square(snr: float, contraction: float, batch: int = 1) -> Experiment:
-    """Factor of one step on the mean square distance.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair, in (0, inf).
-    contraction : float
-        Distance m that a noiseless step removes; above 1 it overshoots.
-    batch : int
-        Pairs whose readings a step averages.
-    """
-    arguments, values = _model(snr, contraction, batch)
-    return mean(
-        "contraction.mean_square",
-        arguments,
-        _mean_square,
-        *values,
-        low=0.0,
-        cost=(batch + 1) // 2,
-    )
+    """Factor of one step on the mean square distance; above 1 a step overshoots."""
+    noise = 1.0 / math.sqrt(snr)
+    return mean(_mean_square, contraction, noise, batch, low=0.0, cost=(batch + 1) // 2)
 
 
+@simulation(
+    domain={"snr": "(0, inf)", "contraction": "(0, inf)", "steps": "{1, 2, ...}"},
+    keyed="snr contraction batch steps",
+)
 def lyapunov(
-    snr: float, contraction: float, batch: int = 1, steps: int = 1
+    snr: float, contraction: float, steps: int = 1, batch: int = 1
 ) -> Experiment:
-    """Mean growth of the logarithm of the distance per step, over so many steps.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair, in (0, inf).
-    contraction : float
-        Distance m that a noiseless step removes; above 1 it overshoots.
-    batch : int
-        Pairs whose readings a step averages.
-    steps : int
-        Steps of a draw.
-    """
-    arguments, values = _model(snr, contraction, batch)
-    n = int(expect.integer(steps=steps))
-    return mean(
-        "contraction.lyapunov",
-        {**arguments, "steps": n},
-        _lyapunov,
-        *values,
-        n,
-        cost=(n * batch + 1) // 2,
-    )
+    """Mean growth of the logarithm of the distance per step, over so many steps."""
+    noise = 1.0 / math.sqrt(snr)
+    cost = (steps * batch + 1) // 2
+    return mean(_lyapunov, contraction, noise, batch, steps, cost=cost)
 
 
+@simulation(domain={"snr": "(0, inf)", "contraction": "(0, inf)"})
 def lyapunov_variance(snr: float, contraction: float, batch: int = 1) -> Experiment:
-    """Variance of that growth in one step: half the squared difference of two.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair, in (0, inf).
-    contraction : float
-        Distance m that a noiseless step removes; above 1 it overshoots.
-    batch : int
-        Pairs whose readings a step averages.
-    """
-    arguments, values = _model(snr, contraction, batch)
-    return mean(
-        "contraction.lyapunov_variance",
-        arguments,
-        _variance,
-        *values,
-        low=0.0,
-        cost=1.5 * batch,
-    )
+    """Variance of that growth in one step: half the squared difference of two."""
+    noise = 1.0 / math.sqrt(snr)
+    return mean(_variance, contraction, noise, batch, low=0.0, cost=1.5 * batch)
 
 
+@simulation(
+    domain={"snr": "(0, inf)", "contraction": "(0, inf)", "steps": "{1, 2, ...}"},
+    keyed="snr contraction batch nats steps when",
+)
 def not_arrived(
     snr: float,
     contraction: float,
-    nats: float,
     steps: int,
+    remaining: float,
     batch: int = 1,
     when: str = "end",
 ) -> Experiment:
-    """Share of attacks that so many steps have not brought near enough.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one pair, in (0, inf).
-    contraction : float
-        Distance m that a noiseless step removes; above 1 it overshoots.
-    nats : float
-        Logarithm of the distance at the start over that which may remain.
-    steps : int
-        Steps, at least 1.
-    batch : int
-        Pairs whose readings a step averages.
-    when : {"end", "ever"}
-        Whether the distance after the last step counts, or the least on the way.
-    """
-    arguments, values = _model(snr, contraction, batch)
-    n = int(expect.integer(steps=steps))
-    expect.positive(nats=nats)
-    expect.one_of(("end", "ever"), when=when)
-    return event(
-        "contraction.not_arrived",
-        {**arguments, "nats": nats, "steps": n, "when": when},
+    """Share of attacks that so many steps have not brought near enough."""
+    noise, nats = 1.0 / math.sqrt(snr), -math.log(remaining)
+    drawn = event(
         _not_arrived,
-        *values,
-        n,
-        float(nats),
+        contraction,
+        noise,
+        batch,
+        steps,
+        nats,
         when == "ever",
-        cost=(n * batch + 1) // 2,
+        cost=(steps * batch + 1) // 2,
     )
+    return settled(drawn, nats=nats)

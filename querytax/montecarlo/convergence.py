@@ -16,9 +16,8 @@ from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
 from querytax.montecarlo._philox import philox
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["arrived", "displacement", "first_passage", "plateau", "spread"]
 
 
 @kernel
@@ -113,161 +112,82 @@ def _in_time(out, first, goal, up, step, dimension, limit, k0, k1):  # type: ign
         out[i] = out[i] <= limit
 
 
-def _chance(drift: float, step: float) -> tuple[float, float]:
-    """Words below which a coordinate goes up, and the step."""
-    expect.unit(drift=drift)
-    return 0.5 * (1.0 + drift) * 2.0**32, float(expect.positive(step=step))
+def _up(drift: float) -> float:
+    """Words below which a coordinate goes up."""
+    return 0.5 * (1.0 + drift) * 2.0**32
 
 
+@simulation(domain={"steps": "{1, 2, ...}"}, keyed="steps drift step [norm dimension]")
 def displacement(
-    steps: int, drift: float, step: float, norm: str = "Linf", dimension: int = 400
+    drift: float, step: float, steps: int, dimension: int = 400, norm: str = "Linf"
 ) -> Experiment:
-    """Mean displacement of walks after so many steps.
+    """Mean displacement of walks after so many steps, lengths over the radius.
 
-    Parameters
-    ----------
-    steps : int
-        Steps, at least 1.
-    drift : float
-        Cosine of a step with the useful direction, in [0, 1].
-    step : float
-        Length of a step over the radius, > 0.
-    norm : {"Linf", "L2"}
-        The ball. In the box coordinates are independent, and one is drawn at a time.
-    dimension : int
-        Coordinates of the ball, at least 2.
+    In the box coordinates are independent, and one is drawn at a time, whatever the
+    dimension; the ball has at least two.
     """
-    n = int(expect.integer(steps=steps))
-    up, length = _chance(drift, step)
-    arguments: dict[str, float | str] = {"steps": n, "drift": drift, "step": step}
-    expect.one_of(("Linf", "L2"), norm=norm)
     if norm == "Linf":
-        return mean(
-            "convergence.displacement",
-            arguments,
-            _place,
-            up,
-            length,
-            n,
-            low=-1.0,
-            high=1.0,
-            cost=n / 4.0,
-        )
-    d = int(expect.integer(2, dimension=dimension))
-    return mean(
-        "convergence.displacement",
-        {**arguments, "norm": norm, "dimension": d},
-        _in_ball,
-        float(drift),
-        length,
-        n,
-        d,
-        low=-1.0,
-        high=1.0,
-        cost=0.5 * n * d,
-    )
+        box = _up(drift), step, steps
+        return mean(_place, *box, low=-1.0, high=1.0, cost=steps / 4.0)
+    expect.that(dimension > 1, "a whole number >= 2", dimension=dimension)
+    ball = drift, step, steps, dimension
+    cost = 0.5 * steps * dimension
+    return mean(_in_ball, *ball, low=-1.0, high=1.0, cost=cost)
 
 
+@simulation()
 def plateau(
     drift: float,
     step: float,
-    norm: str = "Linf",
-    burn: int = 1000,
     dimension: int = 400,
+    burn: int = 1000,
+    norm: str = "Linf",
 ) -> Experiment:
-    """Mean displacement of walks after ``burn`` steps; parameters as before."""
-    return displacement(burn, drift, step, norm, dimension)
+    """Mean displacement of walks after ``burn`` steps."""
+    return displacement(drift, step, burn, dimension, norm)
 
 
+@simulation()
 def spread(drift: float, step: float, burn: int = 1000) -> Experiment:
-    """Variance of one coordinate of the box after ``burn`` steps: half a squared gap.
-
-    Parameters
-    ----------
-    drift : float
-        Cosine of a step with the useful direction, in [0, 1].
-    step : float
-        Length of a step over the radius, > 0.
-    burn : int
-        Steps, at least 1.
-    """
-    n = int(expect.integer(burn=burn))
-    return mean(
-        "convergence.spread",
-        {"drift": drift, "step": step, "burn": n},
-        _square_gap,
-        *_chance(drift, step),
-        n,
-        low=0.0,
-        high=2.0,
-        cost=n / 2.0,
-    )
+    """Variance of one coordinate of the box: half a squared gap of two."""
+    return mean(_square_gap, _up(drift), step, burn, low=0.0, high=2.0, cost=burn / 2.0)
 
 
-def _walk(
-    displacement: float, drift: float, step: float, dimension: int, limit: int
-) -> tuple[dict[str, float | str], tuple[float, ...]]:
-    d, n = int(expect.integer(dimension=dimension)), int(expect.integer(limit=limit))
-    values = (
-        float(expect.unit(displacement=displacement)),
-        *_chance(drift, step),
-        d,
-        n,
-    )
-    arguments: dict[str, float | str] = {
-        "displacement": displacement,
-        "drift": drift,
-        "step": step,
-        "dimension": d,
-        "limit": n,
-    }
-    return arguments, values
-
-
+@simulation()
 def first_passage(
     displacement: float, drift: float, step: float, dimension: int, limit: int
 ) -> Experiment:
     """Mean steps until the mean over the box's coordinates is at the displacement.
 
-    Parameters
-    ----------
-    displacement : float
-        Distance to cover over the radius, in [0, 1].
-    drift : float
-        Chance of a step up less that of one down, in [0, 1].
-    step : float
-        Length of a step over the radius, > 0.
-    dimension : int
-        Coordinates, at least 1.
-    limit : int
-        Steps after which a walk is given up, and counts as so many.
+    A walk that is given up counts as ``limit`` steps.
     """
-    arguments, values = _walk(displacement, drift, step, dimension, limit)
     return mean(
-        "convergence.first_passage",
-        arguments,
         _passed,
-        *values,
+        displacement,
+        _up(drift),
+        step,
+        dimension,
+        limit,
         low=1.0,
         high=float(limit),
         cost=dimension * 16.0,
     )
 
 
+@simulation(
+    domain={"steps": "{1, 2, ...}"},
+    keyed="displacement drift step dimension limit=steps",
+)
 def arrived(
-    steps: int, displacement: float, drift: float, step: float, dimension: int
+    displacement: float, drift: float, step: float, dimension: int, steps: int
 ) -> Experiment:
-    """Share of walks that have been at the displacement after so many steps.
-
-    Parameters
-    ----------
-    steps : int
-        Steps, at least 1.
-    displacement, drift, step, dimension
-        As in :func:`first_passage`.
-    """
-    n = int(expect.integer(steps=steps))
-    arguments, values = _walk(displacement, drift, step, dimension, n)
+    """Share of walks that have been at the displacement after so many steps."""
     return event(
-        "convergence.arrived", arguments, _in_time, *values, cost=dimension * n / 4.0
+        _in_time,
+        displacement,
+        _up(drift),
+        step,
+        dimension,
+        steps,
+        cost=dimension * steps / 4.0,
     )

@@ -10,12 +10,12 @@ import numpy as np
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import mean as mean_of
-from querytax.montecarlo._blocks import normals, sums
-from querytax.montecarlo._gradient import FORMS, checked, estimates, pairs
+from querytax.montecarlo._blocks import mean, normals, sums
+from querytax.montecarlo._gradient import FORMS, enough, estimates, pairs
+from querytax.montecarlo.declared import settled, simulation
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["cached_spread", "progress", "progress_per_query", "spread"]
+_KEY = "mean=mean_change candidate_sigma noise_sigma=comparison_sigma repeats"
 
 
 @kernel
@@ -53,178 +53,125 @@ def _errors(  # type: ignore[no-untyped-def]
         out[i] += (along[i] - slope) ** 2
 
 
+@simulation(
+    domain={"queries": "{1, 2, ...}"},
+    keyed="gradient_norm queries dimension directions probe sigma repeats "
+    "form=differences",
+)
 def spread(
     gradient_norm: float,
-    dimension: int,
     probe: float,
     sigma: float,
+    dimension: int,
     queries: int,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
     """Squared distance of a gradient estimate from the gradient of a linear loss.
 
-    Its mean is the estimate's total variance as long as that is unbiased.
-
-    Parameters
-    ----------
-    gradient_norm : float
-        Norm of the gradient, in [0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    queries : int
-        Budget, a multiple of what a direction takes: the repeats where answers are
-        centred, else twice them.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic", "centred"}
-        A base query for each direction, reflected probes, or answers less their mean.
+    Its mean is the estimate's total variance as long as that is unbiased. The budget is
+    a multiple of what a direction takes: the repeats where answers are centred, else
+    twice them.
     """
-    slope = float(expect.nonnegative(gradient_norm=gradient_norm))
-    each = int(expect.integer(repeats=repeats)) * (1 if form == "centred" else 2)
-    budget = int(expect.integer(queries=queries))
-    expect.that(budget % each == 0, f"a multiple of {each}", queries=queries)
-    a = checked(dimension, budget // each, probe, sigma, repeats, form)
-    return mean_of(
-        "directions.spread",
-        {"gradient_norm": slope, "queries": budget, **a},
+    each = repeats * (1 if differences == "centred" else 2)
+    expect.that(queries % each == 0, f"a multiple of {each}", queries=queries)
+    directions = queries // each
+    enough(directions, differences)
+    drawn = mean(
         _errors,
-        slope,
-        a["probe"],
-        a["sigma"],
-        a["dimension"],
-        a["directions"],
-        a["repeats"],
+        gradient_norm,
+        probe,
+        sigma,
+        dimension,
+        directions,
+        repeats,
         0,
-        FORMS[form],
+        FORMS[differences],
         low=0.0,
-        cost=pairs(a["dimension"], a["directions"], a["repeats"]),
+        cost=pairs(dimension, directions, repeats),
     )
+    return settled(drawn, directions=directions)
 
 
+@simulation(
+    domain={"queries": "{1, 2, ...}"},
+    keyed="gradient_norm dimension probe sigma queries base_repeats",
+)
 def cached_spread(
     gradient_norm: float,
-    dimension: int,
     probe: float,
     sigma: float,
-    queries: int,
+    dimension: int,
     base_repeats: int,
+    queries: int,
 ) -> Experiment:
     """The same for forward differences that share one base value.
 
-    Parameters
-    ----------
-    gradient_norm : float
-        Norm of the gradient, in [0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    queries : int
-        Budget; what the base leaves goes into one query per direction.
-    base_repeats : int
-        Repeats of the base query, averaged; fewer than the budget.
+    What the base leaves of the budget goes into one query a direction.
     """
-    slope = float(expect.nonnegative(gradient_norm=gradient_norm))
-    base = int(expect.integer(base_repeats=base_repeats))
-    budget = int(expect.integer(base + 1, queries=queries))
-    a = checked(dimension, budget - base, probe, sigma, 1, "forward")
-    arguments = {key: a[key] for key in ("dimension", "probe", "sigma")}
-    return mean_of(
-        "directions.cached_spread",
-        {"gradient_norm": slope, **arguments, "queries": budget, "base_repeats": base},
+    directions = queries - base_repeats
+    expect.that(directions > 0, f"above base_repeats, {base_repeats}", queries=queries)
+    return mean(
         _errors,
-        slope,
-        a["probe"],
-        a["sigma"],
-        a["dimension"],
-        budget - base,
+        gradient_norm,
+        probe,
+        sigma,
+        dimension,
+        directions,
         1,
-        base,
+        base_repeats,
         FORMS["cached"],
         low=0.0,
-        cost=pairs(a["dimension"], budget - base, 1, base),
+        cost=pairs(dimension, directions, 1, base_repeats),
     )
 
 
 @kernel
 def _progress(  # type: ignore[no-untyped-def]
-    out, first, mean, candidate_sigma, noise_sigma, repeats, share, k0, k1
+    out, first, middle, candidate_sigma, noise_sigma, repeats, share, k0, k1
 ):
     change, spare, noise = np.empty(out.size), np.empty(out.size), np.zeros(out.size)
     normals(change, spare, first, 0, 0, k0, k1)
     sums(noise, first, repeats, 1, k0, k1)
     for i in range(out.size):
-        true = mean + candidate_sigma * change[i]
+        true = middle + candidate_sigma * change[i]
         seen = true + noise_sigma * noise[i] / repeats
         out[i] = -true * share if seen < 0.0 else 0.0
 
 
-def _search(
-    name: str,
-    mean: float,
+@simulation(keyed=_KEY)
+def progress(
+    mean_change: float,
     candidate_sigma: float,
-    noise_sigma: float,
-    repeats: int,
-    shared: bool,
+    comparison_sigma: float,
+    repeats: int = 1,
 ) -> Experiment:
-    m = int(expect.integer(repeats=repeats))
-    return mean_of(
-        f"directions.{name}",
-        {
-            "mean": expect.finite(mean=mean),
-            "candidate_sigma": expect.positive(candidate_sigma=candidate_sigma),
-            "noise_sigma": expect.nonnegative(noise_sigma=noise_sigma),
-            "repeats": m,
-        },
+    """Fall of the loss by one candidate, 0 where the comparison refuses it."""
+    return mean(
         _progress,
-        float(mean),
-        float(candidate_sigma),
-        float(noise_sigma),
-        m,
-        1.0 / m if shared else 1.0,
-        cost=1.0 + m / 2.0,
+        mean_change,
+        candidate_sigma,
+        comparison_sigma,
+        repeats,
+        1.0,
+        cost=1.0 + repeats / 2.0,
     )
 
 
-def progress(
-    mean: float, candidate_sigma: float, noise_sigma: float, repeats: int = 1
-) -> Experiment:
-    """Fall of the loss by one candidate, 0 where the comparison refuses it.
-
-    Parameters
-    ----------
-    mean : float
-        Mean change of the loss by a candidate, finite.
-    candidate_sigma : float
-        Standard deviation of the change over candidates, in (0, inf).
-    noise_sigma : float
-        Standard deviation of one comparison's noise, in [0, inf).
-    repeats : int
-        Repeats of every comparison, averaged.
-    """
-    return _search("progress", mean, candidate_sigma, noise_sigma, repeats, False)
-
-
+@simulation(keyed=_KEY)
 def progress_per_query(
-    mean: float, candidate_sigma: float, noise_sigma: float, repeats: int = 1
+    mean_change: float,
+    candidate_sigma: float,
+    comparison_sigma: float,
+    repeats: int = 1,
 ) -> Experiment:
-    """Fall of the loss by one candidate, over the repeats of its comparison.
-
-    Parameters
-    ----------
-    mean : float
-        Mean change of the loss by a candidate, finite.
-    candidate_sigma : float
-        Standard deviation of the change over candidates, in (0, inf).
-    noise_sigma : float
-        Standard deviation of one comparison's noise, in [0, inf).
-    repeats : int
-        Repeats of every comparison, averaged.
-    """
-    name = "progress_per_query"
-    return _search(name, mean, candidate_sigma, noise_sigma, repeats, True)
+    """Fall of the loss by one candidate, over the repeats of its comparison."""
+    return mean(
+        _progress,
+        mean_change,
+        candidate_sigma,
+        comparison_sigma,
+        repeats,
+        1.0 / repeats,
+        cost=1.0 + repeats / 2.0,
+    )

@@ -13,15 +13,8 @@ from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
 from querytax.montecarlo._philox import log
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "likelihood_variance",
-    "log_bias",
-    "log_first",
-    "outputs_first",
-    "variance_of_pairs",
-]
 
 
 @kernel
@@ -39,40 +32,19 @@ def _outputs_first(  # type: ignore[no-untyped-def]
         out[i] = here[i] <= there[i]
 
 
+@simulation()
 def outputs_first(
     gap: float, sigma: float, pairs: int, correlation: float = 0.0
 ) -> Experiment:
-    """Share of wrong signs after averaging outputs, then comparing.
-
-    Parameters
-    ----------
-    gap : float
-        Difference of the two noiseless outputs, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    pairs : int
-        Pairs N averaged, at least 1.
-    correlation : float
-        Correlation ρ of the two noises of one pair, in (-1, 1).
-    """
-    rho = float(expect.finite(correlation=correlation))
-    expect.that(abs(rho) < 1.0, "in (-1, 1)", correlation=correlation)
-    count = int(expect.integer(pairs=pairs))
+    """Share of wrong signs after averaging outputs, then comparing."""
     return event(
-        "estimators.outputs_first",
-        {
-            "gap": expect.nonnegative(gap=gap),
-            "sigma": expect.positive(sigma=sigma),
-            "pairs": count,
-            "correlation": rho,
-        },
         _outputs_first,
-        float(gap),
-        float(sigma),
-        count,
-        rho,
-        math.sqrt((1.0 - rho) * (1.0 + rho)),
-        cost=count,
+        gap,
+        sigma,
+        pairs,
+        correlation,
+        math.sqrt((1.0 - correlation) * (1.0 + correlation)),
+        cost=pairs,
     )
 
 
@@ -88,38 +60,13 @@ def _log_first(out, first, one, two, sigma, pairs, k0, k1):  # type: ignore[no-u
         out[i] = (total[i] > 0.0) != (one > two)
 
 
+@simulation()
 def log_first(
     output: float, other_output: float, sigma: float, pairs: int
 ) -> Experiment:
-    """Share of wrong signs after averaging logarithms of noisy magnitudes.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 and F2, in [0, inf), not the same.
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    pairs : int
-        Pairs N averaged, at least 1.
-    """
-    count = int(expect.integer(pairs=pairs))
-    expect.nonnegative(output=output)
+    """Share of wrong signs after averaging logarithms of noisy magnitudes."""
     expect.that(output != other_output, "unlike output", other_output=other_output)
-    return event(
-        "estimators.log_first",
-        {
-            "output": output,
-            "other_output": expect.nonnegative(other_output=other_output),
-            "sigma": expect.positive(sigma=sigma),
-            "pairs": count,
-        },
-        _log_first,
-        float(output),
-        float(other_output),
-        float(sigma),
-        count,
-        cost=count,
-    )
+    return event(_log_first, output, other_output, sigma, pairs, cost=pairs)
 
 
 @kernel
@@ -144,31 +91,13 @@ def _likelihood(out, first, sigma, pairs, k0, k1):  # type: ignore[no-untyped-de
         out[i] = 0.5 * gap * gap
 
 
+@simulation()
 def likelihood_variance(relative_sigma: float, pairs: int) -> Experiment:
     """Variance of the most likely ln(F1/F2), given single ratios N(1, σ_Z²) of it.
 
     Half the squared difference of two attackers' estimates.
-
-    Parameters
-    ----------
-    relative_sigma : float
-        Standard deviation σ_Z of a noisy ratio over its noiseless value, in (0, inf).
-    pairs : int
-        Ratios N of each attacker, at least 1.
     """
-    count = int(expect.integer(pairs=pairs))
-    return mean(
-        "estimators.likelihood_variance",
-        {
-            "relative_sigma": expect.positive(relative_sigma=relative_sigma),
-            "pairs": count,
-        },
-        _likelihood,
-        float(relative_sigma),
-        count,
-        low=0.0,
-        cost=count,
-    )
+    return mean(_likelihood, relative_sigma, pairs, low=0.0, cost=pairs)
 
 
 @kernel
@@ -188,38 +117,16 @@ def _of_pairs(out, first, one, two, sigma, pairs, k0, k1):  # type: ignore[no-un
         out[i] = 0.5 * gap * gap
 
 
+@simulation(domain={"output": "(0, inf)", "other_output": "(0, inf)"})
 def variance_of_pairs(
     output: float, other_output: float, sigma: float, pairs: int
 ) -> Experiment:
     """Variance of the logarithm of the ratio of two mean outputs.
 
     Half the squared difference of two attackers' estimates of ln(F1/F2).
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 and F2, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    pairs : int
-        Pairs N averaged, at least 1.
     """
-    count = int(expect.integer(pairs=pairs))
     return mean(
-        "estimators.variance_of_pairs",
-        {
-            "output": expect.positive(output=output),
-            "other_output": expect.positive(other_output=other_output),
-            "sigma": expect.positive(sigma=sigma),
-            "pairs": count,
-        },
-        _of_pairs,
-        float(output),
-        float(other_output),
-        float(sigma),
-        count,
-        low=0.0,
-        cost=2.0 * count,
+        _of_pairs, output, other_output, sigma, pairs, low=0.0, cost=2.0 * pairs
     )
 
 
@@ -231,19 +138,10 @@ def _log_bias(out, first, sigma, k0, k1):  # type: ignore[no-untyped-def]
         out[i] = 0.5 * (log(abs(1.0 + sigma * out[i])) + log(abs(1.0 + sigma * b[i])))
 
 
+@simulation()
 def log_bias(relative_sigma: float) -> Experiment:
     """Mean logarithm of the magnitude of a noisy ratio whose true value is 1.
 
     A draw is the mean of two.
-
-    Parameters
-    ----------
-    relative_sigma : float
-        Standard deviation σ_Z of a noisy ratio over its noiseless value, in (0, inf).
     """
-    return mean(
-        "estimators.log_bias",
-        {"relative_sigma": expect.positive(relative_sigma=relative_sigma)},
-        _log_bias,
-        float(relative_sigma),
-    )
+    return mean(_log_bias, relative_sigma)

@@ -6,12 +6,10 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["distance_after_step", "rays_accepted", "rays_share"]
 
 
 @kernel
@@ -46,28 +44,15 @@ def _share(out, first, checks, dimension, k0, k1):  # type: ignore[no-untyped-de
         out[i] = gain / (dimension * math.sqrt(2.0 / math.pi))
 
 
+@simulation()
 def rays_share(checks: int, dimension: int) -> Experiment:
     """Gain of RayS' pattern after some checks, over the mean of the best one's.
 
     Slopes are drawn, signs begin as all alike, and runs of them are flipped where that
     gains: all, halves, quarters, and so on, sides rounded up.
-
-    Parameters
-    ----------
-    checks : int
-        Runs tried, at least 1.
-    dimension : int
-        Numbers of an image, at least 1.
     """
-    count = int(expect.integer(checks=checks))
-    d = int(expect.integer(dimension=dimension))
     return mean(
-        "labels.rays_share",
-        {"checks": count, "dimension": d},
-        _share,
-        count,
-        d,
-        cost=d * (1.0 + math.log2(count + 1.0)),
+        _share, checks, dimension, cost=dimension * (1.0 + math.log2(checks + 1.0))
     )
 
 
@@ -93,32 +78,10 @@ def _accepted(out, first, margin, sigma, halvings, k0, k1):  # type: ignore[no-u
         out[i] = 1.0 if checked[i] and high[i] < 1.0 else 0.0
 
 
-def rays_accepted(margin: float, sigma: float, halvings: int) -> Experiment:
-    """Whether a check and a bisection below the best radius find a shorter one.
-
-    Parameters
-    ----------
-    margin : float
-        Of the pattern at the best radius, finite.
-    sigma : float
-        Standard deviation of the noise on it, in (0, inf).
-    halvings : int
-        Questions of the bisection, at least 1.
-    """
-    count = int(expect.integer(halvings=halvings))
-    return event(
-        "labels.rays_accepted",
-        {
-            "margin": expect.finite(margin=margin),
-            "sigma": expect.positive(sigma=sigma),
-            "halvings": count,
-        },
-        _accepted,
-        float(margin),
-        float(sigma),
-        count,
-        cost=1.0 + count,
-    )
+@simulation(keyed="margin=beyond sigma=ray_sigma halvings")
+def rays_accepted(beyond: float, ray_sigma: float, halvings: int) -> Experiment:
+    """Whether a check and a bisection below the best radius find a shorter one."""
+    return event(_accepted, beyond, ray_sigma, halvings, cost=1.0 + halvings)
 
 
 @kernel
@@ -146,38 +109,15 @@ def _stepped(out, first, distance, step, cosine, dimension, k0, k1):  # type: ig
         out[i] = length / ahead
 
 
+@simulation(
+    domain={"dimension": "{3, 4, ...}", "step": "[0, inf)"},
+    keyed="distance step cosine dimension",
+)
 def distance_after_step(
-    distance: float, step: float, cosine: float, dimension: int = 10_000
+    distance: float, cosine: float, step: float, dimension: int = 10_000
 ) -> Experiment:
     """Distance from the image of the next point on a plane at distance 1.
 
     The step's part across the normal has a direction of its own, drawn in full.
-
-    Parameters
-    ----------
-    distance : float
-        Of the iterate, which lies on the plane, in [1, inf).
-    step : float
-        Length of the step, in [0, inf).
-    cosine : float
-        Between the step and the plane's normal, in [0, 1].
-    dimension : int
-        At least 3.
     """
-    expect.that(distance >= 1.0, "a number >= 1", distance=distance)
-    d = int(expect.integer(3, dimension=dimension))
-    return mean(
-        "labels.distance_after_step",
-        {
-            "distance": expect.finite(distance=distance),
-            "step": expect.nonnegative(step=step),
-            "cosine": expect.unit(cosine=cosine),
-            "dimension": d,
-        },
-        _stepped,
-        float(distance),
-        float(step),
-        float(cosine),
-        d,
-        cost=d / 2.0,
-    )
+    return mean(_stepped, distance, step, cosine, dimension, cost=dimension / 2.0)

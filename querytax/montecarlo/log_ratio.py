@@ -13,11 +13,10 @@ import numpy as np
 
 from querytax import expect
 from querytax.kernels import inlined, kernel
-from querytax.montecarlo._blocks import mean as _mean
+from querytax.montecarlo._blocks import mean as mean_of
 from querytax.montecarlo._philox import log, normal_pair, philox
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["mean", "variance"]
 
 
 @inlined
@@ -46,74 +45,43 @@ def _spreads(out, first, one, two, sigma, fold, low, high, k0, k1):  # type: ign
         out[i] = 0.5 * (x - y) * (x - y)
 
 
-def _experiment(
-    name: str, output: float, other_output: float, sigma: float, form: str, floor: float
-) -> Experiment:
-    expect.one_of(("raw", "reflect", "clip"), form=form)
-    if form == "clip":
-        expect.probability(floor=floor)
-    spread = name == "variance"
-    # The smallest number with a logarithm; no draw comes near.
-    low, high = sys.float_info.min, sys.float_info.max
-    return _mean(
-        f"log_ratio.{name}",
-        {
-            "output": expect.nonnegative(output=output),
-            "other_output": expect.nonnegative(other_output=other_output),
-            "sigma": expect.positive(sigma=sigma),
-            "form": form,
-            "floor": floor if form == "clip" else 0.0,
-        },
-        _spreads if spread else _logs,
-        float(output),
-        float(other_output),
-        float(sigma),
-        form != "clip",
-        floor if form == "clip" else low,
-        high if form == "raw" else 1.0,
-        cost=2.0 if spread else 1.0,
+_RELEASED = simulation(keyed="output other_output sigma form=release floor")
+
+
+def _rules(release: str, floor: float) -> tuple[bool, float, float]:
+    """Whether outputs are folded, and where they are cut."""
+    clipped = release == "clip"
+    expect.that(
+        (floor > 0.0) == clipped,
+        "above 0 where outputs are clipped, else 0",
+        floor=floor,
     )
+    # The smallest number with a logarithm; no draw comes near.
+    low = floor if clipped else sys.float_info.min
+    return not clipped, low, sys.float_info.max if release == "raw" else 1.0
 
 
+@_RELEASED
 def mean(
     output: float,
     other_output: float,
     sigma: float,
-    form: str = "raw",
     floor: float = 0.0,
+    release: str = "raw",
 ) -> Experiment:
-    """Mean logarithm of the ratio of two noisy outputs as released.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 over F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    form : {"raw", "reflect", "clip"}
-    floor : float
-        Least value of a clipped output, in (0, 1); for no other form.
-    """
-    return _experiment("mean", output, other_output, sigma, form, floor)
+    """Mean logarithm of the ratio of two noisy outputs as released."""
+    rules = _rules(release, floor)
+    return mean_of(_logs, output, other_output, sigma, *rules)
 
 
+@_RELEASED
 def variance(
     output: float,
     other_output: float,
     sigma: float,
-    form: str = "raw",
     floor: float = 0.0,
+    release: str = "raw",
 ) -> Experiment:
-    """Variance of that logarithm: half the squared difference of two of them.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 over F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    form : {"raw", "reflect", "clip"}
-    floor : float
-        Least value of a clipped output, in (0, 1); for no other form.
-    """
-    return _experiment("variance", output, other_output, sigma, form, floor)
+    """Variance of that logarithm: half the squared difference of two of them."""
+    rules = _rules(release, floor)
+    return mean_of(_spreads, output, other_output, sigma, *rules, cost=2.0)

@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["silent_share"]
 
 
 @kernel
@@ -27,29 +25,7 @@ def _silent(out, first, margin, threshold, rivals, k0, k1):  # type: ignore[no-u
         out[i] = 1.0 / total >= threshold
 
 
+@simulation()
 def silent_share(margin: float, threshold: float, rivals: int = 1) -> Experiment:
-    """Whether an answer at a random place of the way to the boundary has no noise.
-
-    Parameters
-    ----------
-    margin : float
-        Logit margin where the way begins; its sign does not matter.
-    threshold : float
-        Greatest probability from which on no noise is added, in (0, 1).
-    rivals : int
-        Rivals of the top class, all at the same logit.
-    """
-    n = int(expect.integer(rivals=rivals))
-    return event(
-        "low_confidence.silent_share",
-        {
-            "margin": expect.finite(margin=margin),
-            "threshold": expect.probability(threshold=threshold),
-            "rivals": n,
-        },
-        _silent,
-        abs(float(margin)),
-        float(threshold),
-        n,
-        cost=1.0 + n / 4.0,
-    )
+    """Whether an answer at a random place of the way to the boundary has no noise."""
+    return event(_silent, abs(margin), threshold, rivals, cost=1.0 + rivals / 4.0)

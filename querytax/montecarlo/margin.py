@@ -5,18 +5,18 @@ A draw is one image, one noise vector, and the answer that comes out.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import event, listed, mean, normals, sums
+from querytax.montecarlo._blocks import event, mean, normals, sums
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import Table, settled, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["accuracy", "accuracy_loss", "ball_flip", "flip_share", "tied_rivals"]
 
 _RIGHT, _LOST, _CHANGED = 0, 1, 2
 
@@ -41,105 +41,48 @@ def _linear(  # type: ignore[no-untyped-def]
         out[i] = abs(change) if what == _CHANGED else out[i]
 
 
-def _images(
-    name: str,
+_IMAGES = simulation(
+    keyed="margin=margins gradient_norm=site_gradient_norms sigma features"
+)
+
+
+def _drawn(
+    kind: Callable[..., Experiment],
     what: int,
-    margin: npt.ArrayLike,
-    gradient_norm: npt.ArrayLike,
+    margins: Table,
+    norms: Table,
     sigma: float,
     features: int,
 ) -> Experiment:
-    m, g = np.broadcast_arrays(
-        np.atleast_1d(np.asarray(expect.finite(margin=margin), dtype=float)),
-        np.asarray(expect.positive(gradient_norm=gradient_norm), dtype=float),
-    )
-    h = int(expect.integer(features=features))
-    arguments: dict[str, float | str] = {
-        "margin": listed(m),
-        "gradient_norm": listed(g),
-        "sigma": expect.positive(sigma=sigma),
-        "features": h,
-    }
-    values = (np.ascontiguousarray(m), np.ascontiguousarray(g), float(sigma), h, what)
-    cost = 1.0 + h / 2.0
-    if what == _LOST:
-        return mean(name, arguments, _linear, *values, low=-1.0, high=1.0, cost=cost)
-    return event(name, arguments, _linear, *values, cost=cost)
+    m, g = map(np.ascontiguousarray, np.broadcast_arrays(margins, norms))
+    drawn = kind(_linear, m, g, sigma, features, what, cost=1.0 + features / 2.0)
+    return settled(drawn, margins=m, site_gradient_norms=g)
 
 
+@_IMAGES
 def accuracy(
-    margin: npt.ArrayLike,
-    gradient_norm: npt.ArrayLike,
-    sigma: float,
-    *,
-    features: int = 4,
+    margins: Table, site_gradient_norms: Table, sigma: float, features: int = 4
 ) -> Experiment:
-    """Whether a noisy answer is right: a linear margin above zero.
-
-    Parameters
-    ----------
-    margin : array_like
-        Margins of the images, one of which is drawn, finite.
-    gradient_norm : array_like
-        Norms of the margin's gradient at the site, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each feature of the site, in (0, inf).
-    features : int
-        How many features the site has.
-    """
-    return _images("margin.accuracy", _RIGHT, margin, gradient_norm, sigma, features)
+    """Whether a noisy answer is right: a linear margin above zero, of a drawn image."""
+    return _drawn(event, _RIGHT, margins, site_gradient_norms, sigma, features)
 
 
+@_IMAGES
 def accuracy_loss(
-    margin: npt.ArrayLike,
-    gradient_norm: npt.ArrayLike,
-    sigma: float,
-    *,
-    features: int = 4,
+    margins: Table, site_gradient_norms: Table, sigma: float, features: int = 4
 ) -> Experiment:
-    """Right answers lost to noise less those won.
-
-    Parameters
-    ----------
-    margin : array_like
-        Margins of the images, one of which is drawn, finite; one of zero counts as
-        half right.
-    gradient_norm : array_like
-        Norms of the margin's gradient at the site, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each feature of the site, in (0, inf).
-    features : int
-        How many features the site has.
-    """
-    return _images(
-        "margin.accuracy_loss", _LOST, margin, gradient_norm, sigma, features
-    )
+    """Right answers lost to noise less those won; a margin of 0 is half right."""
+    change = functools.partial(mean, low=-1.0, high=1.0)
+    return _drawn(change, _LOST, margins, site_gradient_norms, sigma, features)
 
 
+@_IMAGES
 def flip_share(
-    margin: npt.ArrayLike,
-    gradient_norm: npt.ArrayLike,
-    sigma: float,
-    *,
-    features: int = 4,
+    margins: Table, site_gradient_norms: Table, sigma: float, features: int = 4
 ) -> Experiment:
-    """Whether noise changes an answer, right to wrong or wrong to right.
-
-    Parameters
-    ----------
-    margin : array_like
-        Margins of the images, one of which is drawn, finite and not zero.
-    gradient_norm : array_like
-        Norms of the margin's gradient at the site, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each feature of the site, in (0, inf).
-    features : int
-        How many features the site has.
-    """
-    size = np.asarray(expect.finite(margin=margin), dtype=float)
-    expect.that(size != 0.0, "other than 0", margin=margin)
-    name = "margin.flip_share"
-    return _images(name, _CHANGED, margin, gradient_norm, sigma, features)
+    """Whether noise changes an answer, right to wrong or wrong to right."""
+    expect.that(margins != 0.0, "other than 0", margins=margins)
+    return _drawn(event, _CHANGED, margins, site_gradient_norms, sigma, features)
 
 
 @kernel
@@ -160,31 +103,10 @@ def _rivals(out, first, gap, rivals, k0, k1):  # type: ignore[no-untyped-def]
         out[i] = best[i] > gap + own[i]
 
 
-def tied_rivals(gap: float, rivals: int, sigma: float) -> Experiment:
-    """Whether noise makes one of many equal rivals win.
-
-    Parameters
-    ----------
-    gap : float
-        Winner's score less each rival's, in [0, inf).
-    rivals : int
-        How many rivals, each with noise of its own.
-    sigma : float
-        Standard deviation of the noise on each score, in (0, inf).
-    """
-    number = int(expect.integer(rivals=rivals))
-    return event(
-        "margin.tied_rivals",
-        {
-            "gap": expect.nonnegative(gap=gap),
-            "rivals": number,
-            "sigma": expect.positive(sigma=sigma),
-        },
-        _rivals,
-        float(gap) / sigma,
-        number,
-        cost=1.0 + number / 2.0,
-    )
+@simulation(domain={"sigma": "(0, inf)"}, keyed="gap rivals sigma")
+def tied_rivals(gap: float, sigma: float, rivals: int) -> Experiment:
+    """Whether noise makes one of many equal rivals win."""
+    return event(_rivals, gap / sigma, rivals, cost=1.0 + rivals / 2.0)
 
 
 @kernel
@@ -202,38 +124,14 @@ def _ball(out, first, place, sigma, ball_radius, dimension, k0, k1):  # type: ig
         out[i] = square[i] > ball_radius * ball_radius
 
 
+@simulation(keyed="depth dimension sigma ball_radius")
 def ball_flip(
-    depth: float, dimension: int, sigma: float, ball_radius: float
+    depth: float, ball_radius: float, sigma: float, dimension: int
 ) -> Experiment:
-    """Whether noise takes a point out of a ball-shaped class, in full vectors.
-
-    Parameters
-    ----------
-    depth : float
-        Distance of the point from the boundary, in [0, ball_radius].
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    ball_radius : float
-        Radius of the ball, in (0, inf).
-    """
-    radius = float(expect.positive(ball_radius=ball_radius))
-    inside = float(expect.nonnegative(depth=depth))
-    expect.that(inside <= radius, f"at most the radius {radius:g}", depth=inside)
-    d = int(expect.integer(dimension=dimension))
+    """Whether noise takes a point out of a ball-shaped class, in full vectors."""
+    expect.that(
+        depth <= ball_radius, f"at most the ball_radius {ball_radius:g}", depth=depth
+    )
     return event(
-        "margin.ball_flip",
-        {
-            "depth": inside,
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-            "ball_radius": radius,
-        },
-        _ball,
-        radius - inside,
-        float(sigma),
-        radius,
-        d,
-        cost=d / 2.0,
+        _ball, ball_radius - depth, sigma, ball_radius, dimension, cost=dimension / 2.0
     )

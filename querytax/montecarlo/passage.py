@@ -15,17 +15,8 @@ from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import LANES, event, mean, settle, walk
 from querytax.montecarlo._philox import log, normal_pair, philox, uniform_pair
+from querytax.montecarlo.declared import settled, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "arrived",
-    "first_gain",
-    "no_gain",
-    "ou_mean",
-    "overshoot",
-    "walk_arrived",
-    "walk_mean",
-]
 
 
 @kernel
@@ -49,120 +40,55 @@ def _within(out, first, goal, drift, steps, inside, k0, k1):  # type: ignore[no-
         out[i] = (out[i] <= steps) == inside
 
 
-def walk_mean(snr: float, steps: float) -> Experiment:
-    """Mean number of steps until a walk is beyond its goal.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one step, in (0, inf).
-    steps : float
-        Steps N that it takes without noise, in (0, inf).
-    """
-    root = math.sqrt(expect.positive(snr=snr))
+@simulation(domain={"snr": "(0, inf)"}, keyed="snr steps=noiseless_steps")
+def walk_mean(snr: float, noiseless_steps: float) -> Experiment:
+    """Mean number of steps until a walk is beyond its goal."""
+    root = math.sqrt(snr)
     return mean(
-        "passage.walk_mean",
-        {"snr": snr, "steps": expect.positive(steps=steps)},
         _times,
-        steps * root,
+        noiseless_steps * root,
         root,
         low=1.0,
-        cost=1.0 + (steps + 1.0 / root) / 2.0,
+        cost=1.0 + (noiseless_steps + 1.0 / root) / 2.0,
     )
 
 
+@simulation(domain={"snr": "(0, inf)"})
 def first_gain(snr: float) -> Experiment:
-    """Mean number of steps until a walk first lies above its start.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one step, in (0, inf).
-    """
-    root = math.sqrt(expect.positive(snr=snr))
-    return mean(
-        "passage.first_gain",
-        {"snr": snr},
-        _times,
-        0.0,
-        root,
-        low=1.0,
-        cost=1.0 + 0.5 / root,
-    )
+    """Mean number of steps until a walk first lies above its start."""
+    root = math.sqrt(snr)
+    return mean(_times, 0.0, root, low=1.0, cost=1.0 + 0.5 / root)
 
 
-def overshoot(snr: float, distance: float = 10.0) -> Experiment:
-    """Mean overshoot of a walk over a level, in noise of one step.
-
-    Parameters
-    ----------
-    snr : float
-        Decision SNR of one step, in (0, inf).
-    distance : float
-        The level, over the noise of one step, in (0, inf).
-    """
-    root = math.sqrt(expect.positive(snr=snr))
-    return mean(
-        "passage.overshoot",
-        {"snr": snr, "distance": expect.positive(distance=distance)},
-        _beyond,
-        float(distance),
-        root,
-        low=0.0,
-        cost=1.0 + 0.5 * (distance + 1.0) / root,
-    )
+@simulation(domain={"snr": "(0, inf)"}, keyed="snr distance=level")
+def overshoot(snr: float, level: float = 10.0) -> Experiment:
+    """Mean overshoot of a walk over a level, in noise of one step."""
+    root = math.sqrt(snr)
+    return mean(_beyond, level, root, low=0.0, cost=1.0 + 0.5 * (level + 1.0) / root)
 
 
+@simulation(domain={"steps": "{1, 2, ...}"})
 def no_gain(steps: int, snr: float = 0.0) -> Experiment:
-    """Share of walks that have not yet been above their start.
-
-    Parameters
-    ----------
-    steps : int
-        Steps n taken, at least 1.
-    snr : float
-        Decision SNR of one step, in [0, inf): 0 for pure noise.
-    """
-    n = int(expect.integer(steps=steps))
+    """Share of walks that have not yet been above their start."""
     return event(
-        "passage.no_gain",
-        {"steps": n, "snr": expect.nonnegative(snr=snr)},
-        _within,
-        0.0,
-        math.sqrt(snr),
-        float(n),
-        False,
-        cost=math.sqrt(n),
+        _within, 0.0, math.sqrt(snr), float(steps), False, cost=math.sqrt(steps)
     )
 
 
-def walk_arrived(steps: int, distance: float, drift: float) -> Experiment:
-    """Share of walks that have been beyond their goal, looked at after each step.
+def _way(snr: float, noiseless_steps: float) -> tuple[float, float]:
+    """The goal and the drift of a step, both in its noise."""
+    return noiseless_steps * math.sqrt(snr), math.sqrt(snr)
 
-    Parameters
-    ----------
-    steps : int
-        Steps taken, at least 1.
-    distance : float
-        Way to go over the noise of one step, in (0, inf).
-    drift : float
-        Mean step over the noise of one step, √S, in [0, inf).
-    """
-    n = int(expect.integer(steps=steps))
-    return event(
-        "passage.walk_arrived",
-        {
-            "steps": n,
-            "distance": expect.positive(distance=distance),
-            "drift": expect.nonnegative(drift=drift),
-        },
-        _within,
-        float(distance),
-        float(drift),
-        float(n),
-        True,
-        cost=(n + 1) / 2.0,
-    )
+
+@simulation(
+    domain={"snr": "(0, inf)", "steps": "{1, 2, ...}"}, keyed="steps distance drift"
+)
+def walk_arrived(snr: float, noiseless_steps: float, steps: int) -> Experiment:
+    """Share of walks that have been beyond their goal, looked at after each step."""
+    goal, drift = _way(snr, noiseless_steps)
+    cost = (steps + 1) / 2.0
+    drawn = event(_within, goal, drift, float(steps), True, cost=cost)
+    return settled(drawn, distance=goal, drift=drift)
 
 
 @kernel
@@ -214,37 +140,23 @@ def _reached(out, first, goal, drift, spread, looks, k0, k1):  # type: ignore[no
         out[i] = out[i] <= looks
 
 
-def arrived(steps: float, distance: float, drift: float, looks: int = 10) -> Experiment:
-    """Share of drifting Brownian paths that have reached their goal by some time.
-
-    Parameters
-    ----------
-    steps : float
-        Time t, in steps, in (0, inf).
-    distance : float
-        Way to go over the noise of one step, in (0, inf).
-    drift : float
-        Mean step over the noise of one step, √S, in [0, inf).
-    looks : int
-        Instants at which the path is drawn; they change nothing but the time.
-    """
-    expect.positive(steps=steps)
-    n = int(expect.integer(looks=looks))
-    return event(
-        "passage.arrived",
-        {
-            "steps": steps,
-            "distance": expect.positive(distance=distance),
-            "drift": expect.nonnegative(drift=drift),
-            "looks": n,
-        },
+@simulation(
+    domain={"snr": "(0, inf)", "steps": "(0, inf)"}, keyed="steps distance drift looks"
+)
+def arrived(
+    snr: float, noiseless_steps: float, steps: float, looks: int = 10
+) -> Experiment:
+    """Share of drifting Brownian paths that have reached their goal by some time."""
+    goal, drift = _way(snr, noiseless_steps)
+    drawn = event(
         _reached,
-        float(distance),
-        drift * steps / n,
-        math.sqrt(steps / n),
-        float(n),
-        cost=n + 1.0,
+        goal,
+        drift * steps / looks,
+        math.sqrt(steps / looks),
+        float(looks),
+        cost=looks + 1.0,
     )
+    return settled(drawn, distance=goal, drift=drift)
 
 
 @kernel
@@ -255,35 +167,13 @@ def _held(out, first, start, goal, interval, k0, k1):  # type: ignore[no-untyped
     out *= interval
 
 
+@simulation()
 def ou_mean(origin: float, target: float, interval: float = 0.01) -> Experiment:
     """Mean time until a path held about a mean first reaches a goal above it.
 
     In units of 1/θ, θ the rate of the pull. The path is exact at its instants; between
     them the pull is left out: the time is too long by parts in 10³ for an interval of
     0.02, and by parts in 10² for 0.1.
-
-    Parameters
-    ----------
-    origin, target : float
-        Displacement less its mean, over its stationary standard deviation, at the
-        start and at the goal.
-    interval : float
-        Time between two instants, in (0, inf).
     """
-    expect.finite(origin=origin)
     expect.that(target > origin, "above the origin", target=target)
-    expect.positive(interval=interval)
-    return mean(
-        "passage.ou_mean",
-        {
-            "origin": origin,
-            "target": expect.finite(target=target),
-            "interval": interval,
-        },
-        _held,
-        float(origin),
-        float(target),
-        float(interval),
-        low=0.0,
-        cost=1.0 + 2.0 / interval,
-    )
+    return mean(_held, origin, target, interval, low=0.0, cost=1.0 + 2.0 / interval)

@@ -7,28 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, mean
 from querytax.montecarlo._philox import log, normal_pair, philox
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
 from querytax.montecarlo.tails import truncated
-
-__all__ = [
-    "distribution",
-    "multiplier_distribution",
-    "opposite_signs",
-    "same_sign",
-    "truncated_mean",
-]
-
-
-def _pair(output: float, other_output: float, sigma: float) -> dict[str, float | str]:
-    return {
-        "output": expect.nonnegative(output=output),
-        "other_output": expect.nonnegative(other_output=other_output),
-        "sigma": expect.positive(sigma=sigma),
-    }
 
 
 @kernel
@@ -41,36 +25,19 @@ def _distribution(  # type: ignore[no-untyped-def]
         out[i] = ((one + sigma * a) / (two + sigma * b) <= quotient) == below
 
 
+@simulation(
+    domain={"sigma": "(0, inf)"},
+    keyed="quotient output other_output sigma direction=side",
+)
 def distribution(
     quotient: float,
     output: float,
     other_output: float,
     sigma: float,
-    direction: str = "below",
+    side: str = "below",
 ) -> Experiment:
-    """Share of ratios (F1+v1)/(F2+v2) below (above) a value.
-
-    Parameters
-    ----------
-    quotient : float
-        Value z of the ratio, any finite number.
-    output, other_output : float
-        Noiseless outputs F1 over F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    direction : {"below", "above"}
-    """
-    pair = _pair(output, other_output, sigma)
-    expect.finite(quotient=quotient)
-    expect.one_of(("below", "above"), direction=direction)
-    return event(
-        "ratio.distribution",
-        {"quotient": quotient, **pair, "direction": direction},
-        _distribution,
-        float(quotient),
-        direction == "below",
-        *map(float, pair.values()),
-    )
+    """Share of ratios (F+v)/(F'+v') below (above) a value."""
+    return event(_distribution, quotient, side == "below", output, other_output, sigma)
 
 
 @kernel
@@ -81,34 +48,16 @@ def _signs(out, first, alike, one, two, sigma, k0, k1):  # type: ignore[no-untyp
         out[i] = ((one + sigma * a > 0.0) == (two + sigma * b > 0.0)) == alike
 
 
+@simulation(domain={"sigma": "(0, inf)"})
 def same_sign(output: float, other_output: float, sigma: float) -> Experiment:
-    """Share of pairs of noisy outputs that have one sign: the factor A is real.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 and F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    """
-    pair = _pair(output, other_output, sigma)
-    return event("ratio.same_sign", pair, _signs, True, *map(float, pair.values()))
+    """Share of pairs of noisy outputs that have one sign: the factor A is real."""
+    return event(_signs, True, output, other_output, sigma)
 
 
+@simulation(domain={"sigma": "(0, inf)"})
 def opposite_signs(output: float, other_output: float, sigma: float) -> Experiment:
-    """Share of pairs of noisy outputs that differ in sign: no factor A.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 and F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    """
-    pair = _pair(output, other_output, sigma)
-    return event(
-        "ratio.opposite_signs", pair, _signs, False, *map(float, pair.values())
-    )
+    """Share of pairs of noisy outputs that differ in sign: no factor A."""
+    return event(_signs, False, output, other_output, sigma)
 
 
 @kernel
@@ -132,42 +81,24 @@ def _multiplier(  # type: ignore[no-untyped-def]
                 out[i] = (log(quotient) <= nats) == below
 
 
+@simulation(
+    domain={"sigma": "(0, inf)"},
+    keyed="multiplier output other_output sigma probe direction=side",
+)
 def multiplier_distribution(
     multiplier: float,
     output: float,
     other_output: float,
-    sigma: float,
     probe: float,
-    direction: str = "below",
+    sigma: float,
+    side: str = "below",
 ) -> Experiment:
-    """Share of factors A = ln(y1/y2)/β below (above) a value, given that A is real.
+    """Share of factors A = ln(y/y')/μ below (above) a value, given that A is real.
 
     Pairs whose answers differ in sign are drawn again.
-
-    Parameters
-    ----------
-    multiplier : float
-        Value x of A, any finite number.
-    output, other_output : float
-        Noiseless outputs F1 over F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    probe : float
-        Probe size β, in (0, inf).
-    direction : {"below", "above"}
     """
-    pair = _pair(output, other_output, sigma)
-    expect.finite(multiplier=multiplier)
-    expect.positive(probe=probe)
-    expect.one_of(("below", "above"), direction=direction)
-    return event(
-        "ratio.multiplier_distribution",
-        {"multiplier": multiplier, **pair, "probe": probe, "direction": direction},
-        _multiplier,
-        float(multiplier) * probe,
-        direction == "below",
-        *map(float, pair.values()),
-    )
+    nats, below = multiplier * probe, side == "below"
+    return event(_multiplier, nats, below, output, other_output, sigma)
 
 
 @kernel
@@ -178,24 +109,14 @@ def _quotients(out, first, one, two, sigma, k0, k1):  # type: ignore[no-untyped-
         out[i] = (one + sigma * a) / (two + sigma * b)
 
 
+@simulation(domain={"sigma": "(0, inf)"})
 def truncated_mean(
     output: float,
     other_output: float,
     sigma: float,
-    low: float = -10.0,
-    high: float = 10.0,
+    truncated_low: float = -10.0,
+    truncated_high: float = 10.0,
 ) -> Experiment:
-    """Mean ratio (F1+v1)/(F2+v2), clipped: unclipped it has Cauchy's tails and no mean.
-
-    Parameters
-    ----------
-    output, other_output : float
-        Noiseless outputs F1 over F2, in [0, inf).
-    sigma : float
-        Standard deviation of the noise on each output, in (0, inf).
-    low, high : float
-        Bounds; ratios beyond count as these.
-    """
-    pair = _pair(output, other_output, sigma)
-    ratios = mean("ratio.truncated_mean", pair, _quotients, *map(float, pair.values()))
-    return truncated(ratios, low, high)
+    """Mean ratio (F+v)/(F'+v'), clipped: unclipped it has Cauchy's tails, no mean."""
+    ratios = mean(_quotients, output, other_output, sigma)
+    return truncated(ratios, truncated_low, truncated_high)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import listed, mean, normals
+from querytax.montecarlo._blocks import mean, normals
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import Table, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["accepted_mean", "accepted_mean_tied", "accepted_root", "best_of"]
 
 
 @kernel
@@ -46,23 +44,11 @@ def _root(out, first, queries, k0, k1):  # type: ignore[no-untyped-def]
         out[i] = math.sqrt(accepted[i])
 
 
+@simulation(domain={"queries": "{1, 2, ...}"})
 def accepted_mean(queries: int) -> Experiment:
-    """Steps accepted: answers after the first that beat all before them.
-
-    Parameters
-    ----------
-    queries : int
-        Noisy answers, the first one included.
-    """
-    count = int(expect.integer(queries=queries))
+    """Steps accepted: answers after the first that beat all before them."""
     return mean(
-        "records.accepted_mean",
-        {"queries": count},
-        _accepted,
-        count,
-        low=0.0,
-        high=max(count - 1.0, 1.0),
-        cost=count / 2.0,
+        _accepted, queries, low=0.0, high=max(queries - 1.0, 1.0), cost=queries / 2.0
     )
 
 
@@ -84,58 +70,34 @@ def _tied(out, first, edges, queries, k0, k1):  # type: ignore[no-untyped-def]
                 out[i] += 1.0
 
 
-def accepted_mean_tied(chances: npt.ArrayLike, queries: int) -> Experiment:
-    """Steps accepted where answers take a few values: those above all before them.
-
-    Parameters
-    ----------
-    chances : array_like, shape (values,)
-        Probability of each value, the worst first.
-    queries : int
-        Noisy answers, the first one included.
-    """
-    count = int(expect.integer(queries=queries))
-    p = np.asarray(expect.unit(chances=chances), dtype=float).reshape(-1)
-    expect.that(abs(float(p.sum()) - 1.0) <= 1e-9, "to add up to 1", chances=chances)
+@simulation(domain={"queries": "{1, 2, ...}"})
+def accepted_mean_tied(chances: Table, queries: int) -> Experiment:
+    """Steps accepted where answers take a few values: those above all before them."""
+    total = float(chances.sum())
+    expect.that(abs(total - 1.0) <= 1e-9, "to add up to 1", chances=total)
     return mean(
-        "records.accepted_mean_tied",
-        {"chances": listed(chances), "queries": count},
         _tied,
-        np.cumsum(p)[:-1],
-        count,
+        np.cumsum(chances)[:-1],
+        queries,
         low=0.0,
-        high=max(count - 1.0, 1.0),
-        cost=count / 2.0,
+        high=max(queries - 1.0, 1.0),
+        cost=queries / 2.0,
     )
 
 
+@simulation(domain={"queries": "{1, 2, ...}"})
 def accepted_root(queries: int) -> Experiment:
-    """Root of the accepted steps: the length of so many at right angles.
-
-    Parameters
-    ----------
-    queries : int
-        Noisy answers, the first one included.
-    """
-    count = int(expect.integer(queries=queries))
+    """Root of the accepted steps: the length of so many at right angles."""
     return mean(
-        "records.accepted_root",
-        {"queries": count},
         _root,
-        count,
+        queries,
         low=0.0,
-        high=math.sqrt(max(count - 1.0, 1.0)),
-        cost=count / 2.0,
+        high=math.sqrt(max(queries - 1.0, 1.0)),
+        cost=queries / 2.0,
     )
 
 
+@simulation(domain={"queries": "{1, 2, ...}"})
 def best_of(queries: int) -> Experiment:
-    """How far the best of noisy answers flatters, in standard deviations of one.
-
-    Parameters
-    ----------
-    queries : int
-        Noisy answers.
-    """
-    count = int(expect.integer(queries=queries))
-    return mean("records.best_of", {"queries": count}, _best, count, cost=count / 2.0)
+    """How far the best of noisy answers flatters, in standard deviations of one."""
+    return mean(_best, queries, cost=queries / 2.0)

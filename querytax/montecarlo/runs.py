@@ -23,11 +23,7 @@ import numpy.typing as npt
 from querytax import __version__, expect, interrupts
 from querytax.expect import DomainError
 from querytax.files import read_json, writable, write_json
-from querytax.montecarlo.estimates import (
-    Moments,
-    mean_interval,
-    probability_interval,
-)
+from querytax.montecarlo.estimates import Moments, mean_interval, probability_interval
 from querytax.montecarlo.streams import Stream
 from querytax.progress import progress
 from querytax.seeds import seed_of
@@ -48,7 +44,7 @@ class Experiment:
     name : str
         Topic and function, as in the theory: ``"misstep.random_direction"``.
     arguments : mapping of str to float or str
-        What the function was given; part of the stream's key.
+        What the function was given.
     block : callable
         ``block(first, count, centre, k0, k1)`` draws the samples ``first`` to
         ``first + count - 1`` and returns, of their values x, the sums Σ(x - centre)
@@ -64,6 +60,8 @@ class Experiment:
         :mod:`querytax.montecarlo.tails` needs.
     truncated : bool
         Whether draws beyond the bounds count as these.
+    key : tuple of str or float
+        What its stream is keyed by, where that is not its name and its arguments.
     """
 
     name: str
@@ -75,6 +73,7 @@ class Experiment:
     cost: float = 1.0
     values: Callable[[int, int, np.uint64, np.uint64], Draws] | None = None
     truncated: bool = False
+    key: tuple[str | float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -84,7 +83,8 @@ class Experiment:
     @property
     def meaning(self) -> tuple[str | float, ...]:
         """What its stream is keyed by."""
-        return (self.name, *(x for pair in self.arguments.items() for x in pair))
+        pairs = (x for pair in self.arguments.items() for x in pair)
+        return self.key or (self.name, *pairs)
 
 
 @dataclass(frozen=True)

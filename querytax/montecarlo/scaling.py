@@ -8,9 +8,8 @@ from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean
 from querytax.montecarlo._philox import philox, uniform_pair
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["wrong_sign"]
 
 
 @kernel
@@ -30,39 +29,23 @@ def _wrong(out, first, margin, other, low, high, repeats, k0, k1):  # type: igno
             out[i] = 1.0 if seen * true < 0.0 else 0.0
 
 
+@simulation()
 def wrong_sign(
     margin: float, other_margin: float, low: float, high: float, repeats: int = 1
 ) -> Experiment:
     """Whether two scaled margins come in the wrong order; a tie counts half.
 
-    Parameters
-    ----------
-    margin, other_margin : float
-        Noiseless margins, finite.
-    low, high : float
-        Range of the factor, ``0 <= low < high``.
-    repeats : int
-        Answers at each end, of which the largest in size is kept.
+    Of the repeats at each end the largest in size is kept.
     """
-    a, b = float(expect.nonnegative(low=low)), float(expect.positive(high=high))
-    expect.that(b > a, "above low", high=high)
-    n = int(expect.integer(repeats=repeats))
+    expect.that(high > low, "above low", high=high)
     return mean(
-        "scaling.wrong_sign",
-        {
-            "margin": expect.finite(margin=margin),
-            "other_margin": expect.finite(other_margin=other_margin),
-            "low": a,
-            "high": b,
-            "repeats": n,
-        },
         _wrong,
-        float(margin),
-        float(other_margin),
-        a,
-        b,
-        n,
+        margin,
+        other_margin,
+        low,
+        high,
+        repeats,
         low=0.0,
         high=1.0,
-        cost=float(n),
+        cost=float(repeats),
     )

@@ -9,17 +9,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import listed, mean
+from querytax.montecarlo._blocks import mean
 from querytax.montecarlo._philox import normal_pair, philox, uniform_pair
+from querytax.montecarlo.declared import Table, settled, simulation
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["averaged_progress", "queries", "requeried_progress", "stale_progress"]
-
-_MODES = {"stale": 0, "requery": 1, "mean": 2}
+_INCUMBENTS = {"stale": 0, "requery": 1, "mean": 2}
 
 
 @kernel
@@ -106,163 +104,94 @@ def _progress(  # type: ignore[no-untyped-def]
         out[i] = fallen / (counted * cost)
 
 
-def _search(
-    name: str,
-    mode: str,
-    deltas: npt.ArrayLike,
-    sigma: float,
+_KEY = "deltas sigma=loss_sigma repeats before counted"
+
+
+def _stretch(
+    incumbent: str,
+    deltas: Table,
+    loss_sigma: float,
     repeats: int,
     before: int,
     counted: int,
 ) -> Experiment:
-    changes = np.array(expect.finite(deltas=deltas), dtype=float, ndmin=1)
-    if changes.ndim > 1 or not changes.size:
-        raise expect.DomainError(
-            f"expected deltas of one sample, got shape {changes.shape}"
-        )
-    m = int(expect.integer(repeats=repeats))
-    turns = int(expect.integer(0, before=before)), int(expect.integer(counted=counted))
     return mean(
-        f"search.{name}",
-        {
-            "deltas": listed(changes),
-            "sigma": float(expect.nonnegative(sigma=sigma)),
-            "repeats": m,
-            "before": turns[0],
-            "counted": turns[1],
-        },
         _progress,
-        changes,
-        float(sigma),
-        m,
-        _MODES[mode],
-        *turns,
-        cost=(0.5 + m) * sum(turns),
+        deltas,
+        loss_sigma,
+        repeats,
+        _INCUMBENTS[incumbent],
+        before,
+        counted,
+        cost=(0.5 + repeats) * (before + counted),
     )
 
 
+@simulation(keyed=_KEY)
 def requeried_progress(
-    deltas: npt.ArrayLike, sigma: float, repeats: int = 1
+    deltas: Table, loss_sigma: float, repeats: int = 1
 ) -> Experiment:
-    """Fall of the true loss by one candidate, per query, incumbent asked again.
-
-    Parameters
-    ----------
-    deltas : array_like, shape (candidates,)
-        Sampled true changes of the loss, better if negative.
-    sigma : float
-        Standard deviation of one answer's noise, in [0, inf).
-    repeats : int
-        Repeats of every query, averaged.
-    """
-    return _search("requeried_progress", "requery", deltas, sigma, repeats, 0, 1)
+    """Fall of the true loss by one candidate, per query, incumbent asked again."""
+    drawn = _stretch("requery", deltas, loss_sigma, repeats, 0, 1)
+    return settled(drawn, before=0, counted=1)
 
 
+@simulation(keyed=_KEY)
 def stale_progress(
-    deltas: npt.ArrayLike,
-    sigma: float,
+    deltas: Table,
+    loss_sigma: float,
     repeats: int = 1,
     before: int = 200,
     counted: int = 50,
 ) -> Experiment:
-    """The same, per query of a late stretch, incumbent never asked again.
-
-    Parameters
-    ----------
-    deltas : array_like, shape (candidates,)
-        Sampled true changes of the loss, better if negative.
-    sigma : float
-        Standard deviation of one answer's noise, in [0, inf).
-    repeats : int
-        Repeats of every query, averaged.
-    before, counted : int
-        Candidates that the search meets before the stretch, and on it.
-    """
-    return _search("stale_progress", "stale", deltas, sigma, repeats, before, counted)
+    """The same, per query of a late stretch, incumbent never asked again."""
+    return _stretch("stale", deltas, loss_sigma, repeats, before, counted)
 
 
+@simulation(keyed=_KEY)
 def averaged_progress(
-    deltas: npt.ArrayLike,
-    sigma: float,
+    deltas: Table,
+    loss_sigma: float,
     repeats: int = 1,
     before: int = 200,
     counted: int = 50,
 ) -> Experiment:
-    """The same, all answers about the incumbent averaged, one more a candidate.
-
-    Parameters
-    ----------
-    deltas : array_like, shape (candidates,)
-        Sampled true changes of the loss, better if negative.
-    sigma : float
-        Standard deviation of one answer's noise, in [0, inf).
-    repeats : int
-        Repeats of every query, averaged.
-    before, counted : int
-        Candidates that the search meets before the stretch, and on it.
-    """
-    return _search("averaged_progress", "mean", deltas, sigma, repeats, before, counted)
+    """The same, all answers about the incumbent averaged, one more a candidate."""
+    return _stretch("mean", deltas, loss_sigma, repeats, before, counted)
 
 
+@simulation(
+    domain={"fall": "[0, inf)"},
+    tables={"deltas": 2},
+    keyed="gap=fall deltas weights=stage_shares sigma=loss_sigma mode=incumbent "
+    "repeats limit",
+)
 def queries(
-    gap: float,
-    deltas: npt.ArrayLike,
-    weights: npt.ArrayLike,
-    sigma: float,
-    mode: str = "stale",
+    fall: float,
+    deltas: Table,
+    stage_shares: Table,
+    loss_sigma: float,
     repeats: int = 1,
     limit: int = 10**6,
+    incumbent: str = "stale",
 ) -> Experiment:
-    """Queries until the true loss has fallen by the gap.
+    """Queries until the true loss has fallen so far; ``limit`` where it has not.
 
-    Parameters
-    ----------
-    gap : float
-        Fall of the true loss that is wanted, in [0, inf).
-    deltas : array_like, shape (stages, candidates)
-        Sampled true changes of the loss at each stage, better if negative.
-    weights : array_like, shape (stages,)
-        Share of the gap that each stage covers, sum 1.
-    sigma : float
-        Standard deviation of one answer's noise, in [0, inf).
-    mode : {"stale", "requery", "mean"}
-        Whether the incumbent's one answer stands, is asked for again with each
-        candidate, or is averaged with one more each time.
-    repeats : int
-        Repeats of every query, averaged.
-    limit : int
-        Queries after which a search counts as ended.
+    Each stage of the way has a sample of its own: a row of the deltas.
     """
-    expect.one_of(_MODES, mode=mode)
-    changes = np.array(expect.finite(deltas=deltas), dtype=float, ndmin=2)
-    shares = np.array(expect.unit(weights=weights), dtype=float, ndmin=1)
-    if changes.ndim > 2 or not changes.size or shares.shape != changes.shape[:1]:
-        raise expect.DomainError(
-            "expected weights of as many stages as deltas, got shapes "
-            f"{shares.shape} and {changes.shape}"
-        )
-    expect.that(math.isclose(shares.sum(), 1.0), "with sum 1", weights=weights)
-    m = int(expect.integer(repeats=repeats))
-    most = int(expect.integer(limit=limit))
+    stages, shares = len(deltas), stage_shares.size
+    expect.that(shares == stages, f"as many as stages, {stages}", stage_shares=shares)
+    total = float(stage_shares.sum())
+    expect.that(math.isclose(total, 1.0), "with sum 1", stage_shares=total)
     return mean(
-        "search.queries",
-        {
-            "gap": float(expect.nonnegative(gap=gap)),
-            "deltas": listed(changes.ravel()),
-            "weights": listed(shares),
-            "sigma": float(expect.nonnegative(sigma=sigma)),
-            "mode": mode,
-            "repeats": m,
-            "limit": most,
-        },
         _queries,
-        float(gap),
-        changes,
-        np.cumsum(shares),
-        float(sigma),
-        m,
-        _MODES[mode],
-        most,
+        fall,
+        deltas,
+        np.cumsum(stage_shares),
+        loss_sigma,
+        repeats,
+        _INCUMBENTS[incumbent],
+        limit,
         low=0.0,
-        cost=100.0 * (0.5 + m),
+        cost=100.0 * (0.5 + repeats),
     )

@@ -8,20 +8,16 @@ times u is the estimate. Coordinates are drawn one after another and summed.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import listed, mean, normals
-from querytax.montecarlo._network import experiment as _of_network
+from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo._network import DIFFERENCES, KEY, of_network, weights
+from querytax.montecarlo.declared import Table, simulation
 from querytax.montecarlo.runs import Experiment
 
-__all__ = ["linear", "network", "norm", "quadratic"]
-
-_FORMS = ("forward", "antithetic")
+_DIFFERENCES = {"differences": "'forward' | 'antithetic'"}
 
 
 @kernel
@@ -62,182 +58,95 @@ def _moment(  # type: ignore[no-untyped-def]
         out[i] = (change / distance) ** 2 * square[i]
 
 
-def _experiment(
-    name: str,
-    arguments: dict[str, Any],
+def _of(
     slope: float,
-    curvature: npt.NDArray[np.float64],
+    curvatures: Table,
     probe: float,
     sigma: float,
     repeats: int,
-    form: str,
+    differences: str,
     root: bool = False,
 ) -> Experiment:
-    expect.one_of(_FORMS, form=form)
-    m = int(expect.integer(repeats=repeats))
     return mean(
-        f"second_moment.{name}",
-        {
-            **arguments,
-            "probe": expect.positive(probe=probe),
-            "sigma": expect.nonnegative(sigma=sigma),
-            "repeats": m,
-            "form": form,
-        },
         _moment,
-        slope / math.sqrt(curvature.size),
-        curvature,
-        float(probe),
-        float(sigma),
-        m,
-        form == "antithetic",
+        slope / math.sqrt(curvatures.size),
+        curvatures,
+        probe,
+        sigma,
+        repeats,
+        differences == "antithetic",
         root,
         low=0.0,
-        cost=curvature.size * (0.5 + m),
+        cost=curvatures.size * (0.5 + repeats),
     )
 
 
+@simulation(
+    domain=_DIFFERENCES,
+    keyed="gradient_norm dimension probe sigma repeats form=differences",
+)
 def linear(
     gradient_norm: float,
-    dimension: int,
     probe: float,
     sigma: float,
+    dimension: int,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
-    """Squared length of the estimate of a linear loss that weighs all inputs alike.
-
-    Parameters
-    ----------
-    gradient_norm : float
-        Norm of the gradient, in [0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic"}
-        Which differences are taken.
-    """
-    flat = np.zeros(int(expect.integer(dimension=dimension)))
-    slope = float(expect.nonnegative(gradient_norm=gradient_norm))
-    arguments = {"gradient_norm": slope, "dimension": flat.size}
-    return _experiment("linear", arguments, slope, flat, probe, sigma, repeats, form)
+    """Squared length of the estimate of a linear loss that weighs all inputs alike."""
+    flat = np.zeros(dimension)
+    return _of(gradient_norm, flat, probe, sigma, repeats, differences)
 
 
+@simulation(
+    domain=_DIFFERENCES,
+    keyed="gradient_norm curvature=curvatures probe sigma repeats form=differences",
+)
 def quadratic(
     gradient_norm: float,
-    curvature: npt.ArrayLike,
+    curvatures: Table,
     probe: float,
     sigma: float,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
-    """Squared length of the estimate of a quadratic loss.
+    """Squared length of the estimate of a quadratic loss, as many inputs as curvatures.
 
-    Parameters
-    ----------
-    gradient_norm : float
-        Norm of the gradient, in [0, inf); it weighs all inputs alike.
-    curvature : array_like
-        Eigenvalues of the Hessian, one for each input, finite.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic"}
-        Which differences are taken.
+    The gradient weighs all inputs alike.
     """
-    values = np.atleast_1d(np.asarray(expect.finite(curvature=curvature), dtype=float))
-    slope = float(expect.nonnegative(gradient_norm=gradient_norm))
-    arguments = {"gradient_norm": slope, "curvature": listed(values)}
-    return _experiment(
-        "quadratic", arguments, slope, values, probe, sigma, repeats, form
-    )
+    return _of(gradient_norm, curvatures, probe, sigma, repeats, differences)
 
 
+@simulation(domain=_DIFFERENCES, keyed="dimension probe sigma repeats form=differences")
 def norm(
-    dimension: int,
     probe: float,
     sigma: float,
+    dimension: int,
     repeats: int = 1,
-    form: str = "forward",
+    differences: str = "forward",
 ) -> Experiment:
     """Squared length of the estimate of ``|y - x|`` at x.
 
     Of all functions of Lipschitz constant 1 it has the longest without noise.
-
-    Parameters
-    ----------
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    repeats : int
-        Repeats of every query, averaged.
-    form : {"forward", "antithetic"}
-        Which differences are taken.
     """
-    d = int(expect.integer(dimension=dimension))
-    return _experiment(
-        "norm",
-        {"dimension": d},
-        0.0,
-        np.full(d, 2.0),
-        probe,
-        sigma,
-        repeats,
-        form,
-        root=True,
-    )
+    bowl = np.full(dimension, 2.0)
+    return _of(0.0, bowl, probe, sigma, repeats, differences, root=True)
 
 
+@simulation(domain=DIFFERENCES, keyed=KEY)
 def network(
+    probe: float,
+    sigma: float,
     dimension: int,
     hidden: int,
     directions: int,
-    probe: float,
-    sigma: float,
     scale: float = 1.0,
-    form: str = "forward",
-    *,
     network: int = 0,
+    differences: str = "forward",
 ) -> Experiment:
     """Squared length of the estimate of a tanh network's margin, over the gradient's.
 
-    The gradient is that of the noiseless margin at the attacked input.
-
-    Parameters
-    ----------
-    dimension : int
-        Dimension of the input.
-    hidden : int
-        Hidden units, all tanh.
-    directions : int
-        Directions averaged.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    scale : float
-        Standard deviation of what a hidden unit is given, in (0, inf): far below 1
-        the network is linear.
-    form : {"forward", "antithetic", "cached"}
-        A base query for each direction, reflected probes, or one base query for all.
-    network : int
-        Seed of the weights and of the attacked input, at least 0.
+    As :func:`querytax.montecarlo.angle.network`.
     """
-    return _of_network(
-        "second_moment.network",
-        dimension,
-        hidden,
-        directions,
-        probe,
-        sigma,
-        scale,
-        form,
-        network,
-    )
+    layers = weights(dimension, hidden, scale, network)
+    return of_network(False, probe, sigma, directions, differences, layers)

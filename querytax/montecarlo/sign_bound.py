@@ -13,9 +13,8 @@ import numpy as np
 from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import event, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["cusp", "linear", "norm"]
 
 _LINEAR, _NORM, _CUSP = 0, 1, 2
 # Half the height of the slope between the two cusps.
@@ -88,135 +87,59 @@ def _cost(dimension: int, repeats: int) -> float:
     return repeats * (dimension + 1.0)
 
 
-def linear(
-    difference: float, lipschitz: float, sigma: float, repeats: int = 1
-) -> Experiment:
+@simulation(domain={"gap": "(0, inf)"}, keyed="difference=gap lipschitz sigma repeats")
+def linear(gap: float, lipschitz: float, sigma: float, repeats: int = 1) -> Experiment:
     """Whether noise flips the sign of a linear loss's difference.
 
     Only the coordinates along its gradient are drawn, the others do not move it.
-
-    Parameters
-    ----------
-    difference : float
-        Size of the noiseless difference, in (0, inf).
-    lipschitz : float
-        Slope of the loss, in (0, inf).
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    repeats : int
-        Repeats of both queries, averaged.
     """
-    m = int(expect.integer(repeats=repeats))
-    apart = float(expect.positive(difference=difference))
-    apart /= float(expect.positive(lipschitz=lipschitz))
+    gap /= lipschitz
     return event(
-        "sign_bound.linear",
-        {
-            "difference": difference,
-            "lipschitz": lipschitz,
-            "sigma": expect.positive(sigma=sigma),
-            "repeats": m,
-        },
-        _flipped,
-        0.0,
-        apart,
-        1.0,
-        float(sigma),
-        1,
-        m,
-        _LINEAR,
-        cost=_cost(1, m),
+        _flipped, 0.0, gap, 1.0, sigma, 1, repeats, _LINEAR, cost=_cost(1, repeats)
     )
 
 
+@simulation(domain={"far": "(0, inf)"}, keyed="near far dimension sigma repeats")
 def norm(
-    near: float, far: float, dimension: int, sigma: float, repeats: int = 1
+    near: float, far: float, sigma: float, dimension: int, repeats: int = 1
 ) -> Experiment:
-    """Whether noise flips the sign of a difference of distances from the origin.
-
-    Parameters
-    ----------
-    near, far : float
-        Distances of base and candidate from the origin, ``0 <= near < far``.
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    repeats : int
-        Repeats of both queries, averaged.
-    """
-    d = int(expect.integer(dimension=dimension))
-    m = int(expect.integer(repeats=repeats))
-    expect.nonnegative(near=near)
-    expect.that(expect.positive(far=far) > near, f"above near, {near:g}", far=far)
+    """Whether noise flips the sign of a difference of distances from the origin."""
+    expect.that(far > near, f"above near, {near:g}", far=far)
     return event(
-        "sign_bound.norm",
-        {
-            "near": near,
-            "far": far,
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-            "repeats": m,
-        },
         _flipped,
-        float(near),
-        float(far),
+        near,
+        far,
         1.0,
-        float(sigma),
-        d,
-        m,
+        sigma,
+        dimension,
+        repeats,
         _NORM,
-        cost=_cost(d, m),
+        cost=_cost(dimension, repeats),
     )
 
 
+@simulation(
+    domain={"separation": "(0, inf)", "gap": "(0, inf)"},
+    keyed="difference=gap displacement=separation dimension sigma repeats",
+)
 def cusp(
-    difference: float,
-    displacement: float,
-    dimension: int,
-    sigma: float,
-    repeats: int = 1,
+    gap: float, separation: float, sigma: float, dimension: int, repeats: int = 1
 ) -> Experiment:
     """Whether noise flips a sign that two cusps hide, one up and one down.
 
     ``max(min(clip(y₁ - D/2) - h/2, |y - x'| - h), -|y - x|)`` with the clip to ±0.001
     has Lipschitz constant 1 and differs by -h from x to x', though it does so next to
     these points alone.
-
-    Parameters
-    ----------
-    difference : float
-        Size h of the noiseless difference, in (0, displacement].
-    displacement : float
-        Distance D of the two inputs, in (0, inf).
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    repeats : int
-        Repeats of both queries, averaged.
     """
-    d = int(expect.integer(dimension=dimension))
-    m = int(expect.integer(repeats=repeats))
-    apart = float(expect.positive(displacement=displacement))
-    height = float(expect.positive(difference=difference))
-    expect.that(height <= apart, f"at most {apart:g}", difference=difference)
+    expect.that(gap <= separation, f"at most {separation:g}", gap=gap)
     return event(
-        "sign_bound.cusp",
-        {
-            "difference": height,
-            "displacement": apart,
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-            "repeats": m,
-        },
         _flipped,
         0.0,
-        apart,
-        -height,
-        float(sigma),
-        d,
-        m,
+        separation,
+        -gap,
+        sigma,
+        dimension,
+        repeats,
         _CUSP,
-        cost=_cost(d, m),
+        cost=_cost(dimension, repeats),
     )

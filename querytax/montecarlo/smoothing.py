@@ -10,19 +10,10 @@ import math
 
 import numpy as np
 
-from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = [
-    "mean_norm",
-    "probe_gap",
-    "quadratic_gap",
-    "quadratic_variance",
-    "smooth_gap",
-    "smoothing_gap",
-]
 
 
 @kernel
@@ -38,46 +29,16 @@ def _norms(out, first, sigma, dimension, k0, k1):  # type: ignore[no-untyped-def
         out[i] = sigma * math.sqrt(out[i])
 
 
+@simulation()
 def mean_norm(dimension: int) -> Experiment:
-    """Euclidean norm of a standard normal vector.
-
-    Parameters
-    ----------
-    dimension : int
-        Coordinates drawn.
-    """
-    d = int(expect.integer(dimension=dimension))
-    return mean(
-        "smoothing.mean_norm", {"dimension": d}, _norms, 1.0, d, low=0.0, cost=d / 2.0
-    )
+    """Euclidean norm of a standard normal vector."""
+    return mean(_norms, 1.0, dimension, low=0.0, cost=dimension / 2.0)
 
 
-def smoothing_gap(lipschitz: float, dimension: int, sigma: float) -> Experiment:
-    """Rise of ``lipschitz |y - x|`` by noise on the input, at x.
-
-    Parameters
-    ----------
-    lipschitz : float
-        Lipschitz constant, in [0, inf).
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    """
-    d = int(expect.integer(dimension=dimension))
-    return mean(
-        "smoothing.smoothing_gap",
-        {
-            "lipschitz": expect.nonnegative(lipschitz=lipschitz),
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-        },
-        _norms,
-        float(lipschitz) * sigma,
-        d,
-        low=0.0,
-        cost=d / 2.0,
-    )
+@simulation(domain={"lipschitz": "[0, inf)"}, keyed="lipschitz dimension sigma")
+def smoothing_gap(lipschitz: float, sigma: float, dimension: int) -> Experiment:
+    """Rise of ``lipschitz |y - x|`` by noise on the input, at x."""
+    return mean(_norms, lipschitz * sigma, dimension, low=0.0, cost=dimension / 2.0)
 
 
 @kernel
@@ -94,38 +55,15 @@ def _probed(out, first, lipschitz, probe, sigma, dimension, k0, k1):  # type: ig
         out[i] = lipschitz * (math.sqrt(there[i]) - math.sqrt(here[i]))
 
 
+@simulation(domain={"lipschitz": "[0, inf)"}, keyed="lipschitz dimension probe sigma")
 def probe_gap(
-    lipschitz: float, dimension: int, probe: float, sigma: float
+    lipschitz: float, probe: float, sigma: float, dimension: int
 ) -> Experiment:
     """Rise of ``lipschitz |y - x|`` by a normal probe at x, under noise.
 
     One noise vector serves both values of a draw.
-
-    Parameters
-    ----------
-    lipschitz : float
-        Lipschitz constant, in [0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe and of the noise on each input, in (0, inf).
     """
-    d = int(expect.integer(dimension=dimension))
-    return mean(
-        "smoothing.probe_gap",
-        {
-            "lipschitz": expect.nonnegative(lipschitz=lipschitz),
-            "dimension": d,
-            "probe": expect.positive(probe=probe),
-            "sigma": expect.positive(sigma=sigma),
-        },
-        _probed,
-        float(lipschitz),
-        float(probe),
-        float(sigma),
-        d,
-        cost=d,
-    )
+    return mean(_probed, lipschitz, probe, sigma, dimension, cost=dimension)
 
 
 @kernel
@@ -137,39 +75,19 @@ def _huber(out, first, lipschitz, smoothness, sigma, dimension, k0, k1):  # type
         out[i] = 0.5 * smoothness * r * r if smoothness * r < lipschitz else line
 
 
+@simulation(
+    domain={"smoothness": "(0, inf)"}, keyed="lipschitz smoothness dimension sigma"
+)
 def smooth_gap(
-    lipschitz: float, smoothness: float, dimension: int, sigma: float
+    lipschitz: float, smoothness: float, sigma: float, dimension: int
 ) -> Experiment:
     """Rise of Huber's function of ``|y - x|`` by noise on the input, at x.
 
     A parabola of second derivative ``smoothness`` that goes on as a line of slope
     ``lipschitz``.
-
-    Parameters
-    ----------
-    lipschitz, smoothness : float
-        Lipschitz constants of the function and of its gradient, in (0, inf).
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
     """
-    d = int(expect.integer(dimension=dimension))
     return mean(
-        "smoothing.smooth_gap",
-        {
-            "lipschitz": expect.positive(lipschitz=lipschitz),
-            "smoothness": expect.positive(smoothness=smoothness),
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-        },
-        _huber,
-        float(lipschitz),
-        float(smoothness),
-        float(sigma),
-        d,
-        low=0.0,
-        cost=d / 2.0,
+        _huber, lipschitz, smoothness, sigma, dimension, low=0.0, cost=dimension / 2.0
     )
 
 
@@ -199,70 +117,32 @@ def _squared(out, first, slope, curvature, sigma, dimension, k0, k1):  # type: i
         out[i] = 0.5 * (out[i] - other[i]) ** 2
 
 
+@simulation(keyed="curvature=mean_curvature dimension sigma gradient_norm")
 def quadratic_gap(
-    curvature: float, dimension: int, sigma: float, *, gradient_norm: float = 0.0
+    mean_curvature: float, sigma: float, dimension: int, gradient_norm: float = 0.0
 ) -> Experiment:
-    """Rise of a quadratic by noise on the input.
-
-    Parameters
-    ----------
-    curvature : float
-        Every eigenvalue of the Hessian, finite.
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    gradient_norm : float
-        Norm of the gradient, in [0, inf).
-    """
-    d = int(expect.integer(dimension=dimension))
+    """Rise of a quadratic by noise on the input."""
     return mean(
-        "smoothing.quadratic_gap",
-        {
-            "curvature": expect.finite(curvature=curvature),
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-            "gradient_norm": expect.nonnegative(gradient_norm=gradient_norm),
-        },
         _quadratic,
-        float(gradient_norm),
-        float(curvature),
-        float(sigma),
-        d,
-        cost=d / 2.0,
+        gradient_norm,
+        mean_curvature,
+        sigma,
+        dimension,
+        cost=dimension / 2.0,
     )
 
 
+@simulation(keyed="gradient_norm curvature=mean_curvature dimension sigma")
 def quadratic_variance(
-    gradient_norm: float, curvature: float, dimension: int, sigma: float
+    gradient_norm: float, mean_curvature: float, sigma: float, dimension: int
 ) -> Experiment:
-    """Variance of a quadratic under input noise; the law's spread is its root.
-
-    Parameters
-    ----------
-    gradient_norm : float
-        Norm of the gradient, in [0, inf).
-    curvature : float
-        Every eigenvalue of the Hessian, finite; its Frobenius norm is √d times it.
-    dimension : int
-        Dimension of the input.
-    sigma : float
-        Standard deviation of the noise on each input, in (0, inf).
-    """
-    d = int(expect.integer(dimension=dimension))
+    """Variance of a quadratic under input noise; the law's spread is its root."""
     return mean(
-        "smoothing.quadratic_variance",
-        {
-            "gradient_norm": expect.nonnegative(gradient_norm=gradient_norm),
-            "curvature": expect.finite(curvature=curvature),
-            "dimension": d,
-            "sigma": expect.positive(sigma=sigma),
-        },
         _squared,
-        float(gradient_norm),
-        float(curvature),
-        float(sigma),
-        d,
+        gradient_norm,
+        mean_curvature,
+        sigma,
+        dimension,
         low=0.0,
-        cost=d,
+        cost=dimension,
     )

@@ -8,19 +8,14 @@ whole descent.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from querytax import expect
 from querytax.kernels import kernel
 from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo.declared import simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["square_envelope", "square_gradient"]
-
-_LOSSES = ("linear", "norm")
-_FORMS = ("free", "projected")
 
 
 @kernel
@@ -105,135 +100,78 @@ def _descend(  # type: ignore[no-untyped-def]
             _project(x, radius)
 
 
-def _arguments(
-    lipschitz: float,
-    dimension: int,
-    probe: float,
-    sigma: float,
-    step: float,
-    steps: int,
-) -> dict[str, Any]:
-    return {
-        "lipschitz": float(expect.positive(lipschitz=lipschitz)),
-        "dimension": int(expect.integer(dimension=dimension)),
-        "probe": float(expect.positive(probe=probe)),
-        "sigma": float(expect.nonnegative(sigma=sigma)),
-        "step": float(expect.positive(step=step)),
-        "steps": int(expect.integer(steps=steps)),
-    }
-
-
+@simulation(
+    domain={"steps": "{1, 2, ...}"},
+    keyed="lipschitz dimension probe sigma step steps form=iterates loss "
+    "start=start_input radius",
+)
 def square_gradient(
     lipschitz: float,
-    dimension: int,
     probe: float,
-    sigma: float,
     step: float,
+    sigma: float,
+    dimension: int,
     steps: int,
-    form: str = "free",
-    *,
-    loss: str = "norm",
-    start: float = 0.0,
+    start_input: float = 0.0,
     radius: float = 1.0,
+    iterates: str = "free",
+    loss: str = "norm",
 ) -> Experiment:
     """Squared gradient of the smoothed loss, averaged over the iterates.
 
-    Parameters
-    ----------
-    lipschitz : float
-        Slope L of the loss, in (0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    step : float
-        Size of every step, in (0, inf).
-    steps : int
-        How many.
-    form : {"free", "projected"}
-        Whether the iterates are put back on a ball around 0.
-    loss : {"norm", "linear"}
-        ``L|x|``, or L times the first input: that has the same gradient everywhere.
-    start : float
-        First input of the first iterate, the others are 0; at most the radius.
-    radius : float
-        Radius of the ball, in (0, inf).
+    The loss is ``L|x|``, or L times the first input: that has the same gradient
+    everywhere. The budget is a ball around 0.
     """
-    expect.one_of(_FORMS, form=form)
-    expect.one_of(_LOSSES, loss=loss)
-    limit = float(expect.positive(radius=radius))
-    if form == "projected":
-        inside = abs(expect.finite(start=start)) <= limit
-        expect.that(inside, f"at most the radius {limit:g}", start=start)
-    a = _arguments(lipschitz, dimension, probe, sigma, step, steps)
+    projected = iterates == "projected"
+    inside = not projected or abs(start_input) <= radius
+    expect.that(inside, f"at most the radius {radius:g}", start_input=start_input)
     return mean(
-        "stationarity.square_gradient",
-        {
-            **a,
-            "form": form,
-            "loss": loss,
-            "start": expect.finite(start=start),
-            "radius": limit,
-        },
         _descend,
-        *a.values(),
+        lipschitz,
+        dimension,
+        probe,
+        sigma,
+        step,
+        steps,
         loss == "norm",
-        float(start),
-        limit if form == "projected" else math.inf,
+        start_input,
+        radius if projected else math.inf,
         0.0,
-        cost=4.0 * a["dimension"] * a["steps"],
+        cost=4.0 * dimension * steps,
     )
 
 
+@simulation(
+    domain={"steps": "{1, 2, ...}"},
+    keyed="lipschitz dimension probe sigma step steps stiffness radius",
+)
 def square_envelope(
     lipschitz: float,
-    dimension: int,
-    probe: float,
-    sigma: float,
-    step: float,
-    steps: int,
     stiffness: float,
-    *,
+    probe: float,
+    step: float,
+    sigma: float,
+    dimension: int,
+    steps: int,
     radius: float = 1.0,
 ) -> Experiment:
     """Squared gradient of a linear loss's Moreau envelope on a ball, over the iterates.
 
     The envelope is the least of loss plus ``stiffness/2`` times the squared distance,
     over the ball. Projected descent starts at the middle.
-
-    Parameters
-    ----------
-    lipschitz : float
-        Slope of the loss, in (0, inf).
-    dimension : int
-        Dimension of the input.
-    probe, sigma : float
-        Standard deviations of the probe, in (0, inf), and of the noise, in [0, inf),
-        on each input.
-    step : float
-        Size of every step, in (0, inf).
-    steps : int
-        How many.
-    stiffness : float
-        Second derivative of the distance's share, in (0, inf).
-    radius : float
-        Radius of the ball, in (0, inf).
     """
-    a = _arguments(lipschitz, dimension, probe, sigma, step, steps)
     return mean(
-        "stationarity.square_envelope",
-        {
-            **a,
-            "stiffness": expect.positive(stiffness=stiffness),
-            "radius": expect.positive(radius=radius),
-        },
         _descend,
-        *a.values(),
+        lipschitz,
+        dimension,
+        probe,
+        sigma,
+        step,
+        steps,
         False,
         0.0,
-        float(radius),
-        float(stiffness),
+        radius,
+        stiffness,
         low=0.0,
-        cost=2.0 * a["dimension"] * a["steps"],
+        cost=2.0 * dimension * steps,
     )

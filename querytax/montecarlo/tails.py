@@ -65,13 +65,14 @@ def truncated(experiment: Experiment, low: float, high: float) -> Experiment:
         out = np.clip(out, low, high) - centre
         return float(out.sum()), float(np.square(out).sum()), float(beyond)
 
+    bounds = {"truncated_low": float(low), "truncated_high": float(high)}
+    key = experiment.key
+    keyed = {str(word): x for word, x in zip(key[1::2], key[2::2], strict=True)}
+    keyed |= bounds
     return replace(
         experiment,
-        arguments={
-            **experiment.arguments,
-            "truncated_low": float(low),
-            "truncated_high": float(high),
-        },
+        arguments={**experiment.arguments, **bounds},
+        key=key and (key[0], *(x for pair in keyed.items() for x in pair)),
         block=block,
         low=float(low),
         high=float(high),

@@ -29,9 +29,9 @@ _LAWS = ("repeats.sequential", "accuracy.accuracy_loss")
 _WALKS = (
     "convergence.steps",
     "convergence.first_passage",
-    "query_ratio.cosine",
-    "query_ratio.sign_drift",
-    "query_ratio.sign_drift_of",
+    "drift.cosine",
+    "drift.sign",
+    "drift.sign_of",
 )
 _SEARCHES = ("search.queries", "passage.arrived")
 

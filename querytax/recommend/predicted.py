@@ -16,7 +16,7 @@ from querytax.recommend.price import Price
 from querytax.recommend.recommendation import Recommendation
 from querytax.recommend.sampled import sampled
 from querytax.statistics import ModelStatistics
-from querytax.theory import blind as guesses
+from querytax.theory import blind_counts
 
 __all__ = ["Search", "out_of_regime"]
 
@@ -145,10 +145,10 @@ class Search:
             return 0.0, math.inf, math.inf
         each, exposed = self.stats.blind_outcomes, 1.0 - self.protect
         if each is None:
-            low, middle, high = guesses.interval(hits, tried, exposed)
+            low, middle, high = blind_counts.interval(hits, tried, exposed)
         else:
             turn = self.stats.blind_turn
-            low, middle, high = guesses.scheduled_interval(each, turn, exposed)
+            low, middle, high = blind_counts.scheduled_interval(each, turn, exposed)
         return float(low), float(middle), float(high)
 
 

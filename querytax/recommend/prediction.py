@@ -18,7 +18,7 @@ from querytax.expect import DomainError
 from querytax.plans import LOSSES, NESPlan
 from querytax.recommend.grains import Grain, Reading, grain_of, sides, widened
 from querytax.statistics import ModelStatistics
-from querytax.theory import query_ratio
+from querytax.theory import drift
 from querytax.theory.law import RegimeWarning
 from querytax.theory.walks import Walk
 
@@ -262,15 +262,15 @@ class Predictor:
         grain = self.grain(side)
         dimension = grain.dimension
         if rule == "plain":
-            return np.asarray(query_ratio.plain_drift(snr, dimension, pairs, alignment))
-        cosine = query_ratio.cosine(snr, dimension, pairs, alignment)
+            return np.asarray(drift.plain(snr, dimension, pairs, alignment))
+        cosine = drift.cosine(snr, dimension, pairs, alignment)
         if rule == "sign":
             if grain.entries is not None:
-                return np.asarray(query_ratio.sign_drift_of(grain.entries, cosine))
+                return np.asarray(drift.sign_of(grain.entries, cosine))
             with warnings.catch_warnings():
                 # Of the gradients only a gain is stored, at any cosine.
                 warnings.simplefilter("ignore", RegimeWarning)
-                cosine = query_ratio.sign_drift(cosine, grain.gain)
+                cosine = drift.sign(cosine, grain.gain)
         return np.asarray(cosine)
 
     def step_share(

@@ -50,7 +50,7 @@ class Price:
             on = self.stats.logits
             if self.site.on == "probabilities":
                 on = self.stats.probabilities
-            loss = max(0.0, float(law.accuracy_loss(on, self.stats.labels, sigma)))
+            loss = max(0.0, float(law.accuracy_loss(on, sigma, self.stats.labels)))
         else:
             loss = float(np.interp(sigma, grid, self._loss))
         return max(0.0, loss - error), loss, min(1.0, loss + error)

@@ -207,7 +207,8 @@ def _walked(
     with warnings.catch_warnings():
         # Kept inside the regime by the caller, but for rounding.
         warnings.simplefilter("ignore", RegimeWarning)
-        mean = search.queries(gap, deltas, np.clip(shares, 0.0, 1.0), sigma, mode)
+        shares = np.clip(shares, 0.0, 1.0)
+        mean = search.queries(gap, deltas, shares, sigma, incumbent=mode)
     times = luck(_variation(ways, deltas))
     return np.asarray(np.ceil(1.0 + np.maximum(mean, 0.0)[..., None] * times))
 
@@ -250,6 +251,6 @@ def _lucky() -> np.ndarray:
     high = np.full_like(low, 60.0)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        early = passage.arrived(np.exp(middle) * way, way, 1.0) < _SHARES[:, None]
+        early = passage.arrived(1.0, way, np.exp(middle) * way) < _SHARES[:, None]
         low, high = np.where(early, middle, low), np.where(early, high, middle)
     return 0.5 * (low + high)

@@ -1,255 +1,45 @@
-"""A distance that a noisy step multiplies: v <- v |1 - m (1 + ξ/√S)|, ξ ~ N(0, 1).
+"""A distance that a noisy step multiplies: v <- v |1 - A|, A = m (1 + ξ/√S).
 
-The noise shrinks with the distance, as it does where the noise is in the gain. Noise
-on a model's outputs does not: :mod:`querytax.theory.additive` is its law.
-
-Each function raises ``DomainError``, naming the parameter, for an argument outside
-its stated range.
+ξ is standard normal. The noise shrinks with the distance, as it does where the noise is
+in the gain. Noise on a model's outputs does not: :mod:`querytax.theory.additive` is its
+law. A step of contraction 1 would get there at once, and a longer one overshoots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-from querytax import expect
-from querytax.theory import _efficiency
-from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
-from querytax.theory.law import law
+from querytax.theory.law import Given, law
+from querytax.theory.numerics import efficiency as _efficiency
+from querytax.theory.numerics.floats import (
+    Array,
+    Floats,
+    by_region,
+    log_gap,
+    ratio,
+    square,
+)
+from querytax.theory.numerics.gaussian import ROOT2
 
-__all__ = [
-    "almost_sure_step",
-    "almost_sure_threshold",
-    "best_lyapunov",
-    "lyapunov",
-    "lyapunov_variance",
-    "mean_square",
-    "mean_square_step",
-    "mean_square_threshold",
-    "noiseless_steps",
-    "tuned_steps",
-]
-
-_SNR = "S, decision signal-to-noise ratio of one pair, power ratio, [0, inf)"
-_STEP = "m, distance that a noiseless step removes, 1 in one step, ratio, (0, inf)"
-_CONTRACTION = "m, noiseless contraction per step, fraction, (0, 1)"
-_MODEL = "multiplicative noise model, constant step, one mode"
+_MODEL = "multiplicative noise, constant step, one mode"
 _SOURCE = "derived here for Aithal & Li 2022, eq. (32)"
+_ANY_STEP = {"contraction": "(0, inf)"}
 # Where the slope of E ln|1 + sξ| vanishes, as t = 1/s.
 _LEAST = 1.30692972771928
-_ROOT2 = np.sqrt(2.0)
 
 
-def _pair(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> tuple[Array, Array]:
-    s = floats(expect.nonnegative(snr=snr))
-    m = floats(expect.positive(contraction=contraction))
-    s, m = np.broadcast_arrays(s, m)
-    return s, m
-
-
-@law(
-    formula="E|1 - A|^2 = (1-m)^2 + m^2/S",
-    latex=r"\mathbb{E}|1 - A|^2 = (1 - m)^2 + \frac{m^2}{S}",
-    symbols={"snr": _SNR, "contraction": _STEP},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def mean_square(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
-    """Factor of one step on the mean square distance; above 1 it diverges.
-
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-    contraction : array_like
-        Distance m that a noiseless step removes; above 1 it overshoots.
-
-    Examples
-    --------
-    >>> round(float(mean_square(0.1, 0.2)), 6)
-    1.04
-    """
-    s, m = _pair(snr, contraction)
-    with np.errstate(over="ignore"):
-        return square(1.0 - m) + square(ratio(m, np.sqrt(s)))
-
-
-@law(
-    formula="S = m/(2-m)",
-    latex=r"S = \frac{m}{2 - m}",
-    symbols={"contraction": _CONTRACTION},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def mean_square_threshold(contraction: npt.ArrayLike) -> Floats:
-    """SNR below which the mean square distance diverges.
-
-    Parameters
-    ----------
-    contraction : array_like
-        Fraction m of the distance that a noiseless step removes, in (0, 1).
-
-    Examples
-    --------
-    >>> round(float(mean_square_threshold(0.2)), 6)
-    0.111111
-    """
-    m = floats(expect.probability(contraction=contraction))
-    return m / (2.0 - m)
-
-
-@law(
-    formula="m = S/(1+S)",
-    latex=r"m = \frac{S}{1 + S}",
-    symbols={"snr": _SNR},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def mean_square_step(snr: npt.ArrayLike) -> Floats:
-    """Step, as a contraction, that lowers the mean square distance most: by 1 + S.
-
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-
-    Examples
-    --------
-    >>> float(mean_square_step(0.25))
-    0.2
-    """
-    s = floats(expect.nonnegative(snr=snr))
-    return s / (1.0 + s)
-
-
-def _log_excess(t: Array) -> Array:
-    """E ln|ξ+t| - ln t for t >= 5."""
-    return by_region(
-        (t,),
-        (t < 9.0, lambda t: _efficiency._log_moments_near(t)[0] - np.log(t)),
-        (t >= 9.0, lambda t: _efficiency._log_moments_far(t)[0]),
-    )
-
-
-def _log_gap(m: Array) -> Array:
-    """ln|1 - m|."""
-    low = np.minimum(m, 0.5)
-    with np.errstate(divide="ignore"):
-        return np.where(m < 0.5, np.log1p(-low), np.log(np.abs(1.0 - m)))
-
-
-@law(
-    formula="Λ = ln(m/√S) + g(|1-m| √S/m), g(t) = E ln|ξ + t|",
-    latex=r"\Lambda = \ln\frac{m}{\sqrt S} + "
-    r"g\left(\frac{|1 - m| \sqrt S}{m}\right),\quad g(t) = \mathbb{E}\ln|\xi + t|",
-    symbols={"snr": _SNR, "contraction": _STEP},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def lyapunov(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
-    """Mean growth of the logarithm of the distance per step, in nats.
-
-    Negative: the attack converges with probability 1, even where its mean square
-    diverges. ln|1-m| without noise.
-
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf); infinite growth at 0.
-    contraction : array_like
-        Distance m that a noiseless step removes; above 1 it overshoots.
-
-    Examples
-    --------
-    >>> round(float(lyapunov(1.25e-7, 0.2)), 5)
-    5.70286
-    """
-    s, m = _pair(snr, contraction)
-    root = np.sqrt(s)
-    t = np.minimum(np.abs(1.0 - m) * ratio(root, m), 1e300)
-    near = (t < 5.0) & (s > 0.0)
-    return by_region(
-        (root, m, t),
-        (
-            near,
-            lambda root, m, t: np.log(m) - np.log(root) + _efficiency.log_mean(t),
-        ),
-        (t >= 5.0, lambda root, m, t: _log_gap(m) + _log_excess(t)),
-        (s == 0.0, lambda root, m, t: np.full_like(m, np.inf)),
-    )
-
-
-@law(
-    formula="Var ln|1 - A| = V(|1-m| √S/m), V(t) = Var ln|ξ + t|",
-    latex=r"\operatorname{Var}\ln|1 - A| = V\left(\frac{|1 - m| \sqrt S}{m}\right),"
-    r"\quad V(t) = \operatorname{Var}\ln|\xi + t|",
-    symbols={"snr": _SNR, "contraction": _STEP},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def lyapunov_variance(snr: npt.ArrayLike, contraction: npt.ArrayLike) -> Floats:
-    """Variance of the growth of the logarithm of the distance in one step.
-
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-    contraction : array_like
-        Distance m that a noiseless step removes; above 1 it overshoots.
-
-    Examples
-    --------
-    >>> round(float(lyapunov_variance(1e-9, 0.2)), 6)
-    1.233701
-    """
-    s, m = _pair(snr, contraction)
-    return _efficiency.log_variance(
-        np.minimum(np.abs(1.0 - m) * ratio(np.sqrt(s), m), 1e300)
-    )
-
-
-@law(
-    formula="Λ(S, m) = 0",
-    latex=r"\Lambda(S, m) = 0",
-    symbols={"contraction": _CONTRACTION},
-    regime=_MODEL,
-    source=_SOURCE,
-)
-def almost_sure_threshold(contraction: npt.ArrayLike) -> Floats:
-    """SNR below which the distance grows without bound, with probability 1.
-
-    Parameters
-    ----------
-    contraction : array_like
-        Fraction m of the distance that a noiseless step removes, in (0, 1).
-
-    Notes
-    -----
-    With z = (1-m)√S/m the condition is g(z) - ln z = -ln(1-m). The left side is
-    convex and falls in ln z, and Newton's steps rise to the root.
-
-    Examples
-    --------
-    >>> round(float(almost_sure_threshold(0.2)), 7)
-    0.0139179
-    """
-    m = floats(expect.probability(contraction=contraction))
-    nats = -np.log1p(-m)
-    log_z = float(_MEAN(floats(0.0))) - nats
-    for _ in range(8):
-        z = np.exp(log_z)
-        left = _efficiency.log_mean(z) - log_z - nats
-        log_z = log_z + left / (1.0 - z * _slope(z))
-    return square(m * np.exp(log_z + nats))
+def _way(snr: Array, contraction: Array) -> Array:
+    """|1-m| √S/m: how far from zero the factor of a step lies, in its noise."""
+    way = np.abs(1.0 - contraction) * ratio(np.sqrt(snr), contraction)
+    return np.minimum(way, 1e300)
 
 
 def _slope(z: Array) -> Array:
     """g'(z)."""
-    return _ROOT2 * special.dawsn(z / _ROOT2)
+    return ROOT2 * special.dawsn(z / ROOT2)
 
 
 @cache
@@ -260,7 +50,7 @@ def _log_chi() -> tuple[Array, Array, Array]:
     return mean, special.polygamma(1, half) / 4.0, special.polygamma(2, half) / 8.0
 
 
-def _moment(order: int) -> Callable[[Array], Array]:
+def _moment(t: Array, order: int) -> Floats:
     """Mean, variance or third central moment of ln|ξ+t| for t < 1.4."""
 
     def value(t: Array) -> Array:
@@ -272,14 +62,13 @@ def _moment(order: int) -> Callable[[Array], Array]:
         weight *= np.exp(-half_square)
         # Sums, not products of matrices: those round by the number of rows.
         centre = (weight * mean).sum(axis=1)
+        if order == 1:
+            return centre
         gap = mean - centre[:, None]
         terms = (variance + gap * gap, third + gap * (3.0 * variance + gap * gap))
-        return centre if order == 1 else (weight * terms[order - 2]).sum(axis=1)
+        return (weight * terms[order - 2]).sum(axis=1)
 
-    return lambda t: by_region((t,), (np.ones_like(t, dtype=bool), value))
-
-
-_MEAN, _VARIANCE, _THIRD = (_moment(order) for order in (1, 2, 3))
+    return by_region((t,), (t >= 0.0, value))
 
 
 def _best(snr: Array) -> Array:
@@ -292,140 +81,248 @@ def _best(snr: Array) -> Array:
     return z
 
 
+def _least(z: Array) -> Array:
+    """The exponent of that step."""
+    return _moment(z, 1) + np.log(_slope(z))
+
+
 @law(
-    formula="m = √S g'(z), g'(z)(z + √S) = 1, g'(z) = √2 Dawson(z/√2)",
-    latex=r"m = \sqrt S\, g'(z),\quad g'(z)\,(z + \sqrt S) = 1,\quad "
-    r"g'(z) = \sqrt2\,\operatorname{Dawson}(z/\sqrt2)",
-    symbols={"snr": _SNR},
+    "E|1-A|² = (1-m)² + m²/S",
+    _SOURCE,
     regime=_MODEL,
-    source=_SOURCE,
+    domain=_ANY_STEP,
+    within="[0, inf]",
+    falls="snr",
 )
-def almost_sure_step(snr: npt.ArrayLike) -> Floats:
-    """Step, as a contraction, whose distance falls fastest with probability 1.
+def mean_square(snr: Given, contraction: Given) -> Floats:
+    """Factor of one step on the mean square distance; above 1 it diverges.
+
+    >>> round(float(mean_square(0.1, 0.2)), 6)
+    1.04
+    """
+    with np.errstate(over="ignore"):
+        return square(1.0 - contraction) + square(ratio(contraction, np.sqrt(snr)))
+
+
+@law("S = m/(2-m)", _SOURCE, regime=_MODEL, within="[0, 1]", rises="contraction")
+def mean_square_threshold(contraction: Given) -> Floats:
+    """SNR below which the mean square distance diverges.
+
+    >>> round(float(mean_square_threshold(0.2)), 6)
+    0.111111
+    """
+    return contraction / (2.0 - contraction)
+
+
+@law("m = S/(1+S)", _SOURCE, regime=_MODEL, within="[0, 1]", rises="snr")
+def mean_square_step(snr: Given) -> Floats:
+    """Contraction of the step that lowers the mean square most: by 1 + S.
+
+    >>> float(mean_square_step(0.25))
+    0.2
+    """
+    return snr / (1.0 + snr)
+
+
+def _log_excess(t: Array) -> Array:
+    """E ln|ξ+t| - ln t for t >= 5."""
+    return by_region(
+        (t,),
+        (t < 9.0, lambda t: _efficiency.log_moments_near(t)[0] - np.log(t)),
+        (t >= 9.0, lambda t: _efficiency.log_moments_far(t)[0]),
+    )
+
+
+@law(
+    "Λ = ln(m/√S) + g(|1-m| √S/m), g(t) = E ln|ξ + t|",
+    _SOURCE,
+    regime=_MODEL,
+    domain=_ANY_STEP,
+)
+def lyapunov(snr: Given, contraction: Given) -> Floats:
+    """Mean growth of the logarithm of the distance per step, in nats.
+
+    Negative: the attack converges with probability 1, even where its mean square
+    diverges. ln|1-m| without noise, infinite without signal.
+
+    >>> round(float(lyapunov(1.25e-7, 0.2)), 5)
+    5.70286
+    """
+    t = _way(snr, contraction)
+
+    def near(s: Array, m: Array, t: Array) -> Array:
+        return np.log(m) - np.log(np.sqrt(s)) + _efficiency.log_mean(t)
+
+    with np.errstate(divide="ignore"):
+        return by_region(
+            (snr, contraction, t),
+            (t < 5.0, near),
+            (t >= 5.0, lambda _, m, t: log_gap(m) + _log_excess(t)),
+        )
+
+
+@law(
+    "Var ln|1-A| = V(|1-m| √S/m), V(t) = Var ln|ξ + t|",
+    _SOURCE,
+    regime=_MODEL,
+    domain=_ANY_STEP,
+    within="[0, 1.23370055014]",
+    falls="snr",
+)
+def lyapunov_variance(snr: Given, contraction: Given) -> Floats:
+    """Variance of the growth of the logarithm of the distance in one step.
+
+    >>> round(float(lyapunov_variance(1e-9, 0.2)), 6)
+    1.233701
+    """
+    return _efficiency.log_variance(_way(snr, contraction))
+
+
+@law("Λ(S, m) = 0", _SOURCE, regime=_MODEL, within="[0, 1]", rises="contraction")
+def almost_sure_threshold(contraction: Given) -> Floats:
+    """SNR below which the distance grows without bound, with probability 1.
+
+    With z = (1-m)√S/m the condition is g(z) - ln z = -ln(1-m). The left side is
+    convex and falls in ln z, and Newton's steps rise to the root.
+
+    >>> round(float(almost_sure_threshold(0.2)), 7)
+    0.0139179
+    """
+    nats = -np.log1p(-contraction)
+    log_z = float(_moment(np.zeros(()), 1)) - nats
+    for _ in range(8):
+        z = np.exp(log_z)
+        left = _efficiency.log_mean(z) - log_z - nats
+        log_z = log_z + left / (1.0 - z * _slope(z))
+    return square(contraction * np.exp(log_z + nats))
+
+
+@law(
+    "m = √S g'(z), g'(z)(z + √S) = 1, g'(z) = √2 Dawson(z/√2)",
+    _SOURCE,
+    regime=_MODEL,
+    within="[0, 1]",
+    rises="snr",
+)
+def almost_sure_step(snr: Given) -> Floats:
+    """Contraction of the step that converges fastest with probability 1.
 
     0.765152 √S for small S: far longer than the step that is best in mean square.
 
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-
-    Examples
-    --------
     >>> round(float(almost_sure_step(1e-12) / 1e-6), 6)
     0.765152
     """
-    s = floats(expect.nonnegative(snr=snr))
     # Rounding may lift it above 1.
-    return np.minimum(np.sqrt(s) * _slope(_best(s)), 1.0)
+    return np.minimum(np.sqrt(snr) * _slope(_best(snr)), 1.0)
 
 
 @law(
-    formula="min over m of Λ = g(z) + ln g'(z), g'(z)(z + √S) = 1",
-    latex=r"\min_m \Lambda = g(z) + \ln g'(z),\quad g'(z)\,(z + \sqrt S) = 1",
-    symbols={"snr": _SNR},
-    regime=_MODEL,
-    source=_SOURCE,
+    "Λ = g(z) + ln g'(z), g'(z)(z + √S) = 1",
+    _SOURCE,
+    regime="multiplicative noise, the step best with probability 1, one mode",
+    within="(-inf, -0.245357064]",
+    falls="snr",
 )
-def best_lyapunov(snr: npt.ArrayLike) -> Floats:
-    """Least growth per step of the logarithm of the distance, over all steps.
+def best_lyapunov(snr: Given) -> Floats:
+    """Least growth per step of the log distance, over all steps.
 
     -0.245357 even at S = 0: noise that vanishes with the distance cannot stop a
     tuned step.
 
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-
-    Examples
-    --------
     >>> round(float(best_lyapunov(0.0)), 12)
     -0.245357064227
     """
-    z = _best(floats(expect.nonnegative(snr=snr)))
-    return _MEAN(z) + np.log(_slope(z))
+    return _least(_best(snr))
 
 
 @law(
-    formula="N |Λ| = ln(1/r) + q √(N V) + (q² - 1) κ/(6V), q = -Φ⁻¹(ε)",
-    latex=r"N |\Lambda| = \ln\frac1r + q\sqrt{N V} + \frac{(q^2 - 1)\,\kappa}{6 V},"
-    r"\quad q = -\Phi^{-1}(\varepsilon)",
-    symbols={
-        "snr": _SNR,
-        "error": "ε, probability of not arriving, probability, (0, 1/2)",
-        "nats": "ln(1/r), r the distance left over that at the start, nats, (0, inf)",
-    },
-    regime=(
-        "multiplicative noise model, the step best with probability 1; central limit "
-        "with its first correction: within 4 % and a step once steps are many"
-    ),
-    source=_SOURCE + "; κ is the third central moment of ln|1 - A|",
+    "n |Λ| = ln(1/r) + q √(n V) + (q² - 1) κ/(6V), q = -Φ⁻¹(ε)",
+    _SOURCE + "; κ is the third central moment of ln|1-A|",
+    regime="multiplicative noise, the step best with probability 1, one mode; central "
+    "limit with its first correction",
+    kind="approximation",
     limits={
-        "an error of at least 0.001": lambda error: ~(np.asarray(error) < 1e-3),
-        "ten steps or more: nats >= 6.4 + 5 ln(1 + snr)": lambda snr, nats: (
-            ~(np.asarray(nats) < 6.4 + 5.0 * np.log1p(np.maximum(snr, 0.0)))
+        "0.001 <= miss <= 0.99": lambda miss: (miss >= 1e-3) & (miss <= 0.99),
+        "ten steps or more: ln(1/remaining) >= 6.4 + 5 ln(1 + snr)": (
+            lambda snr, remaining: -np.log(remaining) >= 6.4 + 5.0 * np.log1p(snr)
         ),
     },
+    within="[0, inf]",
+    falls="remaining miss",
 )
-def tuned_steps(
-    snr: npt.ArrayLike, error: npt.ArrayLike, nats: npt.ArrayLike
-) -> Floats:
-    """Steps after which the best-tuned attack has arrived, but for ``error``.
+def tuned_steps(snr: Given, remaining: Given, miss: Given) -> Floats:
+    """Steps after which the best-tuned attack has arrived, but for ``miss``.
 
-    Bounded for small SNR, unlike every law of noise that stays at the goal.
+    Bounded for small SNR, unlike every law of noise that stays at the goal. Rounded up
+    it is the count of simulated attacks to 1 % and a step; outside the limits 12 % too
+    many at a miss of 1e-5 and a fifth of the way, 5 % too few at 1e-4 and S = 1.
 
-    Parameters
-    ----------
-    snr : array_like
-        Decision SNR of one pair, in [0, inf).
-    error : array_like
-        Probability ε of not having arrived, in (0, 1/2).
-    nats : array_like
-        Logarithm of the distance at the start over that which may remain.
-
-    Examples
-    --------
-    >>> round(float(tuned_steps(0.0, 0.01, 10.0)), 1)
+    >>> round(float(tuned_steps(0.0, 4.54e-5, 0.01)), 1)
     149.8
     """
-    s = floats(expect.nonnegative(snr=snr))
-    epsilon = floats(expect.error_rate(error=error))
-    goal = floats(expect.positive(nats=nats))
-    z = _best(s)
-    decay = -(_MEAN(z) + np.log(_slope(z)))
-    variance, third = _VARIANCE(z), _THIRD(z)
-    q = -special.ndtri(epsilon)
-    way = np.maximum(goal + (q * q - 1.0) * third / (6.0 * variance), 0.0)
+    z = _best(snr)
+    decay, variance = -_least(z), _moment(z, 2)
+    q = -special.ndtri(miss)
+    skewed = (q * q - 1.0) * _moment(z, 3) / (6.0 * variance)
+    way = np.maximum(-np.log(remaining) + skewed, 0.0)
     spread = q * np.sqrt(variance)
     root = (spread + np.sqrt(spread * spread + 4.0 * decay * way)) / (2.0 * decay)
     return root * root
 
 
 @law(
-    formula="n = ln r/ln(1-m)",
-    latex=r"n = \frac{\ln r}{\ln(1 - m)}",
-    symbols={
-        "contraction": _CONTRACTION,
-        "remaining": "r, distance left over distance at the start, ratio, (0, 1)",
-    },
-    regime="exact steps on one mode",
-    source="Aithal & Li 2022, eq. (29); exact in place of eq. (30)",
+    "n = ln r/ln(1-m)",
+    "Aithal & Li 2022, eq. (29); exact in place of eq. (30)",
+    regime="one mode",
+    within="[0, inf]",
+    falls="contraction remaining",
 )
-def noiseless_steps(contraction: npt.ArrayLike, remaining: npt.ArrayLike) -> Floats:
-    """Steps without noise; a real number, of which the next whole one suffices.
+def noiseless_steps(contraction: Given, remaining: Given) -> Floats:
+    """Steps without noise; the next whole number of them suffices.
 
-    Parameters
-    ----------
-    contraction : array_like
-        Fraction m of the distance that a step removes, in (0, 1).
-    remaining : array_like
-        Distance r that may remain, as a fraction of the start's, in (0, 1).
-
-    Examples
-    --------
     >>> round(float(noiseless_steps(0.2, 0.01)), 2)
     20.64
     """
-    m = floats(expect.probability(contraction=contraction))
-    return np.log(floats(expect.probability(remaining=remaining))) / np.log1p(-m)
+    return np.log(remaining) / np.log1p(-contraction)
+
+
+@law(
+    "r = (1 - m)^n",
+    "Aithal & Li 2022, eq. (29)",
+    regime="no noise, one mode; more modes leave more than the one of the least slope",
+    within="[0, 1]",
+    falls="contraction steps",
+)
+def noiseless_remaining(contraction: Given, steps: Given) -> Floats:
+    """Distance that so many steps leave without noise, over that at the start.
+
+    >>> round(float(noiseless_remaining(0.1, 20.0)), 4)
+    0.1216
+    """
+    return np.exp(steps * np.log1p(-contraction))
+
+
+@law(
+    "P = Φ((n Λ + ln(1/r))/√(n V)), Λ of lyapunov, V of lyapunov_variance",
+    "derived here; Aithal & Li 2022, Theorem 2 and eq. (34), in the logarithm",
+    regime=_MODEL,
+    kind="approximation",
+    limits={"steps >= 30": lambda steps: steps >= 30.0},
+    domain=_ANY_STEP | {"snr": "(0, inf)", "steps": "(0, inf)"},
+    within="[0, 1]",
+    falls="remaining",
+)
+def not_arrived(
+    snr: Given, contraction: Given, steps: Given, remaining: Given
+) -> Floats:
+    """Chance that the distance after so many noisy steps is more than asked for.
+
+    The logarithm of the distance is a sum of independent terms, read by the central
+    limit: within 0.03 from 30 steps on and within 0.017 from 100 on, at six pairs of S
+    and m and quantiles from 2 to 98 %; its tails are worse.
+
+    >>> round(float(not_arrived(0.1, 0.1, 40.0, 0.1)), 4)
+    0.0392
+    """
+    way = steps * lyapunov(snr, contraction) - np.log(remaining)
+    return special.ndtr(way / np.sqrt(steps * lyapunov_variance(snr, contraction)))

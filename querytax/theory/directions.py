@@ -1,280 +1,174 @@
 """Where a budget of queries goes: into more directions, or into repeats.
 
 Gradient estimates average B directions u ~ N(0, I); a search accepts or rejects one
-candidate at a time. Each function raises ``DomainError``, naming the parameter, for an
-argument outside its stated range.
+candidate at a time.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from querytax import expect
-from querytax.theory import _search
-from querytax.theory._floats import Array, Floats, by_region, floats, ratio, square
-from querytax.theory._gaussian import pdf
-from querytax.theory.law import law
+from querytax.theory.angle import FORMS
+from querytax.theory.law import Given, law
+from querytax.theory.numerics import search as _search
+from querytax.theory.numerics.floats import Array, Floats, by_region, ratio, square
+from querytax.theory.numerics.gaussian import pdf
 
-__all__ = [
-    "best_base_repeats",
-    "best_repeats",
-    "cached_spread",
-    "progress",
-    "progress_per_query",
-    "spread",
-]
-
-# Queries per direction and repeat; noise of one answer's difference over a query's;
-# directions that the method itself costs.
-FORMS = {
-    "forward": (2.0, 2.0, 0.0),
-    "antithetic": (2.0, 0.5, 0.0),
-    "centred": (1.0, 1.0, 1.0),
-}
-
-_SLOPE = "G, norm of the gradient, output per unit of input, [0, inf)"
-_DIMENSION = "d, dimension of the input, count, [1, inf)"
-_PROBE = "μ, standard deviation of the probe on each input, input unit, (0, inf)"
-_SIGMA = "σ, standard deviation of the noise on each input, input unit, [0, inf)"
-_REPEATS = "M, repeats of every query, averaged, count, [1, inf)"
-_LINEAR = "exact: linear loss, normal directions, fresh normal noise on every query"
-_MEAN = "m, mean change of the loss by a candidate, output unit, finite"
-_CANDIDATE = "s_H, standard deviation of that change, output unit, (0, inf)"
-_NOISE = "s_N, noise of one comparison, standard deviation, output unit, [0, inf)"
+_LINEAR = "linear loss, normal directions, fresh normal noise on every query"
 _SEARCH = (
-    "exact: normal changes, normal noise independent of them, every measured "
+    "normal changes, normal noise independent of them, every measured "
     "improvement accepted"
 )
 
 
+def _noise_ratio(probe: Floats, sigma: Floats) -> Floats:
+    # Kept finite, so that a flat loss times it stays 0.
+    return np.minimum(ratio(sigma, probe), np.finfo(float).max)
+
+
 @law(
-    formula="tr Cov = (2/N) G² [M (d+1) + 2 d σ²/μ²]; antithetic: d σ²/(2μ²); "
-    "centred: G² [M (d+1) + d σ²/μ²]/(N - M)",
-    latex=r"\operatorname{tr}\operatorname{Cov} = \frac{2 G^2}{N}"
-    r"\left[M (d + 1) + 2 d\,\frac{\sigma^2}{\mu^2}\right]",
-    symbols={
-        "gradient_norm": _SLOPE,
-        "dimension": _DIMENSION,
-        "probe": _PROBE,
-        "sigma": _SIGMA,
-        "queries": "N, queries for the estimate, count, [2M, inf)",
-        "repeats": _REPEATS,
-        "form": "'forward', 'antithetic' or 'centred' differences",
-    },
-    regime=f"{_LINEAR}; N a multiple of the queries per direction",
-    source="derived here",
+    "tr Cov = (2/Q) G² [M (d+1) + 2 d σ²/μ²]; antithetic: d σ²/(2μ²); "
+    "centred: G² [M (d+1) + d σ²/μ²]/(Q - M)",
+    "derived here",
+    regime=f"{_LINEAR}; Q a multiple of the queries per direction",
+    within="[0, inf]",
+    rises="gradient_norm dimension sigma repeats",
+    falls="probe queries",
 )
 def spread(
-    gradient_norm: npt.ArrayLike,
-    dimension: npt.ArrayLike,
-    probe: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    queries: npt.ArrayLike,
-    repeats: npt.ArrayLike = 1,
-    form: str = "forward",
+    gradient_norm: Given,
+    probe: Given,
+    sigma: Given,
+    dimension: Given,
+    queries: Given,
+    repeats: Given = 1,
+    differences: str = "forward",
 ) -> Floats:
     """Total variance of a gradient estimate from a budget of queries.
 
     It rises with the repeats in every form: new directions are always better.
 
-    Parameters
-    ----------
-    gradient_norm : array_like
-        Norm G of the gradient, in [0, inf).
-    dimension : array_like of int
-        Dimension d of the input.
-    probe, sigma : array_like
-        Standard deviations of the probe and of the noise on each input.
-    queries : array_like
-        Budget N, at least twice the repeats.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
-    form : {"forward", "antithetic", "centred"}
-        Differences from a base query of their own, of reflected probes, or of answers
-        centred by their mean.
-
-    Examples
-    --------
-    >>> round(float(spread(1.0, 100, 0.01, 0.02, 120)), 4)
+    >>> round(float(spread(1.0, 0.01, 0.02, 100, 120)), 4)
     15.0167
-    >>> round(float(spread(1.0, 100, 0.01, 0.02, 120, form="antithetic")), 4)
+    >>> round(float(spread(1.0, 0.01, 0.02, 100, 120, differences="antithetic")), 4)
     5.0167
     """
-    expect.one_of(FORMS, form=form)
-    each, noise, cost = FORMS[form]
-    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
-    d = floats(expect.integer(dimension=dimension))
-    alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    m = floats(expect.integer(repeats=repeats))
-    n = floats(expect.positive(queries=queries))
-    expect.that(n >= 2.0 * m, ">= 2 repeats", queries=n)
-    alpha = np.minimum(alpha, np.finfo(float).max)
+    expect.that(queries >= 2.0 * repeats, ">= 2 repeats", queries=queries)
+    noise, cost = FORMS[differences]
+    alpha = _noise_ratio(probe, sigma)
     with np.errstate(over="ignore"):
-        own = m * (d + 1.0) * square(slope) + noise * d * square(alpha * slope)
-        return own * (each / (n - cost * m))
+        own = repeats * (dimension + 1.0) * square(gradient_norm)
+        own = own + noise * dimension * square(alpha * gradient_norm)
+        # Centred answers take one query each, the others two.
+        return own * ((2.0 - cost) / (queries - cost * repeats))
 
 
 @law(
-    formula="tr Cov = G² [(d+1) + d (1 + 1/M₀) σ²/μ²]/(N - M₀)",
-    latex=r"\operatorname{tr}\operatorname{Cov} = \frac{G^2}{N - M_0}\left[d + 1 + d"
-    r"\left(1 + \frac{1}{M_0}\right)\frac{\sigma^2}{\mu^2}\right]",
-    symbols={
-        "gradient_norm": _SLOPE,
-        "dimension": _DIMENSION,
-        "probe": _PROBE,
-        "sigma": _SIGMA,
-        "queries": "N, queries for the estimate, count, [M₀ + 1, inf)",
-        "base_repeats": "M₀, repeats of the base query, count, [1, N - 1]",
-    },
+    "tr Cov = G² [(d+1) + d (1 + 1/M₀) σ²/μ²]/(Q - M₀)",
+    "derived here",
     regime=f"{_LINEAR} but the base's, which all directions share",
-    source="derived here",
+    within="[0, inf]",
+    rises="gradient_norm dimension sigma",
+    falls="probe queries",
 )
 def cached_spread(
-    gradient_norm: npt.ArrayLike,
-    dimension: npt.ArrayLike,
-    probe: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    queries: npt.ArrayLike,
-    base_repeats: npt.ArrayLike,
+    gradient_norm: Given,
+    probe: Given,
+    sigma: Given,
+    dimension: Given,
+    base_repeats: Given,
+    queries: Given,
 ) -> Floats:
-    """Total variance of forward differences from one base value, measured once.
+    """Total variance of forward differences from a base value asked once.
 
-    Parameters
-    ----------
-    gradient_norm : array_like
-        Norm G of the gradient, in [0, inf).
-    dimension : array_like of int
-        Dimension d of the input.
-    probe, sigma : array_like
-        Standard deviations of the probe and of the noise on each input.
-    queries : array_like
-        Budget N; what the base leaves goes into one query per direction.
-    base_repeats : array_like of int
-        Repeats M₀ of the base query, averaged.
-
-    Examples
-    --------
-    >>> [round(float(cached_spread(1.0, 100, 0.01, 0.02, 120, m)), 3) for m in (1, 9)]
+    >>> [round(float(cached_spread(1.0, 0.01, 0.02, 100, m, 120)), 3) for m in (1, 9)]
     [7.571, 4.914]
     """
-    slope = floats(expect.nonnegative(gradient_norm=gradient_norm))
-    d = floats(expect.integer(dimension=dimension))
-    alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    n = floats(expect.positive(queries=queries))
-    base = floats(expect.integer(base_repeats=base_repeats))
-    expect.that(n >= base + 1.0, "> base_repeats", queries=n)
-    alpha = np.minimum(alpha, np.finfo(float).max)
+    expect.that(queries >= base_repeats + 1.0, "> base_repeats", queries=queries)
+    alpha = _noise_ratio(probe, sigma)
     with np.errstate(over="ignore"):
-        noise = d * (1.0 + 1.0 / base) * square(alpha * slope)
-        return ((d + 1.0) * square(slope) + noise) / (n - base)
+        noise = dimension * (1.0 + 1.0 / base_repeats) * square(alpha * gradient_norm)
+        own = (dimension + 1.0) * square(gradient_norm)
+        return (own + noise) / (queries - base_repeats)
 
 
 @law(
-    formula="M₀ = max{1, ⌈(√((a+2c)² + 4ac(N-1)) - a - 2c)/(2a)⌉}, "
-    "c = d σ²/μ², a = d + 1 + c",
-    latex=r"M_0 = \max\left\{1, \left\lceil\frac{\sqrt{(a+2c)^2 + 4ac(N-1)} - a - 2c}"
-    r"{2a}\right\rceil\right\},\quad c = d\,\frac{\sigma^2}{\mu^2},\ a = d + 1 + c",
-    symbols={
-        "dimension": _DIMENSION,
-        "probe": _PROBE,
-        "sigma": _SIGMA,
-        "queries": "N, queries for the estimate, count, [2, inf)",
-    },
-    regime="exact minimiser of cached_spread over whole numbers",
-    source="derived here",
+    "M₀ = max{1, ⌈(√((a+2c)² + 4ac(Q-1)) - a - 2c)/(2a)⌉}, c = d σ²/μ², a = d + 1 + c",
+    "derived here",
+    regime="minimiser of directions.cached_spread over whole numbers",
+    domain={"queries": "[2, inf)"},
+    within="[1, inf]",
+    rises="dimension sigma queries",
+    falls="probe",
 )
 def best_base_repeats(
-    dimension: npt.ArrayLike,
-    probe: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    queries: npt.ArrayLike,
+    probe: Given, sigma: Given, dimension: Given, queries: Given
 ) -> Floats:
-    """Repeats of a shared base query at which the estimate's variance is least.
+    """Repeats of a shared base query that leave the least variance.
 
-    Parameters
-    ----------
-    dimension : array_like of int
-        Dimension d of the input.
-    probe, sigma : array_like
-        Standard deviations of the probe and of the noise on each input.
-    queries : array_like of int
-        Budget N of queries.
+    One more repeat pays as long as a M(M+1) < c (Q - 1 - 2M).
 
-    Notes
-    -----
-    One more repeat pays as long as a M(M+1) < c (N - 1 - 2M).
-
-    Examples
-    --------
-    >>> float(best_base_repeats(100, 0.01, 0.02, 120))
+    >>> float(best_base_repeats(0.01, 0.02, 100, 120))
     9.0
     """
-    d = floats(expect.integer(dimension=dimension))
-    alpha = ratio(expect.nonnegative(sigma=sigma), expect.positive(probe=probe))
-    n = floats(expect.integer(2, queries=queries))
     # c/a, whose size alone matters.
     with np.errstate(divide="ignore", over="ignore"):
-        share = 1.0 / (1.0 + (d + 1.0) / (d * square(alpha)))
+        odds = dimension * square(ratio(sigma, probe))
+        share = 1.0 / (1.0 + (dimension + 1.0) / odds)
     middle = 1.0 + 2.0 * share
-    root = np.sqrt(square(middle) + 4.0 * share * (n - 1.0))
-    best = np.maximum(np.ceil(2.0 * share * (n - 1.0) / (middle + root)), 1.0)
+    root = np.sqrt(square(middle) + 4.0 * share * (queries - 1.0))
+    best = np.maximum(np.ceil(2.0 * share * (queries - 1.0) / (middle + root)), 1.0)
     # A whole root may be rounded up.
     below = best - 1.0
-    spare = (below >= 1.0) & (below * best >= share * (n - 1.0 - 2.0 * below))
+    spare = (below >= 1.0) & (below * best >= share * (queries - 1.0 - 2.0 * below))
     return np.where(spare, below, best)[()]
 
 
 @law(
-    formula="E = (s_H²/S) φ(m/S) - m Φ(-m/S), S² = s_H² + s_N²/M",
-    latex=r"E = \frac{s_H^2}{S}\,\varphi\left(\frac{m}{S}\right) - "
-    r"m\,\Phi\left(-\frac{m}{S}\right),\quad S^2 = s_H^2 + \frac{s_N^2}{M}",
-    symbols={
-        "mean": _MEAN,
-        "candidate_sigma": _CANDIDATE,
-        "noise_sigma": _NOISE,
-        "repeats": _REPEATS,
-    },
+    "E = √(2/π) G μ",
+    "RND 2021, Remark 2, G μ √d at most; corrected: the dimension has no part",
+    regime="linear loss, probe μu, u ~ N(0, I)",
+    within="[0, inf]",
+    rises="gradient_norm probe",
+)
+def probe_change(gradient_norm: Given, probe: Given) -> Floats:
+    """Mean size of the loss's change over one random probe.
+
+    >>> round(float(probe_change(2.0, 0.1)), 6)
+    0.159577
+    """
+    return np.sqrt(2.0 / np.pi) * gradient_norm * probe
+
+
+@law(
+    "E = (s_H²/W) φ(m/W) - m Φ(-m/W), W² = s_H² + s_N²/M",
+    "derived here; RFD 2024, Theorem 1, counts wrong signs only, at m = 0",
     regime=_SEARCH,
-    source="derived here; RFD 2024, Theorem 1, counts wrong signs only, at m = 0",
+    rises="repeats",
+    falls="comparison_sigma",
 )
 def progress(
-    mean: npt.ArrayLike,
-    candidate_sigma: npt.ArrayLike,
-    noise_sigma: npt.ArrayLike,
-    repeats: npt.ArrayLike = 1,
+    mean_change: Given,
+    candidate_sigma: Given,
+    comparison_sigma: Given,
+    repeats: Given = 1,
 ) -> Floats:
-    """Mean fall of the loss per candidate of a search that accepts improvements.
+    """Mean fall of the loss per candidate of an accept-or-reject search.
 
     Negative where noise makes the search accept what does harm.
 
-    Parameters
-    ----------
-    mean : array_like
-        Mean change m of the loss by a candidate; above 0 where curvature works
-        against the search.
-    candidate_sigma : array_like
-        Standard deviation s_H of the change over candidates, in (0, inf).
-    noise_sigma : array_like
-        Standard deviation s_N of one comparison's noise, in [0, inf).
-    repeats : array_like of int
-        Repeats M of every comparison, averaged.
-
-    Examples
-    --------
     >>> round(float(progress(0.0, 1.0, 0.0)), 6)
     0.398942
     >>> bool(progress(0.5, 1.0, 2.0) < 0 < progress(0.5, 1.0, 2.0, repeats=4))
     True
     """
-    m = floats(expect.finite(mean=mean))
-    own = floats(expect.positive(candidate_sigma=candidate_sigma))
-    noise = floats(expect.nonnegative(noise_sigma=noise_sigma))
-    noise = noise / np.sqrt(floats(expect.integer(repeats=repeats)))
-    arguments = tuple(np.broadcast_arrays(m, own, noise))
-    good = arguments[0] <= 0.0
-    return by_region(arguments, (good, _helped), (~good, _hindered))
+    noise = comparison_sigma / np.sqrt(repeats)
+    good = mean_change <= 0.0
+    return by_region(
+        (mean_change, candidate_sigma, noise), (good, _helped), (~good, _hindered)
+    )
 
 
 def _helped(m: Array, own: Array, noise: Array) -> Array:
@@ -291,89 +185,45 @@ def _hindered(m: Array, own: Array, noise: Array) -> Array:
     return width * (pdf(t) * _search.kept(t, quiet, loud))
 
 
-@law(
-    formula="E/M",
-    latex=r"\frac{E}{M},\quad E = \frac{s_H^2}{S}\,\varphi\left(\frac{m}{S}\right) - "
-    r"m\,\Phi\left(-\frac{m}{S}\right),\quad S^2 = s_H^2 + \frac{s_N^2}{M}",
-    symbols={
-        "mean": _MEAN,
-        "candidate_sigma": _CANDIDATE,
-        "noise_sigma": _NOISE,
-        "repeats": _REPEATS,
-    },
-    regime=_SEARCH,
-    source="derived here",
-)
+@law("E/M", "derived here", regime=_SEARCH, falls="comparison_sigma")
 def progress_per_query(
-    mean: npt.ArrayLike,
-    candidate_sigma: npt.ArrayLike,
-    noise_sigma: npt.ArrayLike,
-    repeats: npt.ArrayLike = 1,
+    mean_change: Given,
+    candidate_sigma: Given,
+    comparison_sigma: Given,
+    repeats: Given = 1,
 ) -> Floats:
     """Mean fall of the loss per repeat of a comparison.
 
     At m = 0 it is s_H/√(2π M (M + s_N²/s_H²)), best without averaging.
 
-    Parameters
-    ----------
-    mean : array_like
-        Mean change m of the loss by a candidate.
-    candidate_sigma : array_like
-        Standard deviation s_H of the change over candidates, in (0, inf).
-    noise_sigma : array_like
-        Standard deviation s_N of one comparison's noise, in [0, inf).
-    repeats : array_like of int
-        Repeats M of every comparison, averaged.
-
-    Examples
-    --------
     >>> round(float(progress_per_query(0.0, 1.0, 2.0, 2)), 6)
     0.115165
     """
-    return progress(mean, candidate_sigma, noise_sigma, repeats) / floats(repeats)
+    return progress(mean_change, candidate_sigma, comparison_sigma, repeats) / repeats
 
 
 @law(
-    formula="argmax over M >= 1 of E(M)/M",
-    latex=r"\operatorname*{argmax}_{M \ge 1} \frac{1}{M}\left[\frac{s_H^2}{S}\,\varphi"
-    r"\left(\frac{m}{S}\right) - m\,\Phi\left(-\frac{m}{S}\right)\right],\quad "
-    r"S^2 = s_H^2 + \frac{s_N^2}{M}",
-    symbols={
-        "mean": _MEAN,
-        "candidate_sigma": _CANDIDATE,
-        "noise_sigma": _NOISE,
-    },
+    "argmax over M >= 1 of E(M)/M",
+    "derived here",
     regime=_SEARCH,
-    source="derived here",
+    within="[1, inf]",
+    rises="mean_change comparison_sigma",
+    falls="candidate_sigma",
 )
 def best_repeats(
-    mean: npt.ArrayLike, candidate_sigma: npt.ArrayLike, noise_sigma: npt.ArrayLike
+    mean_change: Given, candidate_sigma: Given, comparison_sigma: Given
 ) -> Floats:
     """Repeats of every comparison with the most progress per query.
 
     1 where candidates do good on average; from there the count rises with the noise,
     as M ≈ k s_N²/s_H² with k between 1.78 and 6.28 (m/s_H)².
 
-    Parameters
-    ----------
-    mean : array_like
-        Mean change m of the loss by a candidate.
-    candidate_sigma : array_like
-        Standard deviation s_H of the change over candidates, in (0, inf).
-    noise_sigma : array_like
-        Standard deviation s_N of one comparison's noise, in [0, inf).
-
-    Examples
-    --------
     >>> best_repeats([0.0, 0.3, 0.5, 1.0], 1.0, 2.0).tolist()
     [1.0, 2.0, 4.0, 11.0]
     """
-    m = floats(expect.finite(mean=mean))
-    own = floats(expect.positive(candidate_sigma=candidate_sigma))
-    noise = ratio(expect.nonnegative(noise_sigma=noise_sigma), own)
+    noise = ratio(comparison_sigma, candidate_sigma)
     with np.errstate(over="ignore"):
-        centre = np.clip(m / own, -1e150, 1e150)
-    centre, noise = np.broadcast_arrays(centre, noise)
+        centre = np.clip(mean_change / candidate_sigma, -1e150, 1e150)
     helped = centre <= 0.0
     return by_region(
         (centre, noise),

@@ -1,551 +1,330 @@
-"""What a probe of some width reads of a slope: bias, noise, and the width between.
-
-Each function raises ``DomainError``, naming the parameter, for an argument outside
-its stated range. A loss is in its own units and a probe in those of the input.
-"""
+"""What a probe of some width reads of a slope: bias, noise, and the width between."""
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _log_bias
-from querytax.theory._floats import Array, Floats, floats, ratio, square
-from querytax.theory.law import law
+from querytax.theory.law import Given, law
+from querytax.theory.numerics import log_ratio as _log_ratio
+from querytax.theory.numerics.floats import Array, Floats, ratio, square
+from querytax.theory.numerics.log_ratio import deviation
 
-__all__ = [
-    "best_forward_probe",
-    "best_probe",
-    "best_rms_error",
-    "central_bias",
-    "central_sd",
-    "forward_bias",
-    "forward_sd",
-    "log_bias",
-    "log_ratio_bias",
-    "log_ratio_bias_weak",
-    "log_ratio_sd",
-    "log_slope_bias",
-    "white_box_saving",
-]
-
-_PROBE = "β, width of the probe to one side, input units, (0, inf)"
-_LOSS_SIGMA = "s, standard deviation of one noisy loss, loss units, [0, inf)"
-_THIRD = "f''', third derivative somewhere in the probe, loss per cubed unit, real"
-_CURVATURE = "f'', second derivative somewhere in the probe, loss per squared unit"
-_REPEATS = "n, pairs averaged, count, [1, inf)"
-_SIGMA = "σ, standard deviation of the noise on each output, probability, (0, inf)"
-_FOUR = {
-    "output": "p, true class ahead, at x + β, probability, (0, 1]",
-    "rival": "q, other class ahead, at x + β, probability, (0, 1]",
-    "output_behind": "p', true class behind, at x - β, probability, (0, 1]",
-    "rival_behind": "q', other class behind, at x - β, probability, (0, 1]",
-}
-_LOGS = "loss ln|p + v| - ln|q + v'|, fresh normal noise on every output"
-
-
-def _output(**named: npt.ArrayLike) -> Array:
-    (name,) = named
-    outputs = floats(expect.positive(**named))
-    expect.that(~(outputs > 1.0), "at most 1", **{name: outputs})
-    return outputs
+_LOGS = "loss ln|F + v| - ln|q + v'|, fresh normal noise on every output"
+_PROBABILITY = {"output": "(0, 1]"}
 
 
 @law(
-    formula="E - f' = β² f'''/6",
-    latex=r"\mathbb{E}\hat f' - f' = \frac{\beta^2 f'''}{6}",
-    symbols={"third_derivative": _THIRD, "probe": _PROBE},
+    "E - f' = μ² f'''/6",
+    "Taylor with remainder; Output Randomization 2020, row B5",
     regime="exact for some point of the probe, for any where f''' is constant",
-    source="Taylor with remainder; Output Randomization 2020, row B5",
+    rises="third_derivative",
 )
-def central_bias(third_derivative: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
-    """Bias of the slope read from both sides, (f(x+β) - f(x-β))/(2β).
+def central_bias(third_derivative: Given, probe: Given) -> Floats:
+    """Bias of the slope read from both sides, (f(x+μ) - f(x-μ))/(2μ).
 
-    Parameters
-    ----------
-    third_derivative : array_like
-        Third derivative of the loss along the probe.
-    probe : array_like
-        Width β of the probe to one side, in (0, inf).
-
-    Examples
-    --------
     >>> round(float(central_bias(6.0, 0.1)), 12)
     0.01
     """
-    third = floats(expect.finite(third_derivative=third_derivative))
-    beta = floats(expect.positive(probe=probe))
     with np.errstate(over="ignore"):
-        return beta * (beta * (third / 6.0))
+        return probe * (probe * (third_derivative / 6.0))
 
 
 @law(
-    formula="E - f' = β f''/2",
-    latex=r"\mathbb{E}\hat f' - f' = \frac{\beta f''}{2}",
-    symbols={"curvature": _CURVATURE, "probe": _PROBE},
+    "E - f' = μ f''/2",
+    "Taylor with remainder",
     regime="exact for some point of the probe, for any where f'' is constant",
-    source="Taylor with remainder",
+    rises="curvature",
 )
-def forward_bias(curvature: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
-    """Bias of the slope read from one side, (f(x+β) - f(x))/β.
+def forward_bias(curvature: Given, probe: Given) -> Floats:
+    """Bias of the slope read from one side, (f(x+μ) - f(x))/μ.
 
-    Parameters
-    ----------
-    curvature : array_like
-        Second derivative of the loss along the probe.
-    probe : array_like
-        Width β of the probe, in (0, inf).
-
-    Examples
-    --------
     >>> float(forward_bias(4.0, 0.25))
     0.5
     """
-    second = floats(expect.finite(curvature=curvature))
     with np.errstate(over="ignore"):
-        return floats(expect.positive(probe=probe)) * (0.5 * second)
+        return probe * (0.5 * curvature)
 
 
 @law(
-    formula="sd = s/(√2 β)",
-    latex=r"\mathrm{sd} = \frac{s}{\sqrt2\,\beta}",
-    symbols={"loss_sigma": _LOSS_SIGMA, "probe": _PROBE},
+    "sd = s/(√2 μ)",
+    "derived here; SND 2023, row S5, both sides",
     regime="fresh noise on both losses; exact",
-    source="derived here; SND 2023, row S5, both sides",
+    within="[0, inf]",
+    rises="loss_sigma",
+    falls="probe",
 )
-def central_sd(loss_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
+def central_sd(probe: Given, loss_sigma: Given) -> Floats:
     """Standard deviation of the slope read from both sides.
 
-    Parameters
-    ----------
-    loss_sigma : array_like
-        Standard deviation of one noisy loss, in [0, inf).
-    probe : array_like
-        Width β of the probe to one side, in (0, inf).
-
-    Examples
-    --------
-    >>> round(float(central_sd(0.04, 0.1)) ** 2, 12)
+    >>> round(float(central_sd(0.1, 0.04)) ** 2, 12)
     0.08
     """
-    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
-    return ratio(s / np.sqrt(2.0), expect.positive(probe=probe))
+    return ratio(loss_sigma / np.sqrt(2.0), probe)
 
 
 @law(
-    formula="sd = √2 s/β",
-    latex=r"\mathrm{sd} = \frac{\sqrt2\,s}{\beta}",
-    symbols={"loss_sigma": _LOSS_SIGMA, "probe": _PROBE},
+    "sd = √2 s/μ",
+    "SND 2023, row S5",
     regime="fresh noise on both losses; exact",
-    source="SND 2023, row S5",
+    within="[0, inf]",
+    rises="loss_sigma",
+    falls="probe",
 )
-def forward_sd(loss_sigma: npt.ArrayLike, probe: npt.ArrayLike) -> Floats:
+def forward_sd(probe: Given, loss_sigma: Given) -> Floats:
     """Standard deviation of the slope read from one side.
 
-    Parameters
-    ----------
-    loss_sigma : array_like
-        Standard deviation of one noisy loss, in [0, inf).
-    probe : array_like
-        Width β of the probe, in (0, inf).
-
-    Examples
-    --------
-    >>> round(float(forward_sd(0.04, 0.1)) ** 2, 12)
+    >>> round(float(forward_sd(0.1, 0.04)) ** 2, 12)
     0.32
     """
-    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
-    return np.sqrt(2.0) * ratio(s, expect.positive(probe=probe))
+    return np.sqrt(2.0) * ratio(loss_sigma, probe)
 
 
-def _cube(
-    loss_sigma: npt.ArrayLike, third_derivative: npt.ArrayLike, repeats: npt.ArrayLike
-) -> tuple[Array, Array]:
-    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
-    third = np.abs(floats(expect.finite(third_derivative=third_derivative)))
+def _cubic(third_derivative: Given, loss_sigma: Given, pairs: Given) -> tuple[Any, Any]:
+    third = np.abs(third_derivative)
     expect.that(third != 0.0, "other than 0", third_derivative=third_derivative)
-    return s / np.sqrt(floats(expect.at_least(1, repeats=repeats))), third
+    return np.cbrt(third), np.cbrt(loss_sigma / np.sqrt(pairs))
 
 
 @law(
-    formula="β = (3s/(|f'''| √n))^(1/3)",
-    latex=r"\beta = \left(\frac{3 s}{|f'''| \sqrt n}\right)^{1/3}",
-    symbols={
-        "loss_sigma": _LOSS_SIGMA,
-        "third_derivative": _THIRD + ", not 0",
-        "repeats": _REPEATS,
-    },
+    "μ = (3s/(|f'''| √p))^(1/3)",
+    "derived here; Aithal & Li 2022, Sec. III-D, has the opposite conclusion",
     regime="constant third derivative, fresh noise on every loss",
-    source="derived here; Aithal & Li 2022, Sec. III-D, has the opposite conclusion",
+    within="[0, inf]",
+    rises="loss_sigma",
+    falls="pairs",
 )
-def best_probe(
-    loss_sigma: npt.ArrayLike,
-    third_derivative: npt.ArrayLike,
-    repeats: npt.ArrayLike = 1,
-) -> Floats:
-    """Width of a two-sided probe that reads the slope with the least mean square error.
+def best_probe(third_derivative: Given, loss_sigma: Given, pairs: Given = 1) -> Floats:
+    """Two-sided probe of the least mean square error of the slope.
 
-    Parameters
-    ----------
-    loss_sigma : array_like
-        Standard deviation of one noisy loss, in [0, inf).
-    third_derivative : array_like
-        Third derivative of the loss along the probe, not 0.
-    repeats : array_like
-        Pairs n averaged, at least 1.
-
-    Examples
-    --------
-    >>> round(float(best_probe(1e-3, 6.0)), 4)
+    >>> round(float(best_probe(6.0, 1e-3)), 4)
     0.0794
     """
-    s, third = _cube(loss_sigma, third_derivative, repeats)
-    return np.cbrt(3.0) * np.cbrt(s) / np.cbrt(third)
+    third, noise = _cubic(third_derivative, loss_sigma, pairs)
+    return np.cbrt(3.0) * noise / third
 
 
 @law(
-    formula="e = (3s/√n)^(2/3) |f'''|^(1/3)/√12",
-    latex=r"e = \frac{(3 s/\sqrt n)^{2/3}\,|f'''|^{1/3}}{\sqrt{12}}",
-    symbols={
-        "loss_sigma": _LOSS_SIGMA,
-        "third_derivative": _THIRD + ", not 0",
-        "repeats": _REPEATS,
-    },
+    "e = (3s/√p)^(2/3) |f'''|^(1/3)/√12",
+    "derived here",
     regime="constant third derivative, fresh noise on every loss, the best probe",
-    source="derived here",
+    within="[0, inf]",
+    rises="loss_sigma",
+    falls="pairs",
 )
 def best_rms_error(
-    loss_sigma: npt.ArrayLike,
-    third_derivative: npt.ArrayLike,
-    repeats: npt.ArrayLike = 1,
+    third_derivative: Given, loss_sigma: Given, pairs: Given = 1
 ) -> Floats:
-    """Root-mean-square error of the slope that the best two-sided probe reads.
+    """Root-mean-square error of the slope by the best two-sided probe.
 
-    Parameters
-    ----------
-    loss_sigma : array_like
-        Standard deviation of one noisy loss, in [0, inf).
-    third_derivative : array_like
-        Third derivative of the loss along the probe, not 0.
-    repeats : array_like
-        Pairs n averaged, at least 1.
-
-    Examples
-    --------
-    >>> round(float(best_rms_error(1e-3, 6.0)), 5)
+    >>> round(float(best_rms_error(6.0, 1e-3)), 5)
     0.01091
     """
-    s, third = _cube(loss_sigma, third_derivative, repeats)
-    scale = np.cbrt(9.0) / np.sqrt(12.0)
-    return scale * (np.cbrt(s) * (np.cbrt(s) * np.cbrt(third)))
+    third, noise = _cubic(third_derivative, loss_sigma, pairs)
+    return np.cbrt(9.0) / np.sqrt(12.0) * (noise * (noise * third))
 
 
 @law(
-    formula="β = (8 s²/(n f''²))^(1/4)",
-    latex=r"\beta = \left(\frac{8 s^2}{n f''^2}\right)^{1/4}",
-    symbols={
-        "loss_sigma": _LOSS_SIGMA,
-        "curvature": _CURVATURE + ", not 0",
-        "repeats": _REPEATS,
-    },
+    "μ = (8 s²/(p f''²))^(1/4)",
+    "derived here",
     regime="constant second derivative, fresh noise on every loss",
-    source="derived here",
+    within="[0, inf]",
+    rises="loss_sigma",
+    falls="pairs",
 )
-def best_forward_probe(
-    loss_sigma: npt.ArrayLike, curvature: npt.ArrayLike, repeats: npt.ArrayLike = 1
-) -> Floats:
-    """Width of a one-sided probe that reads the slope with the least mean square error.
+def best_forward_probe(curvature: Given, loss_sigma: Given, pairs: Given = 1) -> Floats:
+    """One-sided probe of the least mean square error of the slope.
 
-    Parameters
-    ----------
-    loss_sigma : array_like
-        Standard deviation of one noisy loss, in [0, inf).
-    curvature : array_like
-        Second derivative of the loss along the probe, not 0.
-    repeats : array_like
-        Pairs n averaged, at least 1.
-
-    Examples
-    --------
-    >>> round(float(best_forward_probe(1e-3, 2.0)), 4)
+    >>> round(float(best_forward_probe(2.0, 1e-3)), 4)
     0.0376
     """
-    s = floats(expect.nonnegative(loss_sigma=loss_sigma))
-    second = np.abs(floats(expect.finite(curvature=curvature)))
+    second = np.abs(curvature)
     expect.that(second != 0.0, "other than 0", curvature=curvature)
-    n = floats(expect.at_least(1, repeats=repeats))
-    return 8.0**0.25 * np.sqrt(s) / np.sqrt(second) / np.sqrt(np.sqrt(n))
+    width = 8.0**0.25 * np.sqrt(loss_sigma) / np.sqrt(second)
+    return width / np.sqrt(np.sqrt(pairs))
 
 
 @law(
-    formula="E ln|p + v| - ln p = g(t) - ln t, t = p/σ",
-    latex=r"\mathbb{E}\ln|p + v| - \ln p = g(t) - \ln t,\quad t = p/\sigma",
-    symbols={"output": "p, output, probability, (0, 1]", "sigma": _SIGMA},
-    regime="exact",
-    source="derived here; Output Randomization 2020, row B17",
+    "E ln|F + v| - ln F = g(t) - ln t, t = F/σ",
+    "derived here; Output Randomization 2020, row B17",
+    domain={"output": "(0, inf)"},
 )
-def log_bias(output: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
+def log_bias(output: Given, sigma: Given) -> Floats:
     """Bias of the logarithm of a folded noisy output.
 
-    -σ²/(2p²) for small noise, and above zero once σ > 0.95 p.
+    -σ²/(2F²) for small noise, and above zero once σ > 0.95 F.
 
-    Parameters
-    ----------
-    output : array_like
-        Output p, in (0, 1].
-    sigma : array_like
-        Standard deviation of the noise on it, in (0, inf).
-
-    Examples
-    --------
     >>> round(float(log_bias(0.5, 0.1)), 6)
     -0.021411
     """
-    p = _output(output=output)
-    return _log_bias.excess(p, floats(expect.positive(sigma=sigma)))
-
-
-def _four(
-    output: npt.ArrayLike,
-    rival: npt.ArrayLike,
-    output_behind: npt.ArrayLike,
-    rival_behind: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    probe: npt.ArrayLike,
-) -> tuple[Array, ...]:
-    return (
-        _output(output=output),
-        _output(rival=rival),
-        _output(output_behind=output_behind),
-        _output(rival_behind=rival_behind),
-        floats(expect.positive(sigma=sigma)),
-        floats(expect.positive(probe=probe)),
-    )
+    return _log_ratio.excess(output, sigma)
 
 
 @law(
-    formula="(b(p) - b(q) - b(p') + b(q'))/(2β), b(p) = g(p/σ) - ln(p/σ)",
-    latex=r"\frac{b(p) - b(q) - b(p') + b(q')}{2\beta},\quad "
-    r"b(p) = g\left(\frac p\sigma\right) - \ln\frac p\sigma",
-    symbols={**_FOUR, "sigma": _SIGMA, "probe": _PROBE},
+    "(b(F) - b(q) - b(F₋) + b(q₋))/(2μ), b(F) = g(F/σ) - ln(F/σ)",
+    "derived here for Output Randomization 2020, rows B17 to B20",
     regime=_LOGS + "; exact",
-    source="derived here for Output Randomization 2020, rows B17 to B20",
+    domain=_PROBABILITY,
 )
 def log_ratio_bias(
-    output: npt.ArrayLike,
-    rival: npt.ArrayLike,
-    output_behind: npt.ArrayLike,
-    rival_behind: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    probe: npt.ArrayLike,
+    output: Given,
+    rival: Given,
+    output_behind: Given,
+    rival_behind: Given,
+    probe: Given,
+    sigma: Given,
 ) -> Floats:
-    """Bias of the slope of a logarithmic loss, read from both sides of noisy outputs.
+    """Bias of a log loss's slope, read from both sides of noisy outputs.
 
-    Parameters
-    ----------
-    output, rival : array_like
-        Outputs of the true and of the other class ahead, in (0, 1].
-    output_behind, rival_behind : array_like
-        The same behind, in (0, 1].
-    sigma : array_like
-        Standard deviation of the noise on each output, in (0, inf).
-    probe : array_like
-        Width β of the probe to one side, in (0, inf).
-
-    Examples
-    --------
-    >>> round(float(log_ratio_bias(0.6, 0.3, 0.59, 0.31, 0.1, 1e-4)), 2)
+    >>> round(float(log_ratio_bias(0.6, 0.3, 0.59, 0.31, 1e-4, 0.1)), 2)
     30.88
     """
-    p, q, p_, q_, s, h = _four(output, rival, output_behind, rival_behind, sigma, probe)
-    change = _log_bias.change(p_, p, s) - _log_bias.change(q_, q, s)
+    change = _log_ratio.change(output_behind, output, sigma)
+    change = change - _log_ratio.change(rival_behind, rival, sigma)
     with np.errstate(over="ignore"):
-        return change / (2.0 * h)
+        return change / (2.0 * probe)
 
 
-def _weak(*outputs: npt.ArrayLike) -> Array:
+def _weak(
+    output: Any, rival: Any, output_behind: Any, rival_behind: Any, sigma: Any
+) -> Any:
     """A tenth of the least output, and a little for its rounding."""
-    first, *others = (floats(output) for output in outputs)
-    for other in others:
-        first = np.minimum(first, other)
-    return (0.1 + 1e-15) * first
+    four = (output, rival, output_behind, rival_behind)
+    least = functools.reduce(np.minimum, four)
+    return ~(np.asarray(sigma) > (0.1 + 1e-15) * least)
 
 
 @law(
-    formula="-(σ²/(4β)) (1/p² - 1/q² - 1/p'² + 1/q'²)",
-    latex=r"-\frac{\sigma^2}{4\beta}\left(\frac1{p^2} - \frac1{q^2} - \frac1{p'^2} "
-    r"+ \frac1{q'^2}\right)",
-    symbols={**_FOUR, "sigma": _SIGMA, "probe": _PROBE},
-    regime=_LOGS + "; second order in σ, each of its terms within 4 %",
-    source="Output Randomization 2020, eq. in row B20, with its sign: read less true",
-    limits={
-        "weak noise, sigma <= 0.1 of the least output": (
-            lambda output, rival, output_behind, rival_behind, sigma: (
-                ~(np.asarray(sigma) > _weak(output, rival, output_behind, rival_behind))
-            )
-        )
-    },
+    "-(σ²/(4μ)) (1/F² - 1/q² - 1/F₋² + 1/q₋²)",
+    "Output Randomization 2020, eq. in row B20, with its sign: read less true",
+    regime=_LOGS + "; second order in σ",
+    kind="approximation",
+    limits={"weak noise, sigma <= 0.1 of the least output": _weak},
+    domain=_PROBABILITY,
 )
 def log_ratio_bias_weak(
-    output: npt.ArrayLike,
-    rival: npt.ArrayLike,
-    output_behind: npt.ArrayLike,
-    rival_behind: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    probe: npt.ArrayLike,
+    output: Given,
+    rival: Given,
+    output_behind: Given,
+    rival_behind: Given,
+    probe: Given,
+    sigma: Given,
 ) -> Floats:
-    """Bias of such a slope for weak noise: proportional to the noise's variance.
+    """Bias of such a slope for weak noise: proportional to the variance.
 
-    Parameters
-    ----------
-    output, rival : array_like
-        Outputs of the true and of the other class ahead, in (0, 1].
-    output_behind, rival_behind : array_like
-        The same behind, in (0, 1].
-    sigma : array_like
-        Standard deviation of the noise on each output, in (0, inf).
-    probe : array_like
-        Width β of the probe to one side, in (0, inf).
+    Inside the limits the part of each class is at most 3 % too small;
+    :func:`log_ratio_bias` is exact.
 
-    Examples
-    --------
-    >>> round(float(log_ratio_bias_weak(0.6, 0.3, 0.59, 0.31, 0.01, 1e-4)), 4)
+    >>> round(float(log_ratio_bias_weak(0.6, 0.3, 0.59, 0.31, 1e-4, 0.01)), 4)
     0.2001
     """
-    p, q, p_, q_, s, h = _four(output, rival, output_behind, rival_behind, sigma, probe)
 
     def fall(near: Array, far: Array) -> Array:
         """σ²/near² - σ²/far²."""
-        gap = (s / near) * ((far - near) / far)
-        return gap * (s / near + s / far)
+        gap = (sigma / near) * ((far - near) / far)
+        return gap * (sigma / near + sigma / far)
 
-    return (fall(q, q_) - fall(p, p_)) / (4.0 * h)
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = fall(rival, rival_behind) - fall(output, output_behind)
+        return change / (4.0 * probe)
 
 
 @law(
-    formula="√(V(p/σ) + V(q/σ) + V(p'/σ) + V(q'/σ))/(2β)",
-    latex=r"\frac{\sqrt{V(p/\sigma) + V(q/\sigma) + V(p'/\sigma) + V(q'/\sigma)}}"
-    r"{2\beta}",
-    symbols={**_FOUR, "sigma": _SIGMA, "probe": _PROBE},
+    "√(V(F/σ) + V(q/σ) + V(F₋/σ) + V(q₋/σ))/(2μ)",
+    "derived here; (σ/(2μ)) √Σ 1/F² of row B21 for small noise",
     regime=_LOGS + "; exact",
-    source="derived here; (σ/(2β)) √Σ 1/p² of row B21 for small noise",
+    domain=_PROBABILITY,
+    within="[0, inf]",
+    rises="sigma",
+    falls="output rival output_behind rival_behind probe",
 )
 def log_ratio_sd(
-    output: npt.ArrayLike,
-    rival: npt.ArrayLike,
-    output_behind: npt.ArrayLike,
-    rival_behind: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    probe: npt.ArrayLike,
+    output: Given,
+    rival: Given,
+    output_behind: Given,
+    rival_behind: Given,
+    probe: Given,
+    sigma: Given,
 ) -> Floats:
-    """Standard deviation of such a slope: linear in weak noise, and above its bias.
+    """Standard deviation of such a slope: linear in weak noise.
 
-    Parameters
-    ----------
-    output, rival : array_like
-        Outputs of the true and of the other class ahead, in (0, 1].
-    output_behind, rival_behind : array_like
-        The same behind, in (0, 1].
-    sigma : array_like
-        Standard deviation of the noise on each output, in (0, inf).
-    probe : array_like
-        Width β of the probe to one side, in (0, inf).
-
-    Examples
-    --------
-    >>> round(float(log_ratio_sd(0.6, 0.3, 0.59, 0.31, 0.01, 1e-4)), 1)
+    >>> round(float(log_ratio_sd(0.6, 0.3, 0.59, 0.31, 1e-4, 0.01)), 1)
     260.9
     """
-    p, q, p_, q_, s, h = _four(output, rival, output_behind, rival_behind, sigma, probe)
-    ahead = np.hypot(_log_bias.deviation(p, s), _log_bias.deviation(q, s))
-    behind = np.hypot(_log_bias.deviation(p_, s), _log_bias.deviation(q_, s))
-    return np.hypot(ahead, behind) / (2.0 * h)
+    ahead = np.hypot(deviation(output, sigma), deviation(rival, sigma))
+    behind = np.hypot(deviation(output_behind, sigma), deviation(rival_behind, sigma))
+    return np.hypot(ahead, behind) / (2.0 * probe)
 
 
 @law(
-    formula="p' (h(t)/σ - 1/p) - q' (h(u)/σ - 1/q), t = p/σ, u = q/σ, "
-    "h = √2 Dawson(t/√2)",
-    latex=r"p'\left(\frac{h(p/\sigma)}\sigma - \frac1p\right) - "
-    r"q'\left(\frac{h(q/\sigma)}\sigma - \frac1q\right),\quad "
-    r"h(t) = \sqrt2\operatorname{Dawson}(t/\sqrt2)",
-    symbols={
-        "output": "p, output of the true class, probability, (0, 1]",
-        "rival": "q, output of the other class, probability, (0, 1]",
-        "output_slope": "p', slope of p along the probe, per input unit, real",
-        "rival_slope": "q', slope of q along the probe, per input unit, real",
-        "sigma": _SIGMA,
-    },
-    regime=_LOGS + ", narrow probe (β -> 0); exact",
-    source="derived here; limit of row B20",
+    "∂F (h(t)/σ - 1/F) - ∂q (h(u)/σ - 1/q), t = F/σ, u = q/σ, h = √2 Dawson(t/√2)",
+    "derived here; limit of row B20",
+    regime=_LOGS + ", narrow probe (μ -> 0); exact",
+    domain=_PROBABILITY,
 )
 def log_slope_bias(
-    output: npt.ArrayLike,
-    rival: npt.ArrayLike,
-    output_slope: npt.ArrayLike,
-    rival_slope: npt.ArrayLike,
-    sigma: npt.ArrayLike,
+    output: Given, rival: Given, output_slope: Given, rival_slope: Given, sigma: Given
 ) -> Floats:
     """Bias that is left of such a slope as the probe narrows.
 
-    Parameters
-    ----------
-    output, rival : array_like
-        Outputs of the true and of the other class, in (0, 1].
-    output_slope, rival_slope : array_like
-        Their slopes along the probe.
-    sigma : array_like
-        Standard deviation of the noise on each output, in (0, inf).
-
-    Examples
-    --------
     >>> round(float(log_slope_bias(0.6, 0.3, 50.0, -50.0, 0.01)), 4)
     0.209
     """
-    p, q = _output(output=output), _output(rival=rival)
-    p_ = floats(expect.finite(output_slope=output_slope))
-    q_ = floats(expect.finite(rival_slope=rival_slope))
-    s = floats(expect.positive(sigma=sigma))
 
     def share(p: Array) -> Array:
-        return _log_bias.slope(np.minimum(p / s, 1e300)) / p
+        return _log_ratio.slope(np.minimum(ratio(p, sigma), 1e300)) / p
 
-    p_, q_, own, others = np.broadcast_arrays(p_, q_, share(p), share(q))
+    a, b, own, others = np.broadcast_arrays(
+        output_slope, rival_slope, share(output), share(rival)
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        bias = p_ * own - q_ * others
+        bias = a * own - b * others
     # Of two terms beyond the floats the difference may have a sign, or be none.
     beyond = ~np.isfinite(bias)
-    steep = np.where(beyond, np.maximum(np.abs(p_), np.abs(q_)), 1.0)
+    steep = np.where(beyond, np.maximum(np.abs(a), np.abs(b)), 1.0)
     much = np.where(beyond, np.maximum(np.abs(own), np.abs(others)), 1.0)
-    inside = (p_ / steep) * (own / much) - (q_ / steep) * (others / much)
+    inside = (a / steep) * (own / much) - (b / steep) * (others / much)
     with np.errstate(over="ignore"):
         return np.where(beyond, inside * steep * much, bias)[()]
 
 
 @law(
-    formula="N/N' = 2 (p/Δp)²",
-    latex=r"\frac{N}{N'} = 2\left(\frac{p}{\Delta p}\right)^2",
-    symbols={
-        "output": "p, output of the true class, probability, (0, 1]",
-        "gap": "Δp, change of it across a pair of probes, probability, (0, 1]",
-    },
-    regime="weak noise; relative noise √2 σ/Δp of a difference, σ/p of a gradient of "
-    "ln p by backpropagation",
-    source="Output Randomization 2020, row B26, derived here",
+    "N/N' = 2 (F/ΔF)²",
+    "Output Randomization 2020, row B26, derived here",
+    regime="noise weak beside the output; relative noise √2 σ/ΔF of a difference, σ/F "
+    "of a gradient of ln F by backpropagation",
+    domain={"output": "(0, inf)"},
+    within="[0, inf]",
+    rises="output",
+    falls="gap",
 )
-def white_box_saving(output: npt.ArrayLike, gap: npt.ArrayLike) -> Floats:
-    """Samples that a difference of outputs needs over those that a gradient needs.
+def white_box_saving(output: Given, gap: Given) -> Floats:
+    """Samples that a difference of outputs needs over those of a gradient.
 
-    Parameters
-    ----------
-    output : array_like
-        Output p, in (0, 1].
-    gap : array_like
-        Change Δp of it across a pair of probes, in (0, 1].
-
-    Examples
-    --------
     >>> round(float(white_box_saving(0.4, 0.005)))
     12800
     """
-    return square(np.sqrt(2.0) * ratio(_output(output=output), _output(gap=gap)))
+    return square(np.sqrt(2.0) * ratio(output, gap))
+
+
+@law(
+    "F₋ = (1/F^2 + 1/q₋^2 - 1/q^2)^(-1/2)",
+    "derived here; Output Randomization 2020, section 4.2, with its powers corrected",
+    regime="weak noise on four outputs of two classes",
+    domain={"output": "(0, 1]"},
+    within="[0, inf]",
+)
+def unbiased_output_behind(output: Given, rival: Given, rival_behind: Given) -> Floats:
+    """Output behind the point at which the bias of a log ratio's slope vanishes.
+
+    Infinite, and so no probability, where none makes it vanish.
+
+    >>> round(float(unbiased_output_behind(0.5, 0.4, 0.3)), 6)
+    0.335936
+    """
+    least = np.minimum(np.minimum(output, rival), rival_behind)
+    terms = square(least / output) + square(least / rival_behind)
+    return ratio(least, np.sqrt(np.maximum(terms - square(least / rival), 0.0)))

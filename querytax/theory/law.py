@@ -1,4 +1,10 @@
-"""A law: a formula with its symbols, the regime in which it holds, and its source."""
+"""A law is declared once: its body, a summary, a regime and a source.
+
+All else follows: what its parameters mean and where they lie comes from the vocabulary
+(:mod:`querytax.parameters`), which also validates them; its documentation is written
+from both; its logarithm, complement or inverse is declared beside it; its LaTeX is that
+of its derivation in :mod:`querytax.theory.symbolic`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +16,25 @@ import pkgutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, cast, overload
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    cast,
+    overload,
+)
 
 import numpy as np
 
 from querytax import expect
+from querytax.parameters import Domain, Parameter, named
+from querytax.theory.documented import documented
 
 __all__ = [
+    "Given",
     "Law",
     "LawFunction",
     "RegimeWarning",
@@ -24,11 +42,16 @@ __all__ = [
     "find",
     "law",
     "laws",
+    "register_law",
     "registered",
 ]
 
+# What a law is given: array_like for its caller, double precision in its body.
+Given: TypeAlias = Any
+
 P = ParamSpec("P")
-Errors = Literal["raise", "nan"]
+Kind: TypeAlias = Literal["exact", "bound", "approximation", "definition"]
+Errors: TypeAlias = Literal["raise", "nan"]
 
 
 class RegimeWarning(UserWarning):
@@ -55,6 +78,8 @@ class LawFunction(Protocol[P]):
 
     __name__: str
 
+    entry: Law
+
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
     @overload
@@ -70,49 +95,107 @@ class Law:
 
     Attributes
     ----------
-    name : str
-        Topic and function, as in ``"query_ratio.best_step"``.
-    topic : str
-        The module that holds the function.
+    name, topic : str
+        Topic and function, as in ``"query_ratio.best_step"``, and the topic alone.
     function : callable
         Evaluates the law; an ordinary vectorised function, with ``errors`` besides:
         ``"raise"``, or ``"nan"`` for the elements outside the domain.
-    formula, latex : str
-        The law in one line of text, and in LaTeX without delimiters.
-    symbols : mapping of str to str
-        For each parameter of the function: symbol, meaning, unit and range.
-    regime : str
-        The assumptions under which the law is exact, or how far it may be trusted.
-    source : str
-        Paper and equation, and what was changed; or "derived here".
+    formula, regime, source : str
+        The law in one line of text; the assumptions that its arguments cannot break;
+        paper and equation, and what was changed, or "derived here".
+    kind : str
+        ``"exact"``, ``"bound"``, ``"approximation"`` or ``"definition"``. An
+        approximation has limits.
+    parameters : mapping of str to Parameter
+        Each with the domain that it has here.
     limits : mapping of str to callable
         The part of the regime that the arguments can break: for each limit, in
         words, a predicate of some of the parameters. Outside them the function
         warns with :class:`RegimeWarning`.
-    tables : mapping of str to int
-        Parameters that are not read element by element, and over how many of their
-        last axes they are read at once.
+    within : Domain
+        Where the value lies.
+    rises, falls : tuple of str
+        Parameters in which it never falls, and never rises.
+    relation, parent : str
+        ``"log"``, ``"complement"`` or ``"inverse"``, and of which law, if any.
     """
 
     name: str
     topic: str
     function: Callable[..., Any]
     formula: str
-    latex: str
-    symbols: Mapping[str, str]
     regime: str
     source: str
+    kind: Kind
+    parameters: Mapping[str, Parameter]
     limits: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    tables: Mapping[str, int] = field(default_factory=dict)
+    within: Domain = field(default_factory=lambda: Domain.of("(-inf, inf)"))
+    rises: tuple[str, ...] = ()
+    falls: tuple[str, ...] = ()
+    relation: str = ""
+    parent: str = ""
+
+    @property
+    def summary(self) -> str:
+        """Its first line of documentation, as plain text."""
+        line = (self.function.__doc__ or "").partition("\n")[0]
+        return line.replace(":func:", "").replace("`", "")
+
+    @property
+    def standing(self) -> str:
+        """Its kind and its regime, in a line."""
+        if self.regime.startswith(self.kind):
+            return self.regime
+        return f"{self.kind}; {self.regime}"
+
+    @property
+    def latex(self) -> str:
+        """The law in LaTeX, without delimiters: that of its derivation."""
+        module = importlib.import_module("querytax.theory.symbolic.printing")
+        return str(module.latex_of(self))
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Parameters that are read over so many of their last axes at once."""
+        return {name: p.axes for name, p in self.parameters.items() if p.axes}
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if isinstance(value, str | None):
+            return value
+        return np.array(value, dtype=float, ndmin=self.parameters[name].axes)
+
+    @functools.cached_property
+    def _watched(self) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+        """Each limit with the parameters that it reads."""
+        return [
+            (limit, within, tuple(inspect.signature(within).parameters))
+            for limit, within in self.limits.items()
+        ]
 
     def broken(self, arguments: Mapping[str, Any]) -> str:
         """Name the first limit that the arguments break; empty if they break none."""
-        for limit, within in self.limits.items():
-            given = {k: arguments[k] for k in inspect.signature(within).parameters}
-            numbers = [v for v in given.values() if not isinstance(v, str | None)]
+        for limit, within, names in self._watched:
+            given = {
+                name: value
+                if (value := arguments[name]) is None or self.parameters[name].is_word
+                else np.array(
+                    value, float, ndmin=self.parameters[name].axes, copy=None
+                )[()]
+                for name in names
+            }
+            holds = within(**given)
+            if holds is np.True_ or holds is True:
+                continue
             # An element that is not a number was answered with one already.
-            absent = functools.reduce(np.logical_or, map(np.isnan, numbers))
-            if not np.all(np.asarray(within(**given)) | absent):
+            absent = functools.reduce(
+                np.logical_or,
+                (
+                    np.isnan(v).any(axis=tuple(range(-self.parameters[k].axes, 0)))
+                    for k, v in given.items()
+                    if not isinstance(v, str | None)
+                ),
+            )
+            if not np.all(np.asarray(holds) | absent):
                 return f"{self.name} wants {limit}"
         return ""
 
@@ -136,89 +219,158 @@ class Law:
         return Support(True, self.regime)
 
 
+@functools.cache
+def _asked(limit: Callable[..., Any]) -> tuple[str, ...]:
+    """What a limit depends on."""
+    return tuple(inspect.signature(limit).parameters)
+
+
 _LAWS: dict[str, dict[str, Law]] = {}
 
 
 def law(
-    *,
     formula: str,
-    latex: str,
-    symbols: Mapping[str, str],
-    regime: str,
     source: str,
+    *,
+    regime: str = "exact",
+    kind: Kind = "exact",
     limits: Mapping[str, Callable[..., Any]] | None = None,
+    domain: Mapping[str, str] | None = None,
     tables: Mapping[str, int] | None = None,
+    within: str = "(-inf, inf)",
+    rises: str = "",
+    falls: str = "",
 ) -> Callable[[Callable[P, Any]], LawFunction[P]]:
     """Register the decorated function as a law of its package.
 
-    The function gains ``errors``, a warning outside its ``limits``, and ``supports``.
+    The body is called with arrays in double precision that lie in their domains.
+
+    Parameters
+    ----------
+    formula, source, regime, kind, limits
+        As in :class:`Law`.
+    domain : mapping of str to str, optional
+        Domains that are not the vocabulary's.
+    tables : mapping of str to int, optional
+        Parameters that are read at once over so many of their last axes, where the
+        vocabulary says otherwise.
+    within : str
+        Where the value lies.
+    rises, falls : str
+        Names of parameters in which it never falls, and never rises.
 
     Raises
     ------
     TypeError
-        If ``symbols`` does not describe exactly the function's parameters.
+        If the vocabulary has no such parameter, or they do not come in its order.
     """
 
     def register(function: Callable[P, Any]) -> LawFunction[P]:
-        package, _, topic = function.__module__.rpartition(".")
-        name = f"{topic}.{function.__name__}"
-        signature = inspect.signature(function)
-        parameters = list(signature.parameters.values())
-        if list(symbols) != [p.name for p in parameters]:
-            raise TypeError(f"symbols of {name} are not its parameters {signature}")
-
-        @functools.wraps(function)
-        def evaluate(*args: Any, errors: Errors = "raise", **kwargs: Any) -> Any:
-            if errors == "raise":
-                value = function(*args, **kwargs)
-            else:
-                expect.one_of(("raise", "nan"), errors=errors)
-                value = _inside(function, signature, entry.tables, args, kwargs)
-            if entry.limits:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                if broken := entry.broken(bound.arguments):
-                    warnings.warn(broken, RegimeWarning, stacklevel=2)
-            return value
-
-        entry = Law(
-            name,
-            topic,
-            evaluate,
-            formula,
-            latex,
-            dict(symbols),
-            regime,
-            source,
-            dict(limits or {}),
-            dict(tables or {}),
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        found = {}
+        for p in inspect.signature(function).parameters:
+            entry = named(p, name)
+            if domain and p in domain:
+                entry = entry.within(domain[p])
+            if tables and p in tables:
+                entry = entry.read(tables[p])
+            found[p] = entry
+        if unknown := {*(domain or ()), *(tables or ())} - {*found}:
+            raise TypeError(f"{name} has no parameter {', '.join(sorted(unknown))}")
+        return register_law(
+            function,
+            formula=formula,
+            source=source,
+            regime=regime,
+            kind=kind,
+            parameters=found,
+            limits=dict(limits or {}),
+            within=Domain.of(within),
+            rises=tuple(rises.split()),
+            falls=tuple(falls.split()),
         )
-        errors = inspect.Parameter(
-            "errors", inspect.Parameter.KEYWORD_ONLY, default="raise"
-        )
-        described = cast(Any, evaluate)
-        described.__signature__ = signature.replace(parameters=[*parameters, errors])
-        described.supports = entry.supports
-        _LAWS.setdefault(package, {})[name] = entry
-        return cast("LawFunction[P]", evaluate)
 
     return register
 
 
+def register_law(function: Callable[P, Any], **known: Any) -> LawFunction[P]:
+    """Make a law of a body and the fields of :class:`Law` that are known."""
+    package, _, topic = function.__module__.rpartition(".")
+    name = f"{topic}.{function.__name__}"
+    signature = inspect.signature(function)
+    parameters: Mapping[str, Parameter] = known["parameters"]
+    defaults = {
+        p.name: p.default
+        for p in signature.parameters.values()
+        if p.default is not p.empty
+    }
+    for group in ([p for p in parameters if p not in defaults], list(defaults)):
+        ordered = sorted(group, key=lambda p: parameters[p].place)
+        if group != ordered:
+            raise TypeError(f"{name} wants its parameters in the order {ordered}")
+    checks = {p: entry.checked() for p, entry in parameters.items()}
+    listed = tuple(checks.items())
+    place = {p: k for k, p in enumerate(checks)}
+    optional = {p for p, value in defaults.items() if value is None}
+    settled = {
+        p: value if value is None else checks[p](value) for p, value in defaults.items()
+    }
+
+    def bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments, validated and in double precision."""
+        given = dict(settled)
+        for (p, check), value in zip(listed, args, strict=False):
+            given[p] = value if value is None and p in optional else check(value)
+        for p, value in kwargs.items():
+            if place.get(p, -1) < len(args):
+                signature.bind(*args, **kwargs)
+            given[p] = value if value is None and p in optional else checks[p](value)
+        if len(given) != len(listed) or len(args) > len(listed):
+            signature.bind(*args, **kwargs)
+        return given
+
+    def body(**given: Any) -> Any:
+        return function(**bound((), given))  # type: ignore[call-arg]
+
+    @functools.wraps(function)
+    def evaluate(*args: Any, errors: str = "raise", **kwargs: Any) -> Any:
+        if errors == "raise":
+            given = bound(args, kwargs)
+            value = function(**given)  # type: ignore[call-arg]
+        else:
+            expect.one_of(("raise", "nan"), errors=errors)
+            given = signature.bind(*args, **kwargs).arguments
+            value = _inside(body, given, entry.tables)
+            given = {**settled, **given}
+        if entry.limits and (broken := entry.broken(given)):
+            warnings.warn(broken, RegimeWarning, stacklevel=2)
+        return value
+
+    entry = Law(name, topic, evaluate, **known)
+    errors = inspect.Parameter(
+        "errors", inspect.Parameter.KEYWORD_ONLY, default="raise"
+    )
+    described = cast(Any, evaluate)
+    described.__signature__ = signature.replace(
+        parameters=[*signature.parameters.values(), errors]
+    )
+    described.__doc__ = documented(entry, function.__doc__ or "", defaults)
+    described.entry, described.supports = entry, entry.supports
+    _LAWS.setdefault(package, {})[name] = entry
+    return cast("LawFunction[P]", evaluate)
+
+
 def _inside(
     function: Callable[..., Any],
-    signature: inspect.Signature,
+    arguments: Mapping[str, Any],
     tables: Mapping[str, int],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
 ) -> Any:
     """The law on the elements inside its domain, NaN on the others."""
     try:
-        return function(*args, **kwargs)
+        return function(**arguments)
     except expect.DomainError as error:
         if error.outside is None:
             raise
-    arguments = signature.bind(*args, **kwargs).arguments
     rows = {
         # One number for a whole table is a table of one.
         name: np.array(value, dtype=float, ndmin=tables.get(name, 0))

@@ -2,10 +2,8 @@
 
 Any noise of finite variance averages at the rate 1/n; the law of the scale changes the
 constant alone, and in the attacker's favour: among answers of many scales some have
-hardly any noise, and a median weighs these more than a mean does. Scales of a list
-stand on the last axis. One noisy answer against a settled one, or a label, is
-:func:`querytax.theory.boundary.scaled_noise_flip`. Each function raises
-``DomainError``, naming the parameter, for an argument outside its stated range.
+hardly any noise, and a median weighs these more than a mean does. For one noisy answer
+against a settled one, or a label: :func:`querytax.theory.boundary.scaled_noise_flip`.
 """
 
 from __future__ import annotations
@@ -16,103 +14,77 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax import expect
-from querytax.theory._floats import Array, Floats, by_region, floats, ratio
-from querytax.theory.law import law
+from querytax.theory.law import Given, law
+from querytax.theory.numerics.floats import Array, Floats, by_region, ratio
 from querytax.theory.snr import output as _of_output
 
-__all__ = [
-    "beta_median_gain",
-    "beta_snr",
-    "beta_wrong_sign",
-    "information",
-    "median_gain",
-    "snr",
-    "wrong_sign",
-]
-
-_CHANGE = "E[ΔF²], mean square change of the output, its unit², [0, inf)"
-_GAP = "|ΔF|, change of the output over the comparison, its unit, (0, inf)"
-_FULL = "σ, standard deviation of the noise at full scale, output unit, (0, inf)"
-_SHAPE = "a, of the scale's law Beta(a, a) on [0, 1], ratio, (0, inf)"
-_LIST = {
-    "sigma": "σ_i on the last axis, standard deviations, output unit, (0, inf)",
-    "weight": "w_i on the last axis, their chances up to a factor, (0, inf)",
-}
-_TABLES = {"sigma": 1, "weight": 1}
-_NORMAL = "exact: normal noise, its scale drawn for each answer"
 _BETA = "derived here for SND 2022, Sec. 4.7"
 _MIXED = "derived here for Output Randomization 2020, appendix, on mixtures"
+_NORMAL = "normal noise, its scale drawn for each answer"
+_AVERAGED = "exact second moments; what follows from S needs averages of many answers"
+_MANY = f"exact in the limit of many answers to each question; {_NORMAL}"
 _SHAPES = {"arcsine": 0.5, "uniform": 1.0, "bell": 2.0}
 
 
 @law(
-    formula="S = E[ΔF²] (2a + 1)/((a + 1) σ²)",
-    latex=r"S = \frac{\mathbb{E}[\Delta F^2]}{2\sigma^2\,\mathbb{E}[k^2]},\qquad "
-    r"\mathbb{E}[k^2] = \frac{a + 1}{2(2a + 1)}",
-    symbols={
-        "delta_ms": _CHANGE,
-        "sigma": _FULL,
-        "shape": _SHAPE,
-    },
-    regime="exact second moments; consequences need averages of many answers",
-    source=_BETA,
+    "E[k^j] = Π_{i<j} (a + i)/(2a + i), k ~ Beta(a, a)",
+    _BETA,
+    within="[0, 1/2]",
+    falls="shape order",
 )
-def beta_snr(
-    delta_ms: npt.ArrayLike, sigma: npt.ArrayLike, shape: npt.ArrayLike
-) -> Floats:
-    """Decision SNR of two answers under noise whose scale follows a Beta law.
+def beta_moment(shape: Given, order: Given) -> Floats:
+    """Moment of a noise scale that follows a Beta law on [0, 1].
 
-    Parameters
-    ----------
-    delta_ms : array_like
-        Second moment of the noiseless change, in [0, inf).
-    sigma : array_like
-        Standard deviation of the noise at scale 1, in (0, inf); the mean scale is 1/2.
-    shape : array_like
-        Shape a of Beta(a, a), in (0, inf): 1 for an even scale.
+    The mean is 1/2; the mean square, (a + 1)/(4a + 2), is what averages suffer from.
 
-    Examples
-    --------
+    >>> [float(beta_moment(1.0, order)) for order in (1, 2, 3)]
+    [0.5, 0.3333333333333333, 0.25]
+    """
+    i = np.arange(60.0)
+    factors = 1.0 / (1.0 + shape[..., None] / (shape[..., None] + i))
+    return np.where(i < order[..., None], factors, 1.0).prod(axis=-1)
+
+
+@law(
+    "S = Δ² (2a + 1)/((a + 1) σ²)",
+    _BETA,
+    regime=_AVERAGED,
+    within="[0, inf]",
+    rises="delta_ms shape",
+    falls="sigma",
+)
+def beta_snr(delta_ms: Given, sigma: Given, shape: Given) -> Floats:
+    """Decision SNR of two answers whose noise has a scale by a Beta law.
+
     >>> round(float(beta_snr(0.02, 0.3, 1.0)), 9)
     0.333333333
     """
-    a = floats(expect.positive(shape=shape))
     # 2 (2a + 1)/(a + 1), in steps that do not overflow.
-    inverse = 2.0 * (1.0 + a / (a + 1.0))
+    inverse = 2.0 * (1.0 + shape / (shape + 1.0))
     with np.errstate(over="ignore"):
         return inverse * _of_output(delta_ms, sigma)
 
 
 @law(
-    formula="((a + 1)/(2a + 1)) ((2a - 1)/(a - 1))²/π; infinite for a of at most 1",
-    latex=r"\frac{2}{\pi}\,\mathbb{E}[k^2]\,\mathbb{E}[1/k]^2 = "
-    r"\frac{1}{\pi}\,\frac{a + 1}{2a + 1}\left(\frac{2a - 1}{a - 1}\right)^2",
-    symbols={"shape": _SHAPE},
-    regime="many answers to each question; normal noise, its scale drawn for each",
-    source=_BETA + "; variance of the mean over that of the median",
+    "((a + 1)/(2a + 1)) ((2a - 1)/(a - 1))²/π; infinite for a of at most 1",
+    _BETA + "; variance of the mean over that of the median",
+    regime=_MANY,
+    within="[0, inf]",
+    falls="shape",
 )
-def beta_median_gain(shape: npt.ArrayLike) -> Floats:
-    """How many times more answers a mean needs than a median, for a Beta scale.
+def beta_median_gain(shape: Given) -> Floats:
+    """How many times the answers a mean needs of a median's, Beta scale.
 
     For a of at most 1 it grows without end as more answers are asked: scales near zero
     come so often that the density of the noise is infinite at zero.
 
-    Parameters
-    ----------
-    shape : array_like
-        Shape a of Beta(a, a), in (0, inf).
-
-    Examples
-    --------
     >>> round(float(beta_median_gain(2.0)), 4), float(beta_median_gain(1.0))
     (1.7189, inf)
     """
-    a = floats(expect.positive(shape=shape))
-    beyond = np.where(a > 1.0, a - 1.0, 1.0)
-    square = 0.5 * (1.0 + 1.0 / (2.0 * np.minimum(a, 1e300) + 1.0))
+    beyond = np.where(shape > 1.0, shape - 1.0, 1.0)
+    square = 0.5 * (1.0 + 1.0 / (2.0 * np.minimum(shape, 1e300) + 1.0))
     finite = square * np.square(2.0 + 1.0 / beyond) / np.pi
-    return np.where(a > 1.0, finite, np.inf)[()]
+    return np.where(shape > 1.0, finite, np.inf)[()]
 
 
 @cache
@@ -129,43 +101,23 @@ def _scales(shape: float) -> tuple[Array, Array]:
 
 
 @law(
-    formula="P = E Φ(-|ΔF|/(σ√(k² + k'²))), k and k' ~ Beta(a, a)",
-    latex=r"P = \mathbb{E}\,\Phi\left(-\frac{|\Delta F|}{\sigma\sqrt{k^2 + k'^2}}"
-    r"\right),\qquad k, k' \sim \mathrm{Beta}(a, a)",
-    symbols={
-        "gap": _GAP,
-        "sigma": _FULL,
-        "form": "law of the scale k on [0, 1], mean 1/2: 'uniform' (a = 1), "
-        "'arcsine' (a = 1/2), 'bell' (a = 2), 'constant' (k = 1/2)",
-    },
+    "P = E Φ(-ΔF/(σ√(k² + k'²))), k and k' ~ Beta(a, a)",
+    _BETA + "; of two answers, where boundary.scaled_noise_flip is of one",
     regime=_NORMAL,
-    source=_BETA + "; of two answers, where boundary.scaled_noise_flip is of one",
+    within="[0, 1/2]",
+    rises="sigma",
+    falls="gap",
 )
-def beta_wrong_sign(
-    gap: npt.ArrayLike, sigma: npt.ArrayLike, form: str = "uniform"
-) -> Floats:
-    """Probability that two answers, each of a noise of random scale, mislead.
+def beta_wrong_sign(gap: Given, sigma: Given, scale_law: str = "uniform") -> Floats:
+    """Probability that two answers with noise of random scale mislead.
 
-    Parameters
-    ----------
-    gap : array_like
-        Size |ΔF| of the noiseless change, in (0, inf).
-    sigma : array_like
-        Standard deviation of the noise at full scale, in (0, inf).
-    form : {"uniform", "arcsine", "bell", "constant"}
-        Law of the scale.
-
-    Examples
-    --------
     >>> round(float(beta_wrong_sign(0.5, 1.0, "bell")), 6)
     0.235663
     """
-    expect.one_of((*_SHAPES, "constant"), form=form)
-    width = ratio(expect.positive(gap=gap), expect.positive(sigma=sigma))
-    a = floats(np.minimum(width, 1e100))
-    if form == "constant":
+    a = np.minimum(_relative(gap, sigma), 1e100)
+    if scale_law == "constant":
         return special.ndtr(-np.sqrt(2.0) * a)
-    scale, weight = _scales(_SHAPES[form])
+    scale, weight = _scales(_SHAPES[scale_law])
 
     def mean(a: Array) -> Array:
         total = np.zeros_like(a)
@@ -178,26 +130,28 @@ def beta_wrong_sign(
         return total
 
     # Rounding may lift it above a half; beyond 60 nothing is left.
-    return np.minimum(
-        by_region((a,), (a < 60.0, mean), (a >= 60.0, np.zeros_like)), 0.5
-    )
+    chance = by_region((a,), (a < 60.0, mean), (a >= 60.0, np.zeros_like))
+    return np.minimum(chance, 0.5)
 
 
 # --- Scales of a list ----------------------------------------------------------------
 
 
-def _listed(sigma: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[Array, Array]:
+def _relative(gap: Array, sigma: Array) -> Array:
+    """The gap over the noise; a tie stays one without noise."""
+    return ratio(gap, np.where(gap > 0.0, sigma, 1.0))
+
+
+def _listed(sigmas: Array, weights: Array) -> tuple[Array, Array]:
     """Scales and chances, on one last axis."""
-    s = np.atleast_1d(floats(expect.positive(sigma=sigma)))
-    w = np.atleast_1d(floats(expect.positive(weight=weight)))
-    s, w = np.broadcast_arrays(s, w)
+    s, w = np.broadcast_arrays(sigmas, weights)
     w = w / w.max(axis=-1, keepdims=True)
     return s, w / w.sum(axis=-1, keepdims=True)
 
 
-def _close(value: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def _close(table: Array) -> npt.NDArray[np.bool_]:
     """Whether numbers on the last axis lie within a factor of 1e6; NaN may."""
-    table = np.atleast_1d(floats(value))
+    table = np.atleast_1d(np.asarray(table, dtype=float))
     far = table.max(axis=-1) > 1e6 * table.min(axis=-1)
     return np.asarray(~far)[..., None]
 
@@ -205,96 +159,63 @@ def _close(value: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 def _deviation(s: Array, w: Array) -> Array:
     """Root of the mean square scale."""
     top = s.max(axis=-1)
-    return top * np.sqrt((w * np.square(s / top[..., None])).sum(axis=-1))
+    unit = np.where(top > 0.0, top, 1.0)[..., None]
+    return top * np.sqrt((w * np.square(s / unit)).sum(axis=-1))
 
 
 @law(
-    formula="S = E[ΔF²]/(2 Σ w_i σ_i²)",
-    latex=r"S = \frac{\mathbb{E}[\Delta F^2]}{2\sum_i w_i\sigma_i^2}",
-    symbols={"delta_ms": _CHANGE, **_LIST},
-    regime="exact second moments; consequences need averages of many answers",
-    source=_MIXED,
-    tables=_TABLES,
+    "S = Δ²/(2 Σ w_i σ_i²), Σ w_i = 1",
+    _MIXED,
+    regime=_AVERAGED,
+    within="[0, inf]",
 )
-def snr(delta_ms: npt.ArrayLike, sigma: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
+def snr(delta_ms: Given, sigmas: Given, weights: Given) -> Floats:
     """Decision SNR of two answers under a mixture of normal noises.
 
-    Parameters
-    ----------
-    delta_ms : array_like
-        Second moment of the noiseless change, in [0, inf).
-    sigma, weight : array_like
-        Standard deviations on the last axis, and how often each is drawn.
-
-    Examples
-    --------
     >>> round(float(snr(0.02, [0.1, 0.3], [1, 1])), 9)
     0.2
     """
-    return _of_output(delta_ms, _deviation(*_listed(sigma, weight)))
+    return _of_output(delta_ms, _deviation(*_listed(sigmas, weights)))
 
 
 @law(
-    formula="P = Σ_ij w_i w_j Φ(-|ΔF|/√(σ_i² + σ_j²))",
-    latex=r"P = \sum_{i,j} w_i w_j\,\Phi\left(-\frac{|\Delta F|}"
-    r"{\sqrt{\sigma_i^2 + \sigma_j^2}}\right)",
-    symbols={"gap": _GAP, **_LIST},
+    "P = Σ_ij w_i w_j Φ(-ΔF/√(σ_i² + σ_j²)), Σ w_i = 1",
+    _MIXED,
     regime=_NORMAL,
-    source=_MIXED,
-    tables=_TABLES,
+    within="[0, 1/2]",
+    falls="gap",
 )
-def wrong_sign(
-    gap: npt.ArrayLike, sigma: npt.ArrayLike, weight: npt.ArrayLike
-) -> Floats:
+def wrong_sign(gap: Given, sigmas: Given, weights: Given) -> Floats:
     """Probability that two answers under a mixture of normal noises mislead.
 
-    Parameters
-    ----------
-    gap : array_like
-        Size |ΔF| of the noiseless change, in (0, inf).
-    sigma, weight : array_like
-        Standard deviations on the last axis, and how often each is drawn.
-
-    Examples
-    --------
     >>> round(float(wrong_sign(0.1, [0.1, 0.3], [1, 1])), 6)
     0.349603
     """
-    change = floats(expect.positive(gap=gap))[..., None, None]
-    s, w = _listed(sigma, weight)
+    s, w = _listed(sigmas, weights)
     both = np.hypot(s[..., :, None], s[..., None, :])
     chance = w[..., :, None] * w[..., None, :]
+    tail = special.ndtr(-_relative(gap[..., None, None], both))
     # Rounding may lift it above a half.
-    total = (chance * special.ndtr(-ratio(change, both))).sum(axis=(-2, -1))
-    return np.minimum(total, 0.5)
+    return np.minimum((chance * tail).sum(axis=(-2, -1)), 0.5)
 
 
 @law(
-    formula="(2/π) (Σ w_i σ_i²) (Σ w_i/σ_i)²",
-    latex=r"\frac{2}{\pi}\left(\sum_i w_i\sigma_i^2\right)"
-    r"\left(\sum_i \frac{w_i}{\sigma_i}\right)^2",
-    symbols=dict(_LIST),
-    regime="many answers to each question; normal noise, its scale drawn for each",
-    source=_MIXED + "; variance of the mean over that of the median",
-    tables=_TABLES,
+    "(2/π) (Σ w_i σ_i²) (Σ w_i/σ_i)², Σ w_i = 1",
+    _MIXED + "; variance of the mean over that of the median",
+    regime=_MANY,
+    domain={"sigmas": "(0, inf)"},
+    within="[0, inf]",
 )
-def median_gain(sigma: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
-    """How many times more answers a mean needs than a median.
+def median_gain(sigmas: Given, weights: Given) -> Floats:
+    """How many times the answers a mean needs of a median's.
 
     2/π for one scale, where the mean is the better; above 1 for scales that differ
-    much.
+    much, and without end for one that goes to 0.
 
-    Parameters
-    ----------
-    sigma, weight : array_like
-        Standard deviations on the last axis, and how often each is drawn.
-
-    Examples
-    --------
     >>> round(float(median_gain([0.1, 1.0], [1, 1])), 4)
     9.7252
     """
-    s, w = _listed(sigma, weight)
+    s, w = _listed(sigmas, weights)
     least = s.min(axis=-1, keepdims=True)
     inverse = (w * (least / s)).sum(axis=-1)
     with np.errstate(over="ignore"):
@@ -302,44 +223,33 @@ def median_gain(sigma: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
 
 
 @law(
-    formula="J = (Σ w_i σ_i²) ∫ f'²/f, f = Σ w_i φ(x/σ_i)/σ_i",
-    latex=r"J = \Big(\sum_i w_i\sigma_i^2\Big)\int \frac{f'(x)^2}{f(x)}\,dx,\qquad "
-    r"f(x) = \sum_i \frac{w_i}{\sigma_i}\,\varphi\Big(\frac{x}{\sigma_i}\Big)",
-    symbols=dict(_LIST),
-    regime="many answers to each question; normal noise, its scale drawn for each",
-    source=_MIXED,
+    "J = (Σ w_i σ_i²) ∫ f'²/f, f = Σ w_i φ(x/σ_i)/σ_i, Σ w_i = 1",
+    _MIXED,
+    regime=_MANY,
     limits={
-        "scales within a factor of 1e6": lambda sigma: _close(sigma),
-        "weights within a factor of 1e6": lambda weight: _close(weight),
+        "scales within a factor of 1e6": lambda sigmas: _close(sigmas),
+        "weights within a factor of 1e6": lambda weights: _close(weights),
     },
-    tables=_TABLES,
+    domain={"sigmas": "(0, inf)"},
+    within="[0, inf]",
 )
-def information(sigma: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
-    """How many times more answers a mean needs than the best estimate.
+def information(sigmas: Given, weights: Given) -> Floats:
+    """How many times the answers a mean needs of the best estimate's.
 
     The Fisher information of one answer over that under one normal noise of the same
     variance: at least 1, and at most the mean of the square scale times that of its
     inverse, which is what an attacker who saw each answer's scale would have.
 
-    Parameters
-    ----------
-    sigma, weight : array_like
-        Standard deviations on the last axis, and how often each is drawn.
-
-    Examples
-    --------
     >>> round(float(information([0.1, 1.0], [1, 1])), 3)
     17.438
     """
-    s, w = _listed(sigma, weight)
-    least = s.min(axis=-1, keepdims=True)
-    s = s / least
+    s, w = _listed(sigmas, weights)
+    s = s / s.min(axis=-1, keepdims=True)
     # In the log of x by even steps: from where x³ is nothing to where φ is.
     step, span = 0.01, np.log(np.minimum(s.max(), 1e6))
     x = np.exp(np.arange(-13.0, span + 2.4, step))
-    exponent = np.log(w / s)[..., None, :] - 0.5 * np.square(
-        x[:, None] / s[..., None, :]
-    )
+    y = x[:, None] / s[..., None, :]
+    exponent = np.log(w / s)[..., None, :] - 0.5 * np.square(y)
     top = exponent.max(axis=-1, keepdims=True)
     part = np.exp(exponent - top)
     mass = part.sum(axis=-1)
@@ -347,3 +257,19 @@ def information(sigma: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
     density = mass * np.exp(top[..., 0]) / np.sqrt(2.0 * np.pi)
     told = 2.0 * step * (np.square(x * slope) * density * x).sum(axis=-1)
     return np.square(_deviation(s, w)) * told
+
+
+@law(
+    "(Σ w_i σ_i²) (Σ w_i/σ_i²)",
+    "derived here; Output Randomization 2020, appendix",
+    regime="each answer's scale is told or can be read off",
+    within="[1, inf]",
+)
+def known_scale_gain(sigmas: Given, weights: Given) -> Floats:
+    """Queries saved by one who knows each answer's scale and weights it so.
+
+    >>> round(float(known_scale_gain([1.0, 3.0], 1.0)), 4)
+    2.7778
+    """
+    s, w = _listed(sigmas, weights)
+    return np.maximum((w * np.square(s)).sum(-1) * (w / np.square(s)).sum(-1), 1.0)

@@ -5,115 +5,62 @@ noisy answer beats what is believed of the incumbent: the one lucky answer that 
 (stale), a fresh answer asked beside each candidate (asked again), or the mean of all
 answers about it, one more beside each candidate (averaged). Queries counted here are
 those of candidates and of the incumbent beside them, not the search's first answer.
-Each function raises ``DomainError``, naming the parameter, for an argument outside its
-stated range.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _incumbent, _search
-from querytax.theory._floats import Array, Floats, by_region, floats, ratio
 from querytax.theory.directions import progress
-from querytax.theory.law import RegimeWarning, law
+from querytax.theory.law import Given, law
+from querytax.theory.numerics import incumbent as _incumbent
+from querytax.theory.numerics import search as _search
+from querytax.theory.numerics.floats import Array, Floats, by_region, ratio
+from querytax.theory.numerics.gaussian import ROOT2
+from querytax.theory.relations import log_of
 
-__all__ = [
-    "averaged_progress",
-    "log_stale_ratio",
-    "queries",
-    "requeried_progress",
-    "requeried_ratio",
-    "stale_progress",
-    "stale_ratio",
-]
-
-MODES = ("stale", "requery", "mean")
-
-_SIGMA = "σ, standard deviation of one answer's noise, output unit, [0, inf)"
-_SPREAD = "s_H, standard deviation of a candidate's true change, output unit, (0, inf)"
-_MEAN = "m, mean true change of the loss by a candidate, output unit, finite"
-_REPEATS = "M, repeats of every query, averaged, count, [1, inf)"
-_DELTAS = (
-    "Δ, sampled true changes of the loss by a candidate, output unit, finite; "
-    "candidates on the last axis"
-)
-_SAMPLE = {"deltas": _DELTAS, "sigma": _SIGMA, "repeats": _REPEATS}
-_EXACT = (
-    "exact: changes of one law all the way, fresh normal noise on every answer, "
-    "a long way"
-)
-_GRID = (
-    "one law of changes all the way, fresh normal noise, a long way; numerically to "
-    "1 % for σ <= s_H and 3 % for σ <= 1.3 s_H, from there on the low side in queries"
-)
+_LONG = "changes of one law all the way, fresh normal noise on every answer, a long way"
 _SOURCE = "derived here"
-_ROOT2 = float(np.sqrt(2.0))
 
 
 # --- Closed forms of a noisy search's queries over a noiseless one's -----------------
 
 
 @law(
-    formula="R = 2M E(0)/E(√2 σ), E(s_N) = (s_H²/S) φ(m/S) - m Φ(-m/S), "
-    "S² = s_H² + s_N²/M; at m = 0: R = 2M √(1 + 2σ²/(M s_H²))",
-    latex=r"R = \frac{2M\,E(0)}{E(\sqrt2\,\sigma)},\quad E(s_N) = \frac{s_H^2}{S}\,"
-    r"\varphi\left(\frac{m}{S}\right) - m\,\Phi\left(-\frac{m}{S}\right),\quad "
-    r"S^2 = s_H^2 + \frac{s_N^2}{M}",
-    symbols={
-        "sigma": _SIGMA,
-        "candidate_sigma": _SPREAD,
-        "mean": _MEAN,
-        "repeats": _REPEATS,
-    },
-    regime="exact: normal changes of one law all the way, fresh normal noise, a long "
-    "way; infinite where noise makes the search accept more harm than good",
-    source=_SOURCE,
+    "R = 2M E(0)/E(√2 s), E(s_N) = (s_H²/w) φ(m/w) - m Φ(-m/w), "
+    "w² = s_H² + s_N²/M; at m = 0: R = 2M √(1 + 2s²/(M s_H²))",
+    _SOURCE,
+    regime="normal " + _LONG,
+    within="[2, inf]",
+    rises="loss_sigma mean_change",
 )
 def requeried_ratio(
-    sigma: npt.ArrayLike,
-    candidate_sigma: npt.ArrayLike,
-    mean: npt.ArrayLike = 0.0,
-    repeats: npt.ArrayLike = 1,
+    candidate_sigma: Given,
+    loss_sigma: Given,
+    mean_change: Given = 0.0,
+    repeats: Given = 1,
 ) -> Floats:
-    """Queries over those of a noiseless search, if the incumbent is asked again.
+    """Queries over a noiseless search's, if the incumbent is asked again.
 
     The noiseless search asks one question a candidate and knows its incumbent. The
-    ratio is at least 2M, and infinite where the search makes no progress.
+    ratio is at least 2M, and infinite where noise makes the search accept more harm
+    than good.
 
-    Parameters
-    ----------
-    sigma : array_like
-        Standard deviation of one answer's noise, in [0, inf).
-    candidate_sigma : array_like
-        Standard deviation s_H of a candidate's true change, in (0, inf).
-    mean : array_like
-        Mean true change m by a candidate; above 0 where curvature works against it.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
-
-    Examples
-    --------
     >>> requeried_ratio([1.0, 2.0, 10.0], 1.0).round(2).tolist()
-    [3.46, 6.0, 28.35]
-    >>> requeried_ratio(2.0, 1.0, 0.3, [1, 4]).round(1).tolist()
+    [3.46, 2.45, 2.02]
+    >>> requeried_ratio(1.0, 2.0, 0.3, [1, 4]).round(1).tolist()
     [inf, 21.9]
     """
-    own = floats(expect.positive(candidate_sigma=candidate_sigma))
-    m = floats(expect.finite(mean=mean))
-    count = floats(expect.integer(repeats=repeats))
-    noise = _ROOT2 * floats(expect.nonnegative(sigma=sigma)) / np.sqrt(count)
-    m, own, noise, count = np.broadcast_arrays(m, own, noise, count)
-    helped = m <= 0.0
+    m, own, count = mean_change, candidate_sigma, repeats
+    noise = ROOT2 * loss_sigma / np.sqrt(count)
 
     def gain(m: Array, own: Array, noise: Array, count: Array) -> Array:
         return 2.0 * count * ratio(progress(m, own, 0.0), progress(m, own, noise))
 
-    return by_region((m, own, noise, count), (helped, gain), (~helped, _hindered))
+    return by_region((m, own, noise, count), (m <= 0.0, gain), (m > 0.0, _hindered))
 
 
 def _hindered(m: Array, own: Array, noise: Array, count: Array) -> Array:
@@ -132,274 +79,192 @@ def _hindered(m: Array, own: Array, noise: Array, count: Array) -> Array:
 
 
 @law(
-    formula="ln R, R = ln 2/E[ln(1 + e^Y) - Y/(1 + e^-Y)], Y ~ N(-τ², 2τ²), "
-    "τ = π σ/(√3 s_H)",
-    latex=r"\ln R,\quad R = \frac{\ln 2}{\mathbb{E}\left[\ln(1 + e^Y) - "
-    r"\frac{Y}{1 + e^{-Y}}\right]},\ Y \sim \mathcal{N}(-\tau^2, 2\tau^2),\ "
-    r"\tau = \frac{\pi\sigma}{\sqrt3\,s_H}",
-    symbols={"sigma": _SIGMA, "candidate_sigma": _SPREAD},
-    regime=f"{_EXACT}, and logistic changes of mean 0",
-    source=_SOURCE,
+    "R = ln 2/E[ln(1 + e^Y) - Y/(1 + e^-Y)], Y ~ N(-τ², 2τ²), τ = π s/(√3 s_H)",
+    _SOURCE,
+    regime="logistic " + _LONG + "; mean 0",
+    within="[1, inf]",
+    rises="loss_sigma",
+    falls="candidate_sigma",
 )
-def log_stale_ratio(sigma: npt.ArrayLike, candidate_sigma: npt.ArrayLike) -> Floats:
-    """Logarithm of :func:`stale_ratio`, which itself soon passes the largest float.
+def stale_ratio(candidate_sigma: Given, loss_sigma: Given) -> Floats:
+    """Queries over a noiseless search's, if the incumbent is never asked again.
 
-    Parameters
-    ----------
-    sigma, candidate_sigma
-        As in :func:`requeried_ratio`.
+    Cheaper than asking again while s is below about s_H; the search all but freezes
+    beyond about 2 s_H. Real attacks need fewer queries beyond s = s_H.
 
-    Notes
-    -----
-    For large τ it is τ²/4 + ln(τ ln 2/√π).
+    By detailed balance the stored error is N(-s²/b, s²), b = √3 s_H/π the scale of
+    the changes: the search believes in its luck. The logarithm of the ratio goes as
+    τ²/4 + ln(τ ln 2/√π).
 
-    Examples
-    --------
-    >>> round(float(log_stale_ratio(100.0, 1.0)), 3)
-    8228.932
-    """
-    own = floats(expect.positive(candidate_sigma=candidate_sigma))
-    tau = ratio(expect.nonnegative(sigma=sigma), own * (np.sqrt(3.0) / np.pi))
-    return _incumbent.log_stale_ratio(tau)
-
-
-@law(
-    formula="R = ln 2/E[ln(1 + e^Y) - Y/(1 + e^-Y)], Y ~ N(-τ², 2τ²), τ = π σ/(√3 s_H)",
-    latex=r"R = \frac{\ln 2}{\mathbb{E}\left[\ln(1 + e^Y) - "
-    r"\frac{Y}{1 + e^{-Y}}\right]},\quad Y \sim \mathcal{N}(-\tau^2, 2\tau^2),\ "
-    r"\tau = \frac{\pi\sigma}{\sqrt3\,s_H}",
-    symbols={"sigma": _SIGMA, "candidate_sigma": _SPREAD},
-    regime=f"{_EXACT}, and logistic changes of mean 0; real attacks need fewer queries "
-    "beyond σ = s_H",
-    source=_SOURCE,
-)
-def stale_ratio(sigma: npt.ArrayLike, candidate_sigma: npt.ArrayLike) -> Floats:
-    """Queries over those of a noiseless search that never asks its incumbent again.
-
-    Cheaper than asking again while σ is below about s_H; the search all but freezes
-    beyond about 2 s_H.
-
-    Parameters
-    ----------
-    sigma, candidate_sigma
-        As in :func:`requeried_ratio`.
-
-    Notes
-    -----
-    By detailed balance the stored error is N(-σ²/s, σ²), s = √3 s_H/π the scale of
-    the changes: the search believes in its luck.
-
-    Examples
-    --------
-    >>> stale_ratio([0.5, 1.0, 2.0], 1.0).round(2).tolist()
+    >>> stale_ratio(1.0, [0.5, 1.0, 2.0]).round(2).tolist()
     [1.33, 2.9, 48.3]
     """
     with np.errstate(over="ignore"):
-        return np.exp(log_stale_ratio(sigma, candidate_sigma))
+        return np.exp(_log_stale_ratio(candidate_sigma, loss_sigma))
+
+
+def _log_stale_ratio(candidate_sigma: Given, loss_sigma: Given) -> Floats:
+    tau = ratio(loss_sigma, candidate_sigma * (np.sqrt(3.0) / np.pi))
+    return _incumbent.log_stale_ratio(tau)
+
+
+log_stale_ratio = log_of(stale_ratio, _log_stale_ratio)
 
 
 # --- From samples of the changes ------------------------------------------------------
 
 
-def _sampled(
-    deltas: npt.ArrayLike, sigma: npt.ArrayLike, repeats: npt.ArrayLike
-) -> tuple[Array, Array, Array]:
-    """Changes, noise of an averaged answer, and repeats."""
-    changes = floats(expect.finite(deltas=deltas))
-    expect.that(changes.size > 0, "a sample on the last axis", deltas=deltas)
-    count = floats(expect.integer(repeats=repeats))
-    noise = floats(expect.nonnegative(sigma=sigma)) / np.sqrt(count)
-    return np.atleast_1d(changes), noise, count
+def _sampled(deltas: Array, loss_sigma: Array, repeats: Array) -> tuple[Array, Array]:
+    """Changes, and the noise of an averaged answer."""
+    expect.that(deltas.size > 0, "a sample on the last axis", deltas=deltas)
+    return deltas, loss_sigma / np.sqrt(repeats)
+
+
+def _quiet(deltas: Array, noise: Array, times: float = 1.0) -> Floats:
+    """Whether the noise of an answer is at most so many times the changes' spread."""
+    unit = _incumbent.unit_of(np.abs(deltas).max(axis=-1))
+    return ratio(noise, unit) <= times * (deltas / unit[..., None]).std(axis=-1)
+
+
+def _at_most(times: float) -> dict[str, Callable[..., Floats]]:
+    return {
+        f"loss_sigma/√repeats <= {times} of the changes' standard deviation": (
+            lambda deltas, loss_sigma, repeats=1: _quiet(
+                deltas, loss_sigma / np.sqrt(repeats), times
+            )
+        )
+    }
 
 
 @law(
-    formula="g = mean of -Δ Φ(-Δ √M/(√2 σ)) over the sample, over 2M",
-    latex=r"g = \frac{1}{2M}\,\mathbb{E}\left[-\Delta\,\Phi\left(-\frac{\Delta"
-    r"\sqrt M}{\sqrt2\,\sigma}\right)\right]",
-    symbols=_SAMPLE,
-    regime=_EXACT,
-    source=_SOURCE,
-    tables={"deltas": 1},
+    "g = E[-δ Φ(-δ √M/(√2 s))]/(2M) over the sample",
+    _SOURCE,
+    regime=_LONG,
 )
-def requeried_progress(
-    deltas: npt.ArrayLike, sigma: npt.ArrayLike, repeats: npt.ArrayLike = 1
-) -> Floats:
-    """Mean fall of the true loss per query, if the incumbent is asked again.
+def requeried_progress(deltas: Given, loss_sigma: Given, repeats: Given = 1) -> Floats:
+    """Mean fall of the loss per query, if the incumbent is asked again.
 
     Negative where noise makes the search accept more harm than good.
 
-    Parameters
-    ----------
-    deltas : array_like, shape (..., candidates)
-        Sampled true changes Δ of the loss, better if negative.
-    sigma : array_like
-        Standard deviation of one answer's noise; broadcasts with the other axes.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
-
-    Examples
-    --------
     >>> requeried_progress([-1.0, 0.0, 2.0], [0.0, 1.0, 2.0]).round(4).tolist()
     [0.1667, 0.1005, 0.0264]
     """
-    changes, noise, count = _sampled(deltas, sigma, repeats)
-    return (0.5 * _incumbent.requeried(changes, noise)[0] / count)[()]
+    moments = _incumbent.requeried(*_sampled(deltas, loss_sigma, repeats))
+    return (0.5 * moments[0] / repeats)[()]
 
 
 @law(
-    formula="g = E[-Δ 1(Δ + e < b)]/M, e ~ N(0, σ²/M), b of the stationary law: "
-    "p(b) P(Δ + e < b) = φ(b) ∫ p(c) P(Δ < c - b) dc",
-    latex=r"g = \frac1M\,\mathbb{E}\left[-\Delta\,1(\Delta + e < b)\right],\quad "
-    r"p(b)\,P(\Delta + e < b) = \varphi_e(b)\int p(c)\,P(\Delta < c - b)\,dc",
-    symbols=_SAMPLE,
-    regime=_GRID,
-    source=_SOURCE,
-    tables={"deltas": 1},
+    "g = E[-δ 1(δ + e < b)]/M, e ~ N(0, s²/M), b of the stationary law: "
+    "p(b) P(δ + e < b) = φ(b) ∫ p(c) P(δ < c - b) dc",
+    _SOURCE,
+    regime=_LONG,
+    kind="approximation",
+    limits=_at_most(1.3),
 )
-def stale_progress(
-    deltas: npt.ArrayLike, sigma: npt.ArrayLike, repeats: npt.ArrayLike = 1
-) -> Floats:
-    """Mean fall of the true loss per query, if the incumbent is never asked again.
+def stale_progress(deltas: Given, loss_sigma: Given, repeats: Given = 1) -> Floats:
+    """Mean fall of the loss per query, if the incumbent is never asked again.
 
-    The incumbent's stored error b is that of the answer which was accepted.
+    The incumbent's stored error b is that of the answer which was accepted. Solved on a
+    grid: to 1 % for noise up to the changes' standard deviation, to 3 % up to the
+    limit; from there on it promises too few queries.
 
-    Parameters
-    ----------
-    deltas, sigma, repeats
-        As in :func:`requeried_progress`.
-
-    Examples
-    --------
-    >>> stale_progress([-1.0, 0.0, 2.0], [0.0, 1.0, 2.0]).round(3).tolist()
-    [0.333, 0.044, 0.0]
+    >>> stale_progress([-1.0, 0.0, 2.0], [0.0, 1.0]).round(3).tolist()
+    [0.333, 0.044]
     """
-    changes, noise, count = _sampled(deltas, sigma, repeats)
-    return (_incumbent.stale(changes, noise)[0] / count)[()]
+    moments = _incumbent.stale(*_sampled(deltas, loss_sigma, repeats))
+    return (moments[0] / repeats)[()]
 
 
 @law(
-    formula="g = E[-Δ 1(Δ + e < b)]/(2M), b the mean of all answers about the "
+    "g = E[-δ 1(δ + e < b)]/(2M), b the mean of all answers about the "
     "incumbent, in the stationary law of b and their number",
-    latex=r"g = \frac{1}{2M}\,\mathbb{E}\left[-\Delta\,1(\Delta + e < \bar b)\right]",
-    symbols=_SAMPLE,
-    regime=_GRID.replace("1.3", "2"),
-    source=_SOURCE,
-    tables={"deltas": 1},
+    _SOURCE,
+    regime=_LONG,
+    kind="approximation",
+    limits=_at_most(2.0),
 )
-def averaged_progress(
-    deltas: npt.ArrayLike, sigma: npt.ArrayLike, repeats: npt.ArrayLike = 1
-) -> Floats:
-    """Mean fall of the true loss per query, if the incumbent's answers are averaged.
+def averaged_progress(deltas: Given, loss_sigma: Given, repeats: Given = 1) -> Floats:
+    """Mean fall of the loss per query, if the incumbent's answers are averaged.
 
     Each candidate comes with one more answer about the incumbent; the answer that made
-    it counts for as much as any other.
+    it counts for as much as any other. As accurate as :func:`stale_progress`.
 
-    Parameters
-    ----------
-    deltas, sigma, repeats
-        As in :func:`requeried_progress`.
-
-    Examples
-    --------
     >>> averaged_progress([-1.0, 0.0, 2.0], [0.0, 1.0, 2.0]).round(3).tolist()
     [0.167, 0.114, 0.054]
     """
-    changes, noise, count = _sampled(deltas, sigma, repeats)
-    return (0.5 * _incumbent.averaged(changes, noise)[0] / count)[()]
+    moments = _incumbent.averaged(*_sampled(deltas, loss_sigma, repeats))
+    return (0.5 * moments[0] / repeats)[()]
+
+
+_MOMENTS = {
+    "stale": _incumbent.stale,
+    "requery": _incumbent.requeried,
+    "mean": _incumbent.averaged,
+}
+
+
+def _trusted(
+    deltas: Array,
+    stage_shares: Array,
+    loss_sigma: Array,
+    repeats: Array,
+    incumbent: str = "stale",
+) -> Floats:
+    noise = np.asarray(loss_sigma / np.sqrt(repeats))[..., None]
+    idle = (stage_shares <= 0.0) | (incumbent != "stale")
+    return (idle | _quiet(deltas, noise)).all(axis=-1)
 
 
 @law(
-    formula="Q = Σ ∫ J dx over the stages, x the fall so far: v J'/2 + g J = 1, J "
-    "continuous, 1/g at first; ends at G + E[Δ₋²]/(2 E Δ₋)",
-    latex=r"Q = \int J\,dx,\quad \tfrac12 v_i J' + g_i J = 1,\quad J(0) = \frac1{g_1},"
-    r"\quad 0 \le x \le G + \frac{\mathbb{E}\Delta_-^2}{2\,\mathbb{E}\Delta_-}",
-    symbols={
-        "gap": "G, fall of the true loss that is wanted, output unit, [0, inf)",
-        "deltas": "Δ, sampled true changes of the loss at each stage of the way, "
-        "output unit, finite; stages and candidates on the last two axes",
-        "weights": "w, share of the way that each stage covers, [0, 1], sum 1; stages "
-        "on the last axis",
-        "sigma": _SIGMA,
-        "mode": "'stale', 'requery' or 'mean': what is believed of the incumbent",
-        "repeats": _REPEATS,
-    },
+    "Q = Σ ∫ J dx over the stages, x the fall so far: v J'/2 + g J = 1, J "
+    "continuous, 1/g at first; ends at Δ + E[δ₋²]/(2 E δ₋)",
+    "derived here: first passage of a diffusion, ends moved as by renewal",
     regime="the changes' laws hold wherever a noisy search goes, and a stage takes a "
-    "few accepted steps: to 4 % of the chain where every stage gains ground, up to a "
-    "half too few queries (safe) where a later one loses some. "
-    "'stale' to about 10 % while σ/√M <= s_H of every stage, beyond it too many "
-    "queries (unsafe): half of the searches take far fewer than the mean",
-    source="derived here: first passage of a diffusion, ends moved as by renewal",
-    tables={"deltas": 2, "weights": 1},
+    "few accepted steps",
+    kind="approximation",
+    limits={
+        "loss_sigma/√repeats <= the candidates' standard deviation at every stage, "
+        "where the incumbent is stale": _trusted
+    },
+    domain={"fall": "[0, inf)"},
+    tables={"deltas": 2},
+    within="[0, inf]",
+    rises="fall",
 )
 def queries(
-    gap: npt.ArrayLike,
-    deltas: npt.ArrayLike,
-    weights: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    mode: str = "stale",
-    repeats: npt.ArrayLike = 1,
+    fall: Given,
+    deltas: Given,
+    stage_shares: Given,
+    loss_sigma: Given,
+    repeats: Given = 1,
+    incumbent: str = "stale",
 ) -> Floats:
-    """Mean number of queries until the true loss has fallen by the gap.
+    """Mean number of queries until the true loss has fallen so far.
 
     Infinite where the first stage makes no progress; a later one without is passed by
-    chance. Warns with ``RegimeWarning``
-    if a stale incumbent meets more noise than its candidates spread.
+    chance. ``fall``, ``loss_sigma``, ``repeats`` and the leading axes of the tables
+    broadcast.
 
-    Parameters
-    ----------
-    gap : array_like
-        Fall G of the true loss that is wanted, in [0, inf).
-    deltas : array_like, shape (..., stages, candidates)
-        Sampled true changes Δ of the loss at each stage, better if negative.
-    weights : array_like, shape (..., stages)
-        Share of the gap that each stage covers, sum 1.
-    sigma : array_like
-        Standard deviation of one answer's noise, in [0, inf).
-    mode : {"stale", "requery", "mean"}
-        Whether the incumbent's one answer stands, is asked for again with each
-        candidate, or is averaged with one more each time.
-    repeats : array_like of int
-        Repeats M of every query, averaged.
+    Within 4 % of the chain where every stage gains ground, up to a half too few queries
+    (safe) where a later one loses some; 10 % for a stale incumbent. Beyond its limit
+    too many queries (unsafe): half of the searches take far fewer than the mean.
 
-    Notes
-    -----
-    ``gap``, ``sigma``, ``repeats`` and the leading axes of the tables broadcast.
-
-    Examples
-    --------
     >>> steps = [[-2.0, -1.0, 0.0, 1.0], [-0.5, 0.0, 0.5, 1.0]]
     >>> queries(10.0, steps, [0.5, 0.5], [0.0, 0.3]).round(1).tolist()
     [43.1, 70.5]
-    >>> queries(10.0, steps, [0.5, 0.5], [0.0, 0.3], "requery").round(1).tolist()
-    [86.2, 108.6]
+    >>> float(queries(10.0, steps, [0.5, 0.5], 0.3, incumbent="requery").round(1))
+    108.6
     """
-    expect.one_of(MODES, mode=mode)
-    way = floats(expect.nonnegative(gap=gap))
-    changes, noise, count = _sampled(deltas, sigma, repeats)
-    changes = np.atleast_2d(changes)
+    changes, noise = _sampled(deltas, loss_sigma, repeats)
     # In a unit of the largest change, so that no square leaves the floats.
     unit = _incumbent.unit_of(np.abs(changes).max(axis=(-2, -1)))
     changes = changes / unit[..., None, None]
-    way, noise = ratio(way, unit), ratio(noise, unit)
-    shares = np.atleast_1d(floats(expect.unit(weights=weights)))
-    whole = np.abs(shares.sum(axis=-1, keepdims=True) - 1.0) <= 1e-9
-    expect.that(whole & (shares >= 0.0), "with sum 1", weights=shares)
-    walked = shares > 0.0
-    if mode == "stale" and np.any(walked & (noise[..., None] > changes.std(axis=-1))):
-        warnings.warn(
-            "search.queries wants sigma/sqrt(repeats) <= the candidates' standard "
-            "deviation at every stage, where the incumbent is stale",
-            RegimeWarning,
-            stacklevel=3,
-        )
-    solved = {
-        "stale": _incumbent.stale,
-        "requery": _incumbent.requeried,
-        "mean": _incumbent.averaged,
-    }[mode]
-    # A pair of questions a candidate, but where the incumbent is not asked again.
-    cost = count * (1.0 if mode == "stale" else 2.0)
+    way, noise = ratio(fall, unit), ratio(noise, unit)
+    whole = np.abs(stage_shares.sum(axis=-1, keepdims=True) - 1.0) <= 1e-9
+    expect.that(whole & (stage_shares >= 0.0), "with sum 1", stage_shares=stage_shares)
     with np.errstate(invalid="ignore"):
-        ways = np.where(walked, way[..., None] * shares, 0.0)
-    moments = solved(changes, noise[..., None])
+        ways = np.where(stage_shares > 0.0, way[..., None] * stage_shares, 0.0)
+    moments = _MOMENTS[incumbent](changes, noise[..., None])
+    # A pair of questions a candidate, but where the incumbent is not asked again.
+    cost = repeats * (1.0 if incumbent == "stale" else 2.0)
     return (_incumbent.candidates(ways, changes, *moments) * cost)[()]

@@ -14,25 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from querytax import expect
-from querytax.theory import _convergence, _mean_path, _soft_wall
-from querytax.theory._floats import Array, floats
+from querytax.theory.numerics import convergence as _convergence
+from querytax.theory.numerics import mean_path as _mean_path
+from querytax.theory.numerics import soft_wall as _soft_wall
+from querytax.theory.numerics.floats import Array, floats
 
-__all__ = ["Walk", "bounds", "checked"]
+__all__ = ["Walk", "bounds"]
 
 # Walks that are followed at once.
 _PART = 1024
 
 
-def checked(
+def _checked(
     drift: npt.ArrayLike, step: npt.ArrayLike, norm: str
 ) -> tuple[Array, Array]:
-    """Drift and step of walks, of one shape.
-
-    Raises
-    ------
-    DomainError
-        If one of them, or ``norm``, is outside its range.
-    """
     expect.one_of(("Linf", "L2"), norm=norm)
     c = floats(expect.unit(drift=drift))
     a = floats(expect.positive(step=step))
@@ -67,7 +62,7 @@ def bounds(
     >>> [round(float(x), 1) for x in bounds(0.4, 0.1, 0.1)]
     [40.0, 65.6]
     """
-    c, a = checked(drift, step, norm)
+    c, a = _checked(drift, step, norm)
     end, begin = floats(displacement), floats(start)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if norm == "L2":
@@ -75,21 +70,24 @@ def bounds(
         else:
             # coth(x) - 1/x < x/sqrt(9 + x^2).
             k = (1.0 + 2.0 / a) * np.arctanh(c)
-            top = np.minimum(
-                (1.0 + 0.5 * np.minimum(a, 2.0)) / np.hypot(1.0, 3.0 / k), 1.0
-            )
+            wall = 1.0 + 0.5 * np.minimum(a, 2.0)
+            top = np.minimum(wall / np.hypot(1.0, 3.0 / k), 1.0)
         pace = c * np.minimum(a, 1.0)
-        out = (end >= top) & (end > begin)
-        least = np.where(out, np.inf, (end - begin) / pace)
+        free = (end - begin) / pace
         pulled = np.log1p((end - begin) / (top - end)) * (top / pace)
     still = end == begin
-    return np.where(still, 0.0, least), np.where(
-        still, 0.0, np.where(out, np.inf, pulled)
+    out = (end >= top) & (end > begin)
+    least, about = (
+        np.where(still, 0.0, np.where(out, np.inf, x)) for x in (free, pulled)
     )
+    return least, about
 
 
 class Walk:
     """Walks of a drift and a step, to be asked how long they take.
+
+    The ends of a way, in [0, 1], and what else is asked about broadcast to the shape
+    of the walks.
 
     Parameters
     ----------
@@ -115,36 +113,37 @@ class Walk:
     def __init__(
         self, drift: npt.ArrayLike, step: npt.ArrayLike, norm: str = "Linf"
     ) -> None:
-        c, a = checked(drift, step, norm)
+        c, a = _checked(drift, step, norm)
         self.shape, c, a = c.shape, c.ravel(), a.ravel()
         cuts = range(0, c.size, _PART)
         part = _InBall if norm == "L2" else _InBox
         self._parts = [part(c[i : i + _PART], a[i : i + _PART]) for i in cuts]
 
-    def _ways(
-        self, displacement: npt.ArrayLike, start: npt.ArrayLike, *others: Array
-    ) -> list[Array]:
-        end = floats(expect.unit(displacement=displacement))
-        begin = floats(expect.unit(start=start))
+    def _asked(self, question: str, *given: npt.ArrayLike) -> np.ndarray:
+        rows = [np.broadcast_to(x, self.shape).ravel() for x in given]
+        answers = [np.empty(0)]
+        for i, part in enumerate(self._parts):
+            cut = slice(i * _PART, (i + 1) * _PART)
+            answers.append(getattr(part, question)(*(x[cut] for x in rows)))
+        return np.concatenate(answers).reshape(self.shape)
+
+    def _asked_of_way(
+        self, question: str, end: npt.ArrayLike, begin: npt.ArrayLike, *others: Array
+    ) -> np.ndarray:
+        end = floats(expect.unit(displacement=end))
+        begin = floats(expect.unit(start=begin))
         expect.that(begin <= end, "at most the displacement", start=begin)
-        return [np.broadcast_to(x, self.shape).ravel() for x in (end, begin, *others)]
+        return self._asked(question, end, begin, *others)
 
     def steps(
         self, displacement: npt.ArrayLike, start: npt.ArrayLike = 0.0
     ) -> np.ndarray:
-        """Steps of the mean path, as in :func:`querytax.theory.convergence.steps`.
+        """Steps of the mean path, as in :func:`querytax.theory.convergence.steps`."""
+        return self._asked_of_way("steps", displacement, start)
 
-        Parameters
-        ----------
-        displacement, start : array_like
-            The way's ends, in [0, 1]; they broadcast to the shape of the walks.
-        """
-        ends = self._ways(displacement, start)
-        taken = [
-            part.steps(*(x[i * _PART : (i + 1) * _PART] for x in ends))
-            for i, part in enumerate(self._parts)
-        ]
-        return np.concatenate([np.empty(0), *taken]).reshape(self.shape)
+    def displacement(self, steps: npt.ArrayLike) -> np.ndarray:
+        """Its inverse, as in :func:`querytax.theory.convergence.displacement`."""
+        return self._asked("displacement", floats(expect.nonnegative(steps=steps)))
 
     def first_passage(
         self,
@@ -155,23 +154,12 @@ class Walk:
     ) -> np.ndarray:
         """Steps of the walk about it, as in the law ``convergence.first_passage``.
 
-        Parameters
-        ----------
-        displacement, start : array_like
-            The way's ends, in [0, 1]; they broadcast to the shape of the walks.
-        dimension : array_like of int
-            Coordinates.
-        gain : array_like
-            Spread of the gradient over them, in the box only.
+        ``gain``, the spread of the gradient over the coordinates, counts in the box
+        only.
         """
         d = floats(expect.integer(dimension=dimension))
         h = floats(expect.positive(gain=gain))
-        given = self._ways(displacement, start, d, h)
-        taken = [
-            part.first_passage(*(x[i * _PART : (i + 1) * _PART] for x in given))
-            for i, part in enumerate(self._parts)
-        ]
-        return np.concatenate([np.empty(0), *taken]).reshape(self.shape)
+        return self._asked_of_way("first_passage", displacement, start, d, h)
 
     def at_least(
         self,
@@ -188,60 +176,88 @@ class Walk:
         """
         d = floats(expect.integer(dimension=dimension))
         h = floats(expect.positive(gain=gain))
-        given = self._ways(displacement, start, d, h)
-        taken = [
-            part.at_least(*(x[i * _PART : (i + 1) * _PART] for x in given))
-            for i, part in enumerate(self._parts)
-        ]
-        return np.concatenate([np.empty(0), *taken]).reshape(self.shape)
+        return self._asked_of_way("at_least", displacement, start, d, h)
 
 
-class _InBox:
+class _Part:
     """A thousand walks at most, on one axis."""
+
+    # Displacement up to which nothing pushes back, and the plateau.
+    free: Array
+    top: Array
 
     def __init__(self, drift: Array, step: Array) -> None:
         self.drift, self.step = drift, step
-        self._walls: tuple[Array, Array, _soft_wall.Box] | None = None
+        self.pace = np.minimum(step, 1.0)
+
+    def steps(self, end: Array, begin: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            flown = np.minimum(end, self.free) - np.minimum(begin, self.free)
+            taken = np.where(flown > 0.0, flown / self.drift / self.pace, 0.0)
+        late = np.flatnonzero((end > self.free) & (end > begin))
+        if late.size:
+            within = end[late] < self.top[late]
+            taken[late[~within]] = np.inf
+            inside = late[within]
+            since = np.maximum(begin, self.free)[inside]
+            taken[inside] += self._pushed(end[inside], since, inside)
+        return taken
+
+    def _pushed(self, end: Array, since: Array, at: np.ndarray) -> Array:
+        """Steps from the free way on, where the plateau lies beyond the goal."""
+        raise NotImplementedError
+
+    def _flown(self, steps: Array) -> tuple[Array, Array]:
+        """Displacement on the free way, and steps after it."""
+        c, free = self.drift, self.free
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            flown = np.minimum(steps * self.pace * c, free)
+            late = steps - np.where(c > 0.0, free / c / self.pace, 0.0)
+        return np.where(c > 0.0, flown, 0.0), late
+
+
+class _InBox(_Part):
+    _walls: tuple[Array, Array, _soft_wall.Box] | None = None
 
     @cached_property
-    def free(self) -> Array:
-        """Displacement up to which nothing pushes back."""
+    def free(self) -> Array:  # type: ignore[override]
         return _mean_path.free(self.drift, self.step)[1]
 
     @cached_property
-    def top(self) -> Array:
-        """The plateau."""
+    def top(self) -> Array:  # type: ignore[override]
         return _convergence.box_mean(self.drift, self.step)
 
     @cached_property
     def path(self) -> _mean_path.Path:
         return _mean_path.Path(self.drift, self.step)
 
-    def steps(self, end: Array, begin: Array) -> Array:
-        taken = _flown(end, begin, self.free, self.drift, self.step)
-        late = np.flatnonzero((end > self.free) & (end > begin))
-        if late.size:
-            within = end[late] < self.top[late]
-            taken[late[~within]] = np.inf
-            inside = late[within]
-            taken[inside] += self._pushed(end, np.maximum(begin, self.free), inside)
-        return taken
-
-    def _pushed(self, end: Array, since: Array, inside: np.ndarray) -> Array:
-        """Steps from the free way on, where the plateau lies beyond the goal."""
+    def _pushed(self, end: Array, since: Array, at: np.ndarray) -> Array:
         # Both ends at once, the starts that lie on the pushed way after the goals.
-        begun = np.flatnonzero(since[inside] > self.free[inside])
-        at = np.concatenate([inside, inside[begun]])
-        level = np.concatenate([end[inside], since[inside[begun]]])
+        begun = np.flatnonzero(since > self.free[at])
+        level = np.concatenate([end, since[begun]])
+        at = np.concatenate([at, at[begun]])
         own = self.path.steps(1.0 - level / self.top[at], at)
         with np.errstate(over="ignore", divide="ignore"):
-            pace = self.path.pace[at]
-            time = (own - self.path.first[at]) / pace / pace
+            unit = self.path.pace[at]
+            time = (own - self.path.first[at]) / unit / unit
             # Modes cut off and modes that alternate make it no faster than free.
-            least = (level - self.free[at]) / self.drift[at]
-            time = np.maximum(time, least / np.minimum(self.step[at], 1.0))
-        time[begun] -= time[inside.size :]
-        return np.maximum(time[: inside.size], 0.0)
+            least = (level - self.free[at]) / self.drift[at] / self.pace[at]
+            time = np.maximum(time, least)
+        time[begun] -= time[end.size :]
+        return np.maximum(time[: end.size], 0.0)
+
+    def displacement(self, steps: Array) -> Array:
+        covered, late = self._flown(steps)
+        at = np.flatnonzero((late > 0.0) & (self.drift > 0.0))
+        if at.size:
+            free, top, path = self.free[at], self.top[at], self.path
+            with np.errstate(over="ignore"):
+                own = path.first[at] + late[at] * path.pace[at] * path.pace[at]
+                gone = top * (1.0 - path.missing(own, at)[0])
+            flying = steps[at] * self.pace[at] * self.drift[at]
+            gone = np.clip(np.minimum(gone, flying), free, None)
+            covered[at] = np.minimum(gone, np.maximum(top, free))
+        return covered
 
     def first_passage(self, end: Array, begin: Array, d: Array, h: Array) -> Array:
         wall = self._wall(d, h)
@@ -264,28 +280,30 @@ class _InBox:
         return kept[2]
 
 
-class _InBall:
-    """The same in the ball."""
-
+class _InBall(_Part):
     def __init__(self, drift: Array, step: Array) -> None:
-        self.drift, self.step = drift, step
+        super().__init__(drift, step)
         self.top = _convergence.ball(drift, step)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self.free = _convergence.ball_free(drift, step)
 
-    def steps(self, end: Array, begin: Array) -> Array:
-        taken = _flown(end, begin, self.free, self.drift, self.step)
-        late = np.flatnonzero((end > self.free) & (end > begin))
+    def _pushed(self, end: Array, since: Array, at: np.ndarray) -> Array:
+        c, a, top, way = self.drift[at], self.step[at], self.top[at], end - since
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            c, a, top = self.drift[late], self.step[late], self.top[late]
-            end, since = end[late], np.maximum(begin, self.free)[late]
-            way = end - since
             # Where the walk is free as far as the plateau, rounded, no way is left.
             share = np.where(way > 0.0, way / (top - since), 0.0)
             relaxed = np.log1p(way * top / (1.0 + since * top)) - np.log1p(-share)
-            pushed = relaxed / a / _convergence.ball_rate(c, a)
-            taken[late] += np.where(end < top, pushed, np.inf)
-        return taken
+            return relaxed / a / _convergence.ball_rate(c, a)
+
+    def displacement(self, steps: Array) -> Array:
+        covered, late = self._flown(steps)
+        free, top, rest = self.free, self.top, self.top - self.free
+        with np.errstate(over="ignore", invalid="ignore"):
+            rate = _convergence.ball_rate(self.drift, self.step)
+            gone = -np.maximum(late, 0.0) * self.step * rate
+            # (1 + m L)/(1 - m/L) grows by E from its value at m = free.
+            pull = top * rest / (1.0 + free * top) * np.exp(gone)
+            return covered - rest * np.expm1(gone) / (1.0 + pull)
 
     def at_least(self, end: Array, *_: Array) -> Array:
         return np.zeros(end.size)
@@ -300,13 +318,6 @@ class _InBall:
             return _soft_wall.ball(level, c[at], a[at], d[at])
 
         return _between(time, end, begin, look)
-
-
-def _flown(end: Array, begin: Array, free: Array, c: Array, a: Array) -> Array:
-    """Steps on the free way."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        flown = np.minimum(end, free) - np.minimum(begin, free)
-        return np.where(flown > 0.0, flown / c / np.minimum(a, 1.0), 0.0)
 
 
 def _between(

@@ -583,15 +583,15 @@ TEXT: tuple[Claim, ...] = (
             lambda gradient_norm, dimension, probe, sigma, queries: gradient_norm**2,
         ),
         evidence=Simulated(
-            lambda **at: drawn_directions.spread(**at, form="antithetic")
+            lambda **at: drawn_directions.spread(differences="antithetic", **at)
         ),
         corrected=Form(
             "(2/N)(G²(d+1) + d G² σ²/(2μ²))",
-            lambda **at: directions.spread(**at, form="antithetic"),
+            lambda **at: directions.spread(differences="antithetic", **at),
         ),
         mutant=Form(
             "1/N for 2/N",
-            lambda **at: 0.5 * directions.spread(**at, form="antithetic"),
+            lambda **at: 0.5 * directions.spread(differences="antithetic", **at),
         ),
         points=tuple(
             Point(

@@ -173,8 +173,7 @@ def _linearised(snr: float, contraction: float, remaining: float, steps: int) ->
 def _arrives(
     snr: float, contraction: float, remaining: float, steps: int
 ) -> Experiment:
-    nats = -math.log(remaining)
-    return contraction_drawn.not_arrived(snr, contraction, nats, steps)
+    return contraction_drawn.not_arrived(snr, contraction, steps, remaining)
 
 
 _PLACE = at("bend place rate", (1.0, 0.2, 0.5), (0.1, 0.6, 0.5))

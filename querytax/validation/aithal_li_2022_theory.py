@@ -69,8 +69,7 @@ def _not_arrived(
     snr: float, contraction: float, remaining: float, error: float
 ) -> Experiment:
     steps = _steps_6(snr, contraction, remaining, error)
-    nats = -math.log(remaining)
-    return contraction_drawn.not_arrived(snr, contraction, nats, steps)
+    return contraction_drawn.not_arrived(snr, contraction, steps, remaining)
 
 
 def _gap(output: float, log_ratio: float) -> float:
@@ -100,13 +99,13 @@ def _error_8(output: float, log_ratio: float, sigma: float, pairs: int) -> float
 
 
 def _wrong_sign(output: float, other_output: float, sigma: float) -> Experiment:
-    return ratio_drawn.multiplier_distribution(0.0, output, other_output, sigma, 1.0)
+    return ratio_drawn.multiplier_distribution(0.0, output, other_output, 1.0, sigma)
 
 
 _SIGN = Form(
     "P(A <= 0), exact",
     lambda output, other_output, sigma: ratio.multiplier_distribution(
-        0.0, output, other_output, sigma, 1.0
+        0.0, output, other_output, 1.0, sigma
     ),
 )
 _SIGN_MUTANT = Form(
@@ -392,9 +391,11 @@ _STATEMENTS: tuple[Claim, ...] = (
         topic="quantization",
         source="Lemma 2",
         printed=Form("P(difference shows) = 1", lambda gap, step: 1.0),
-        evidence=Simulated(quantization_drawn.visibility),
+        evidence=Simulated(lambda gap, step: quantization_drawn.visibility(gap, step)),
         points=at("gap step", (5e-4, 1 / 255), (2e-3, 1 / 255), (5e-3, 1 / 255)),
-        corrected=Form("min(1, |F1-F2|/Δ)", quantization.visibility),
+        corrected=Form(
+            "min(1, |F1-F2|/Δ)", lambda gap, step: quantization.visibility(gap, step)
+        ),
         mutant=Form("cells of width Δ/2", lambda gap, step: min(1.0, 2.0 * gap / step)),
         regime="|F1 - F2| >= Δ",
         expected="REFUTED",

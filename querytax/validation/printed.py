@@ -1,91 +1,52 @@
 """Formulas as papers printed them, beyond the regime in which they are true.
 
 Nothing here is for use: the true laws are in :mod:`querytax.theory`. Each function
-warns or refuses where its print fails.
+warns or refuses where its print fails. All of them, by their claims' ids, are in
+:mod:`querytax.validation.printed_forms`.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-from querytax import expect
-from querytax.theory._floats import Floats, floats
-from querytax.theory.law import Law, RegimeWarning, law, registered
+from querytax.expect import DomainError
+from querytax.parameters import named
+from querytax.theory.law import RegimeWarning
+from querytax.validation.printed_forms import find_printed, printed_laws
 
-__all__ = ["printed_laws", "query_ratio_6", "repeats_8"]
+__all__ = ["find_printed", "printed_laws", "query_ratio_6", "repeats_8"]
 
-
-def printed_laws() -> tuple[Law, ...]:
-    """Every printed formula, in the order of its definition.
-
-    Examples
-    --------
-    >>> [entry.name for entry in printed_laws()]
-    ['printed.query_ratio_6', 'printed.repeats_8']
-    """
-    package = __name__.rpartition(".")[0]
-    return tuple(entry for entry in registered(package) if entry.topic == "printed")
-
-
-@law(
-    formula="R = (sqrt(K² + 4) - K)²/4, K = Φ⁻¹(ε) sqrt(m/(S (1-r)))",
-    latex=r"R = \frac{\left(\sqrt{K^2 + 4} - K\right)^2}{4},\qquad "
-    r"K = \Phi^{-1}(\varepsilon)\sqrt{\frac{m}{S(1 - r)}}",
-    symbols={
-        "snr": "S, signal-to-noise ratio of one pair, power ratio, (0, inf)",
-        "contraction": "m = aλ, noiseless contraction per step, fraction, (0, 1)",
-        "remaining": "r = η/v0, distance left over distance at the start, (0, 1)",
-        "error": "ε, probability of not arriving, probability, (0, 1)",
-    },
-    regime="as printed; true only for R up to about 5: K² <= |q| sqrt(2/(1-r))",
-    source="Aithal & Li 2022, Theorem 2, eq. (6)",
+_POSITIVE = {
+    name: named(name).within("(0, inf)").checked()
+    for name in ("snr", "log_ratio", "sigma")
+}
+_OUTPUT = named("output").within("(0, 1]").checked()
+_CONTRACTION, _REMAINING, _ERROR = (
+    named(name).checked() for name in ("contraction", "remaining", "error")
 )
+_NOT_ARRIVED = named("error").within("(0, 1)").checked()
+
+
 def query_ratio_6(
-    snr: npt.ArrayLike,
-    contraction: npt.ArrayLike,
-    remaining: npt.ArrayLike = 0.01,
-    error: npt.ArrayLike = 0.01,
-) -> Floats:
-    """Query ratio as printed in eq. (6) of Aithal & Li; not a prediction.
+    snr: Any, contraction: Any, remaining: Any = 0.01, error: Any = 0.01
+) -> Any:
+    """Query ratio as printed in eq. (6) of Aithal & Li: Theorem 2; not a prediction.
 
-    The true ratios are in :mod:`querytax.theory.query_ratio`.
-
-    Parameters
-    ----------
-    snr : array_like
-        Signal-to-noise ratio S of one pair, in (0, inf).
-    contraction : array_like
-        Noiseless contraction m = aλ per step, in (0, 1).
-    remaining : array_like
-        Share r of the starting distance that may remain, in (0, 1).
-    error : array_like
-        Probability ε of not arriving, in (0, 1).
-
-    Raises
-    ------
-    DomainError
-        If an argument is out of its domain.
-
-    Warns
-    -----
-    RegimeWarning
-        If for any element the linearised product is used beyond its range,
-        K² > abs(q) sqrt(2/(1-r)), or the recursion diverges in mean square,
-        S < m/(2-m).
+    It warns where the linearised product is used beyond its range,
+    K² > abs(q) sqrt(2/(1-r)), or the recursion diverges in mean square, S < m/(2-m).
 
     Examples
     --------
     >>> round(float(query_ratio_6(10.0, 0.002, 0.9)), 2)
     1.11
     """
-    s = floats(expect.positive(snr=snr))
-    m = floats(expect.probability(contraction=contraction))
-    left = 1.0 - floats(expect.probability(remaining=remaining))
-    quantile = special.ndtri(floats(expect.probability(error=error)))
+    s, m = _POSITIVE["snr"](snr), _CONTRACTION(contraction)
+    left = 1.0 - _REMAINING(remaining)
+    quantile = special.ndtri(_NOT_ARRIVED(error))
     k = quantile * np.sqrt(m / left) / np.sqrt(s)
     beyond = np.abs(k) > np.sqrt(np.abs(quantile) * np.sqrt(2.0 / left))
     diverges = s < m / (2.0 - m)
@@ -102,59 +63,24 @@ def query_ratio_6(
         return np.square(np.where(k > 0, 1.0 / half, half))[()]
 
 
-@law(
-    formula="N = (2σ²/F²) (Φ⁻¹(ε)/(exp(2σ²/F² - aβ) - 1))²",
-    latex=r"N = \frac{2\sigma^2}{F^2}\left(\frac{\Phi^{-1}(\varepsilon)}"
-    r"{e^{2\sigma^2/F^2 - a\beta} - 1}\right)^2",
-    symbols={
-        "log_ratio": "aβ = ln(F1/F2), log ratio of the pair's outputs, nat, (0, inf)",
-        "sigma": "σ, standard deviation of the output noise, probability, (0, inf)",
-        "output": "F, noiseless output, probability, (0, 1]",
-        "error": "ε, probability of the wrong sign, probability, (0, 1/2)",
-    },
-    regime="as printed; refused at and beyond its pole, 2σ²/F² >= aβ",
-    source="Aithal & Li 2022, Theorem 4, eq. (8)",
-)
-def repeats_8(
-    log_ratio: npt.ArrayLike,
-    sigma: npt.ArrayLike,
-    output: npt.ArrayLike,
-    error: npt.ArrayLike,
-) -> Floats:
-    """Repeated queries as printed in eq. (8) of Aithal & Li; not a prediction.
+def repeats_8(log_ratio: Any, sigma: Any, output: Any, error: Any) -> Any:
+    """Repeated pairs as printed in eq. (8) of Aithal & Li: Theorem 4; no prediction.
 
-    The true count is :func:`querytax.theory.repeats.fixed`.
-
-    Parameters
-    ----------
-    log_ratio : array_like
-        Logarithm aβ of the ratio of the pair's outputs, in (0, inf).
-    sigma : array_like
-        Standard deviation of the output noise, in (0, inf).
-    output : array_like
-        Noiseless output F, in (0, 1].
-    error : array_like
-        Probability ε of the wrong sign, in (0, 1/2).
-
-    Raises
-    ------
-    DomainError
-        If an argument is out of its domain, or 2σ²/F² reaches aβ: beyond that pole
-        the print returns finite, falling, meaningless counts.
+    The true count is :func:`querytax.theory.repeats.fixed`. At and beyond its pole,
+    2σ²/F² of aβ, the print has finite, falling, meaningless counts; it is refused.
 
     Examples
     --------
     >>> round(float(repeats_8(1e-3, 5e-6, 4e-4, 0.3)), 1)
     181.9
     """
-    drift = floats(expect.positive(log_ratio=log_ratio))
-    level = floats(expect.unit(output=expect.positive(output=output)))
-    quantile = special.ndtri(floats(expect.error_rate(error=error)))
+    drift, noise = _POSITIVE["log_ratio"](log_ratio), _POSITIVE["sigma"](sigma)
+    level, quantile = _OUTPUT(output), special.ndtri(_ERROR(error))
     with np.errstate(over="ignore"):
-        variance = 2.0 * np.square(floats(expect.positive(sigma=sigma)) / level)
+        variance = 2.0 * np.square(noise / level)
     past, shown = np.broadcast_arrays(variance >= drift, variance)
     if past.any():
-        raise expect.DomainError(
+        raise DomainError(
             f"expected sigma with 2σ²/F² below log_ratio, the pole of eq. (8), "
             f"got 2σ²/F² = {shown[past].flat[0]:g}"
         )

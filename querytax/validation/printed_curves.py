@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax.theory._floats import Array, floats
+from querytax.theory.numerics.floats import Array, floats
 
 __all__ = [
     "descent_coefficient",

@@ -324,11 +324,16 @@ CLAIMS: tuple[Claim, ...] = (
         printed=Form(
             "E f(x + δ) = f(x), here a ReLU", lambda mean, sigma: max(0.0, mean)
         ),
-        corrected=Form("m Φ(m/s) + s φ(m/s)", bias.relu_mean),
+        corrected=Form(
+            "m Φ(m/s) + s φ(m/s)",
+            lambda mean, sigma: bias.relu_mean(mean, value_sigma=sigma),
+        ),
         mutant=Form(
             "twice the noise", lambda mean, sigma: bias.relu_mean(mean, 2.0 * sigma)
         ),
-        evidence=Simulated(bias_drawn.relu_mean),
+        evidence=Simulated(
+            lambda mean, sigma: bias_drawn.relu_mean(mean, value_sigma=sigma)
+        ),
         points=tuple(
             Point({"mean": m, "sigma": s}) for m, s in ((0.3, 0.5), (0.01, 0.02))
         ),

@@ -44,11 +44,11 @@ def _opposite(
     step, sigma = math.sqrt(probe_variance), math.sqrt(noise_variance)
     if curvature == 0.0:
         return drawn_signs.noisy_layers(
-            gradient_norm, step, sigma, feature_gradient_norm
+            gradient_norm, feature_gradient_norm, step, sigma
         )
     loss_sigma = sigma * feature_gradient_norm
     return drawn_signs.bent(
-        gradient_norm, step, curvature, loss_sigma, dimension=_DIMENSION
+        gradient_norm, curvature, step, loss_sigma, dimension=_DIMENSION
     )
 
 
@@ -100,7 +100,7 @@ def _misjudged(
     """Whether one label misjudges a radius so far past the boundary, which is at 1."""
     sigma = math.sqrt(noise_variance)
     if curvature == 0.0:
-        return drawn_signs.radius(gap, slope, sigma, feature_gradient_norm)
+        return drawn_signs.radius(gap, slope, feature_gradient_norm, sigma)
 
     def value(normals: Normals) -> Any:
         loss = -slope * gap + 0.5 * curvature * (1.0 - (1.0 + gap) ** 2)
@@ -355,8 +355,8 @@ CLAIMS: tuple[Claim, ...] = (
                 misstep.radius(
                     gap,
                     slope + curvature * (1.0 + 0.5 * gap),
-                    math.sqrt(noise_variance),
                     feature_gradient_norm,
+                    math.sqrt(noise_variance),
                 )
             ),
         ),
@@ -484,14 +484,23 @@ CLAIMS: tuple[Claim, ...] = (
                 special.ndtr(np.divide(margin, np.multiply(sigma, gradient_norm)))
             ),
         ),
-        corrected=Form("mean of Φ(m/(σ G))", margin.accuracy),
+        corrected=Form(
+            "mean of Φ(m/(σ G))",
+            lambda **at: margin.accuracy(
+                at["margin"], at["gradient_norm"], at["sigma"]
+            ),
+        ),
         mutant=Form(
             "ν for √ν",
             lambda margin, gradient_norm, sigma: np.mean(
                 special.ndtr(np.divide(margin, np.multiply(sigma**2, gradient_norm)))
             ),
         ),
-        evidence=Simulated(margin_drawn.accuracy),
+        evidence=Simulated(
+            lambda margin, gradient_norm, sigma: margin_drawn.accuracy(
+                margins=margin, site_gradient_norms=gradient_norm, sigma=sigma
+            )
+        ),
         points=(
             Point(
                 {

@@ -62,14 +62,14 @@ def descent(
 
     The loss is the first input, on a ball; free descent has the norm instead.
     """
-    path = (1.0, dimension, probe, sigma, step, steps)
+    path = (probe, step, sigma, dimension, steps)
     if measure == "envelope":
         stiffness = 2.0 * math.sqrt(2.0 / math.pi) / math.hypot(probe, sigma)
-        return descent_drawn.square_envelope(*path, stiffness, radius=radius)
+        return descent_drawn.square_envelope(1.0, stiffness, *path, radius)
     if measure == "free":
-        return descent_drawn.square_gradient(*path, start=radius)
+        return descent_drawn.square_gradient(1.0, *path, start_input=radius)
     return descent_drawn.square_gradient(
-        *path, "projected", loss="linear", radius=radius
+        1.0, *path, radius=radius, iterates="projected", loss="linear"
     )
 
 
@@ -105,7 +105,7 @@ def _kept_or_bounded(
     """What holds: a linear loss keeps its gradient on a ball, other measures fall."""
     if measure == "gradient":
         return gradient
-    lost = moment * float(stationarity.coefficient(1.0, dimension, probe, sigma))
+    lost = moment * float(stationarity.coefficient(1.0, probe, sigma, dimension))
     if measure == "free":
         return radius / (step * steps) + step * lost
     return 2.0 * radius / (step * steps) + 4.0 * step * lost
@@ -229,9 +229,9 @@ def _tightest(loss: str, dimension: int, alpha: float) -> float:
 
 def _coefficients(loss: str, dimension: int, alpha: float) -> float:
     if loss == "lipschitz":
-        least = stationarity.coefficient(1.0, dimension, 1.0, [alpha, 0.0])
+        least = stationarity.coefficient(1.0, 1.0, [alpha, 0.0], dimension)
     else:
-        least = second_moment.linear(1.0, dimension, 1.0, [alpha, 0.0])
+        least = second_moment.linear(1.0, 1.0, [alpha, 0.0], dimension)
     return float(least[0] / least[1])
 
 
@@ -329,13 +329,13 @@ DESCENT: tuple[Claim, ...] = (
         corrected=Form(
             "μ = ε (√(1 + α²) + α)/(L κ_d)",
             lambda gap, lipschitz, dimension, alpha: smoothing.largest_probe_at_ratio(
-                gap, lipschitz, dimension, alpha
+                gap, lipschitz, alpha, dimension
             ),
         ),
         mutant=Form(
             "κ_d/√2 for κ_d",
             lambda gap, lipschitz, dimension, alpha: smoothing.largest_probe_at_ratio(
-                math.sqrt(2.0) * gap, lipschitz, dimension, alpha
+                math.sqrt(2.0) * gap, lipschitz, alpha, dimension
             ),
         ),
         evidence=Computed(_widest_probe, 1e-7),
@@ -472,9 +472,9 @@ DESCENT: tuple[Claim, ...] = (
             "ε κ_d (√(1 + α²) - α)/√d",
             lambda gap, dimension, alpha: smoothing.probe_gap(
                 1.0,
-                dimension,
                 gap / math.sqrt(dimension),
                 alpha * gap / math.sqrt(dimension),
+                dimension,
             ),
         ),
         mutant=Form(
@@ -483,18 +483,18 @@ DESCENT: tuple[Claim, ...] = (
                 0.5
                 * smoothing.probe_gap(
                     1.0,
-                    dimension,
                     gap / math.sqrt(dimension),
                     alpha * gap / math.sqrt(dimension),
+                    dimension,
                 )
             ),
         ),
         evidence=Simulated(
             lambda gap, dimension, alpha: smoothing_drawn.probe_gap(
                 1.0,
-                dimension,
                 gap / math.sqrt(dimension),
                 alpha * gap / math.sqrt(dimension),
+                dimension,
             )
         ),
         points=(

@@ -48,17 +48,17 @@ def exact_moment(
 ) -> float:
     trace, frobenius = 0.5 * dimension * bend, math.sqrt(0.5 * dimension) * abs(bend)
     free = second_moment.quadratic(
-        slope, trace, frobenius, dimension, **{**rest, "sigma": 0.0}
+        slope, trace, frobenius, dimension=dimension, **{**rest, "sigma": 0.0}
     )
-    noise = second_moment.noise(slope, frobenius, dimension, **rest)
+    noise = second_moment.noise(slope, frobenius, dimension=dimension, **rest)
     return float(free + noise / repeats)
 
 
 def _steep(loss: str, dimension: int, probe: float, sigma: float) -> Experiment:
     """The squared estimate of a loss of Lipschitz constant 1."""
     if loss == "norm":
-        return moment_drawn.norm(dimension, probe, sigma)
-    return moment_drawn.linear(1.0, dimension, probe, sigma)
+        return moment_drawn.norm(probe, sigma, dimension)
+    return moment_drawn.linear(1.0, probe, sigma, dimension)
 
 
 def curvature(lipschitz: float, dimension: int, probe: float, sigma: float) -> float:

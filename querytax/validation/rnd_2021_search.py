@@ -40,7 +40,7 @@ def _after_averaging(
 ) -> Experiment:
     """Theorem 2 on a linear loss: descent on a ball, or one estimate's mean square."""
     if measure == "moment":
-        return moment_drawn.linear(1.0, dimension, probe, sigma, repeats)
+        return moment_drawn.linear(1.0, probe, sigma, dimension, repeats)
     return descent("gradient", dimension, 1.0, 4, probe, sigma)
 
 
@@ -64,7 +64,7 @@ def _true_2(
     if measure == "moment":
         sigma *= math.sqrt(share)
         return float(
-            second_moment.smooth_bound(1.0, 0.0, dimension, probe, sigma, repeats)
+            second_moment.smooth_bound(1.0, 0.0, probe, sigma, dimension, repeats)
         )
     return share
 
@@ -99,7 +99,7 @@ def _growth(
 ) -> float:
     width = np.array([1.5 * probe, probe])
     square = second_moment.quadratic(
-        slope, dimension * bend, math.sqrt(dimension) * bend, dimension, width, sigma
+        slope, dimension * bend, math.sqrt(dimension) * bend, width, sigma, dimension
     )
     return float(square[0] - square[1])
 
@@ -143,7 +143,7 @@ def _turned(
     loss: str, difference: float, dimension: int, sigma: float, apart: float
 ) -> Experiment:
     if loss == "cusp":
-        return sign_drawn.cusp(difference, apart, dimension, sigma)
+        return sign_drawn.cusp(difference, apart, sigma, dimension)
     return sign_drawn.linear(difference, 1.0, sigma)
 
 
@@ -252,7 +252,7 @@ SEARCH: tuple[Claim, ...] = (
             )
         ),
         margin=0.1,
-        regime="μ above second_moment.best_probe, 0 without noise",
+        regime="μ above second_moment.minimising_probe, 0 without noise",
         expected="CONFIRMED_IN_REGIME",
         note="Below that probe the noise's part falls faster than curvature grows.",
     ),
@@ -388,13 +388,13 @@ SEARCH: tuple[Claim, ...] = (
         corrected=Form(
             "min(1, 2 L ν κ_d/|h|)",
             lambda loss, difference, dimension, sigma, apart: sign_bound.markov(
-                difference, 1.0, dimension, sigma
+                difference, 1.0, sigma, dimension
             ),
         ),
         mutant=Form(
             "L ν κ_d/|h|",
             lambda loss, difference, dimension, sigma, apart: sign_bound.markov(
-                2.0 * difference, 1.0, dimension, sigma
+                2.0 * difference, 1.0, sigma, dimension
             ),
         ),
         evidence=Simulated(_turned),

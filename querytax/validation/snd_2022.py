@@ -100,7 +100,7 @@ def _moment(
     trace, frobenius = eigenvalues.sum(), math.sqrt(np.square(eigenvalues).sum())
     return float(
         second_moment.quadratic(
-            gradient_norm, trace, frobenius, eigenvalues.size, probe, sigma
+            gradient_norm, trace, frobenius, probe, sigma, eigenvalues.size
         )
     )
 
@@ -239,14 +239,18 @@ CLAIMS: tuple[Claim, ...] = (
         corrected=Form(
             "2 s²/(β² B)",
             lambda probe, loss_sigma, repeats, **_: (
-                finite_difference.forward_sd(loss_sigma, probe) ** 2 / repeats
+                finite_difference.forward_sd(probe, loss_sigma) ** 2 / repeats
             ),
         ),
         mutant=Form(
             "the noise of one query",
             lambda probe, loss_sigma, repeats, **_: (loss_sigma / probe) ** 2 / repeats,
         ),
-        evidence=Simulated(finite_difference_drawn.forward_mean_square),
+        evidence=Simulated(
+            lambda repeats, **at: finite_difference_drawn.forward_mean_square(
+                pairs=repeats, **at
+            )
+        ),
         points=tuple(
             Point(
                 {"curvature": 0.0, "probe": b, "loss_sigma": 0.04, "repeats": m},
@@ -292,13 +296,21 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         corrected=Form(
             "E error² from the product of Φ's",
-            lambda **point: bisection.rmse(**point) ** 2,
+            lambda radius, sigma, halvings: (
+                bisection.rmse(radius, sigma, halvings) ** 2
+            ),
         ),
         mutant=Form(
             "twice the true E error²",
-            lambda **point: 2.0 * bisection.rmse(**point) ** 2,
+            lambda radius, sigma, halvings: (
+                2.0 * bisection.rmse(radius, sigma, halvings) ** 2
+            ),
         ),
-        evidence=Simulated(bisection_drawn.mean_square),
+        evidence=Simulated(
+            lambda radius, sigma, halvings: bisection_drawn.mean_square(
+                radius, sigma, halvings
+            )
+        ),
         points=tuple(
             Point({"radius": 0.6, "sigma": s, "halvings": n})
             for s, n in ((0.1, 3), (0.03, 10))
@@ -321,7 +333,10 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         corrected=Form(
-            "√(2/π) (δ/S) exp(-m²/(2S²)), S² = δ² + σ²", boundary.hopskipjump_gain
+            "√(2/π) (δ/S) exp(-m²/(2S²)), S² = δ² + σ²",
+            lambda probe, sigma, margin: boundary.hopskipjump_gain(
+                probe, sigma, margin
+            ),
         ),
         mutant=Form(
             "(δ/S)² for δ/S",
@@ -331,7 +346,11 @@ CLAIMS: tuple[Claim, ...] = (
                 / math.hypot(probe, sigma)
             ),
         ),
-        evidence=Simulated(boundary_drawn.hopskipjump_gain),
+        evidence=Simulated(
+            lambda probe, sigma, margin: boundary_drawn.hopskipjump_gain(
+                probe, sigma, margin
+            )
+        ),
         points=tuple(
             Point({"probe": 1.0, "sigma": s, "margin": m}, inside=m <= 1.0)
             for s, m in ((3.0, 0.0), (1.0, 0.5), (3.0, 3.0))
@@ -375,7 +394,11 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         corrected=Form("E|g|² at β", _moment),
         mutant=Form("twice the true E|g|²", lambda **point: 2.0 * _moment(**point)),
-        evidence=Simulated(second_moment_drawn.quadratic),
+        evidence=Simulated(
+            lambda curvature, **point: second_moment_drawn.quadratic(
+                curvatures=curvature, **point
+            )
+        ),
         points=tuple(
             Point(
                 {
@@ -388,7 +411,7 @@ CLAIMS: tuple[Claim, ...] = (
             )
             for b in (0.8, 3.0, 0.1)
         ),
-        regime="a probe past √2 times second_moment.best_probe",
+        regime="a probe past √2 times second_moment.minimising_probe",
         expected="CONFIRMED_IN_REGIME",
         note=(
             "That a threshold on the noisy loss acts as a wider probe is a heuristic; "
@@ -405,9 +428,16 @@ CLAIMS: tuple[Claim, ...] = (
             "E f(x + η) = f(x), here tanh(m/2)",
             lambda margin, sigma: math.tanh(0.5 * margin),
         ),
-        corrected=Form("E tanh(D/2), D ~ N(m, σ²)", bias.two_class_margin),
+        corrected=Form(
+            "E tanh(D/2), D ~ N(m, σ²)",
+            lambda margin, sigma: bias.two_class_margin(margin, margin_sigma=sigma),
+        ),
         mutant=Form("f + σ f''/2", _tanh_shifted),
-        evidence=Simulated(bias_drawn.two_class_margin),
+        evidence=Simulated(
+            lambda margin, sigma: bias_drawn.two_class_margin(
+                margin, margin_sigma=sigma
+            )
+        ),
         points=tuple(
             Point({"margin": 1.0, "sigma": s}, inside=s < 0.5)
             for s in (0.03, 0.05, 0.8)
@@ -427,9 +457,18 @@ CLAIMS: tuple[Claim, ...] = (
         topic="smoothing",
         source="section 3.4, example 1",
         printed=Form("d σ²", lambda curvature, dimension, sigma: dimension * sigma**2),
-        corrected=Form("d σ²", smoothing.quadratic_gap),
+        corrected=Form(
+            "d σ²",
+            lambda curvature, dimension, sigma: smoothing.quadratic_gap(
+                mean_curvature=curvature, sigma=sigma, dimension=dimension
+            ),
+        ),
         mutant=Form("σ for σ²", lambda curvature, dimension, sigma: dimension * sigma),
-        evidence=Simulated(smoothing_drawn.quadratic_gap),
+        evidence=Simulated(
+            lambda curvature, dimension, sigma: smoothing_drawn.quadratic_gap(
+                mean_curvature=curvature, sigma=sigma, dimension=dimension
+            )
+        ),
         points=(
             Point({"curvature": 2.0, "dimension": 3, "sigma": 0.5}),
             Point({"curvature": 2.0, "dimension": 3072, "sigma": 0.01}),

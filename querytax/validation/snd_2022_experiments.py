@@ -209,11 +209,13 @@ CLAIMS: tuple[Claim, ...] = (
         topic="bisection",
         source="section 4.6",
         printed=Form("error of T votes = that of one", lambda rate, votes: rate),
-        corrected=Form("binomial tail", bisection.majority),
+        corrected=Form(
+            "binomial tail", lambda rate, votes: bisection.majority(rate, votes)
+        ),
         mutant=Form(
             "two votes fewer", lambda rate, votes: bisection.majority(rate, votes - 2)
         ),
-        evidence=Simulated(bisection_drawn.majority),
+        evidence=Simulated(lambda rate, votes: bisection_drawn.majority(rate, votes)),
         points=tuple(
             Point({"rate": r, "votes": t}) for r, t in ((0.189, 5), (0.41, 20))
         ),
@@ -243,9 +245,15 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         mutant=Form(
             "flips <= half the true ones",
-            lambda **point: 0.5 * boundary.scaled_noise_flip(**point),
+            lambda margin, sigma, form: (
+                0.5 * boundary.scaled_noise_flip(margin, sigma, form)
+            ),
         ),
-        evidence=Simulated(boundary_drawn.scaled_noise_flip),
+        evidence=Simulated(
+            lambda margin, sigma, form: boundary_drawn.scaled_noise_flip(
+                margin, sigma, form
+            )
+        ),
         points=tuple(
             Point({"margin": m, "sigma": 1.0, "form": "bell"}) for m in (1.0, 1.6)
         ),

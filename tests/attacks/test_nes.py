@@ -12,7 +12,7 @@ from querytax.defenses import InputNoise, OutputNoise
 from querytax.expect import DomainError
 from querytax.noise import normals
 from querytax.plans import NESPlan
-from querytax.theory import query_ratio, snr
+from querytax.theory import drift, query_ratio, snr
 
 PLAN = NESPlan(
     eps=0.1, norm="L2", probe=0.01, pairs=3, step=0.01, step_rule="unit", loss="margin"
@@ -330,7 +330,7 @@ def test_the_cosine_of_the_estimate(halfspace, sigma):
     move = (result.images - images).double()
     cosine = (move @ model.weight.double() / 0.01).numpy()
     share = np.inf if sigma == 0 else snr.antithetic(1.0, probe, sigma)
-    law = query_ratio.cosine(min(share, 1e300), dimension, pairs)
+    law = drift.cosine(min(share, 1e300), dimension, pairs)
     band = 4 * cosine.std() / np.sqrt(300)
     assert band < 0.08 * law
     assert abs(cosine.mean() - law) < band

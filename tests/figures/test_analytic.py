@@ -364,7 +364,7 @@ def test_floors(curve):
     exact = 2 * sigma**2 * divergence / change**2
     np.testing.assert_allclose(any_, exact, rtol=1e-10)
     sigma, signs = curve("floors", "75 % of a gradient's signs")
-    law = floors.gradient_signs(bounds.SIGN_SHARE, sigma=sigma, **bounds.ATTACK)
+    law = floors.gradient_signs(sigma=sigma, error=bounds.SIGN_SHARE, **bounds.ATTACK)
     np.testing.assert_allclose(signs, law, rtol=1e-12)
 
 

@@ -298,7 +298,7 @@ def test_the_mean_error_changes_its_sign_where_it_dips():
 
     own, other = measurements.probed(1e-4).outputs()
     ends = [side[..., end] for end in (0, 1) for side in (own, other)]
-    before, after = (log_ratio_bias(*ends, s, 1e-4) for s in (2e-8, 5e-8))
+    before, after = (log_ratio_bias(*ends, 1e-4, s) for s in (2e-8, 5e-8))
     for found in (before, after):
         assert (found**2).sum(-1).argmax() == other.min((1, 2)).argmin()
     worst = other.min((1, 2)).argmin()

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import additive
 from querytax.montecarlo.runs import estimate
 from querytax.theory import additive as law
-from tests.montecarlo.agreement import agrees, any_split, by_hand
+from tests.montecarlo.agreement import agrees, by_hand
 
 
 @pytest.mark.parametrize(
@@ -57,12 +56,6 @@ def test_nes(snr, dimension, pairs, steps, samples, catches):
     agrees(found, truth, samples, catches)
 
 
-def test_any_split():
-    any_split(additive.remaining(1.0, 5))
-    any_split(additive.constant_step_remaining(1.0, 0.2, 8))
-    any_split(additive.nes_remaining(2.0, 3, 2, 4))
-
-
 def test_by_hand():
     rng = np.random.default_rng(0)
     e = np.ones(300_000)
@@ -97,12 +90,3 @@ def test_planned_steps_beat_constant_ones():
         )
     )
     assert planned.high < constant.low
-
-
-def test_bad_input_is_named():
-    with pytest.raises(DomainError, match="expected contraction below 2, got 2"):
-        additive.constant_step_remaining(1.0, 2.0, 3)
-    with pytest.raises(DomainError, match="expected steps a whole number >= 1"):
-        additive.remaining(1.0, 0)
-    with pytest.raises(DomainError, match="expected dimension a whole number >= 1"):
-        additive.nes_remaining(1.0, 0, 1, 1)

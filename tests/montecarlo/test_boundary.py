@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import boundary
 from querytax.montecarlo.runs import estimate
 from querytax.theory import boundary as laws
 
-from .agreement import ALPHA, any_split, by_hand
+from .agreement import ALPHA, by_hand
 from .sharpness import holds
 
 POINTS = [
@@ -62,7 +61,7 @@ def test_as_many_more_labels_aim_as_well(margin):
     labels = round(500 * laws.hopskipjump_cost(1.0, 1.0, margin))
     found = [
         estimate(
-            boundary.hopskipjump_cosine(1.0, sigma, margin, count, 500),
+            boundary.hopskipjump_cosine(margin, 1.0, sigma, 500, count),
             rng=1,
             max_samples=8e4,
             alpha=ALPHA,
@@ -86,26 +85,4 @@ def test_centred_labels_against_numpy():
     middle[np.abs(middle) == 1.0] = 0.0
     g = ((labels - middle)[:, :, None] * u).sum(axis=1)
     cosine = g @ gradient / np.linalg.norm(g, axis=1)
-    by_hand(boundary.hopskipjump_cosine(1.0, 0.5, 0.9, 7, 5), cosine, 4e5)
-
-
-def test_nothing_depends_on_the_portions():
-    any_split(boundary.hopskipjump_cosine(1.0, 0.5, 0.9, 7, 6))
-    any_split(boundary.scaled_noise_flip(0.1, 1.0, "bell"))
-    any_split(boundary.hopskipjump_gain(1.0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (lambda: boundary.flip(np.nan, 1), "expected margin finite"),
-        (lambda: boundary.band_flip(0, 1), "expected width > 0"),
-        (lambda: boundary.hopskipjump_gain(1, 0), "expected sigma > 0"),
-        (lambda: boundary.scaled_noise_flip(1, 1, "bel"), "did you mean 'bell'"),
-        (lambda: boundary.hopskipjump_cosine(1, 0, 0, 3, 1), "expected dimension"),
-        (lambda: boundary.hopskipjump_cosine(1, 0, 0, 0, 2), "expected labels"),
-    ],
-)
-def test_bad_input_is_named(call, says):
-    with pytest.raises(DomainError, match=says):
-        call()
+    by_hand(boundary.hopskipjump_cosine(0.9, 1.0, 0.5, 5, 7), cosine, 4e5)

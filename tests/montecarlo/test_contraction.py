@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import contraction
 from querytax.montecarlo.runs import estimate
 from querytax.theory import contraction as law
-from tests.montecarlo.agreement import ALPHA, agrees, any_split, by_hand
+from tests.montecarlo.agreement import ALPHA, agrees, by_hand
 
 
 @pytest.mark.parametrize(
@@ -54,10 +53,10 @@ def test_tuned_steps(snr, error):
     fifth of the steps: a count that is a third too low or too high is seen.
     """
     m, nats = float(law.almost_sure_step(snr)), 15.0
-    steps = float(law.tuned_steps(snr, error, nats))
+    steps = float(law.tuned_steps(snr, math.exp(-nats), error))
     soon, late = (
         estimate(
-            contraction.not_arrived(snr, m, nats, n),
+            contraction.not_arrived(snr, m, n, math.exp(-nats)),
             max_samples=1e5,
             alpha=ALPHA,
             threads=1,
@@ -72,7 +71,7 @@ def test_arriving_ever_is_easier_than_being_there():
     m = float(law.almost_sure_step(0.01))
     shares = [
         estimate(
-            contraction.not_arrived(0.01, m, 5.0, 40, when=when),
+            contraction.not_arrived(0.01, m, 40, math.exp(-5.0), when=when),
             max_samples=1e5,
             threads=1,
         )
@@ -81,30 +80,14 @@ def test_arriving_ever_is_easier_than_being_there():
     assert shares[0].high < shares[1].low
 
 
-def test_any_split():
-    any_split(contraction.lyapunov(0.1, 0.2, steps=7))
-    any_split(contraction.lyapunov_variance(0.1, 0.2, batch=3))
-    any_split(contraction.mean_square(0.1, 0.2, 3))
-    any_split(contraction.not_arrived(0.1, 0.2, 1.0, 10, when="ever"))
-
-
 def test_by_hand():
     rng = np.random.default_rng(0)
     snr, m, batch, steps = 0.2, 0.3, 3, 12
     a = m * (1 + rng.standard_normal((100_000, steps, batch)) / np.sqrt(snr)).mean(2)
     way = np.cumsum(np.log(np.abs(1 - a)), axis=1)
-    found = contraction.lyapunov(snr, m, batch, steps)
+    found = contraction.lyapunov(snr, m, steps, batch)
     by_hand(found, way[:, -1] / steps, 2e5)
-    late = contraction.not_arrived(snr, m, 4.0, steps, batch)
+    late = contraction.not_arrived(snr, m, steps, math.exp(-4.0), batch)
     by_hand(late, way[:, -1] > -4.0, 2e5)
-    ever = contraction.not_arrived(snr, m, 4.0, steps, batch, "ever")
+    ever = contraction.not_arrived(snr, m, steps, math.exp(-4.0), batch, "ever")
     by_hand(ever, way.min(axis=1) > -4.0, 2e5)
-
-
-def test_bad_input_is_named():
-    with pytest.raises(DomainError, match="expected batch a whole number >= 1"):
-        contraction.mean_square(0.1, 0.2, 0)
-    with pytest.raises(DomainError, match="expected contraction > 0"):
-        contraction.lyapunov(0.1, 0.0)
-    with pytest.raises(DomainError, match="expected when to be one of"):
-        contraction.not_arrived(0.1, 0.2, 1.0, 3, when="now")

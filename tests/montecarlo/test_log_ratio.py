@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import log_ratio
 from querytax.theory import log_ratio as law
-from tests.montecarlo.agreement import agrees, any_split, by_hand
+from tests.montecarlo.agreement import agrees, by_hand
 
 
 @pytest.mark.parametrize(
@@ -26,8 +25,9 @@ def test_variance(pair):
 
 def test_reflected_outputs_far_from_the_ceiling_are_magnitudes():
     pair = (0.02, 0.01, 0.02)
-    agrees(log_ratio.mean(*pair, "reflect"), law.mean(*pair), 1e6, 0.06)
-    agrees(log_ratio.variance(*pair, "reflect"), law.variance(*pair), 1e6, 0.03)
+    agrees(log_ratio.mean(*pair, release="reflect"), law.mean(*pair), 1e6, 0.06)
+    found = log_ratio.variance(*pair, release="reflect")
+    agrees(found, law.variance(*pair), 1e6, 0.03)
 
 
 @pytest.mark.parametrize(("form", "floor"), [("clip", 0.01), ("reflect", 0.0)])
@@ -37,20 +37,6 @@ def test_by_hand(form, floor):
     y = np.array([[0.9], [0.1]]) + 0.3 * rng.standard_normal((2, 500_000))
     y = np.clip(np.abs(y) if form == "reflect" else y, floor, 1.0)
     logs = np.log(y[0]) - np.log(y[1])
-    by_hand(log_ratio.mean(0.9, 0.1, 0.3, form, floor), logs, 1e6)
+    by_hand(log_ratio.mean(0.9, 0.1, 0.3, floor, form), logs, 1e6)
     spreads = 0.5 * (logs[::2] - logs[1::2]) ** 2
-    by_hand(log_ratio.variance(0.9, 0.1, 0.3, form, floor), spreads, 1e6)
-
-
-def test_any_split():
-    any_split(log_ratio.mean(0.1, 0.05, 0.1))
-    any_split(log_ratio.variance(0.1, 0.05, 0.1, "clip", 0.01))
-
-
-def test_bad_input_is_named():
-    with pytest.raises(DomainError, match="expected form to be one of"):
-        log_ratio.mean(0.1, 0.1, 0.1, "round")
-    with pytest.raises(DomainError, match=r"expected floor in \(0, 1\), got 0"):
-        log_ratio.variance(0.1, 0.1, 0.1, "clip")
-    with pytest.raises(DomainError, match="expected sigma > 0"):
-        log_ratio.mean(0.1, 0.1, 0.0)
+    by_hand(log_ratio.variance(0.9, 0.1, 0.3, floor, form), spreads, 1e6)

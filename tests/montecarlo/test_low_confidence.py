@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import low_confidence
 from querytax.theory import low_confidence as laws
 
-from .agreement import any_split, by_hand
+from .agreement import by_hand
 from .sharpness import holds
 
 
@@ -23,14 +22,3 @@ def test_against_numpy():
     m = 5.0 * np.random.default_rng(0).random(500_000)
     silent = 1.0 / (1.0 + 3.0 * np.exp(-m)) >= 0.7
     by_hand(low_confidence.silent_share(5.0, 0.7, 3), silent, 1e6)
-
-
-def test_nothing_depends_on_the_portions():
-    any_split(low_confidence.silent_share(5.0, 0.7, 3))
-
-
-def test_bad_input_is_named():
-    with pytest.raises(DomainError, match="expected rivals a whole number"):
-        low_confidence.silent_share(1.0, 0.5, 0)
-    with pytest.raises(DomainError, match="expected threshold in"):
-        low_confidence.silent_share(1.0, 0.0)

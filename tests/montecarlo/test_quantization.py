@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from querytax.expect import DomainError
 from querytax.montecarlo import quantization
 from querytax.theory import quantization as laws
 
-from .agreement import any_split, by_hand
+from .agreement import by_hand
 from .sharpness import holds
 
 
@@ -70,8 +69,7 @@ def test_sign_errors_against_convolutions(output, gap, sigma, queries, relative)
     law = exact(output, gap, sigma, queries)
     holds(experiment, law, relative)
     # No reading of these answers beats their information.
-    phase = (output + gap / 2 + 0.5) % 1
-    share = laws.dither_efficiency(sigma, 1.0, phase)
+    share = laws.dither_efficiency(output + gap / 2, sigma, 1.0)
     best = special.ndtr(-gap / sigma * np.sqrt(share * queries / 2))
     assert law > 0.98 * best
     if sigma == 2.0:
@@ -89,24 +87,3 @@ def test_against_numpy():
     u = rng.random(1_000_000) - 0.5
     error = np.square(2 * np.round(0.3 + u) - 0.6)
     by_hand(quantization.uniform_dither_variance(0.6, 2.0), error, 1e6)
-
-
-def test_nothing_depends_on_the_portions():
-    any_split(quantization.sign_error(0.2, 0.1, 0.3, 1.0, 5))
-    any_split(quantization.uniform_dither_variance(0.2, 1.0))
-    any_split(quantization.uniform_dither_wrong_sign(0.2, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (lambda: quantization.visibility(0, 1), "expected gap > 0"),
-        (lambda: quantization.dither_mean(-1, 1, 1), "expected output >= 0"),
-        (lambda: quantization.dither_mean(1, 1, 0), "expected step > 0"),
-        (lambda: quantization.sign_error(1, 1, 0, 1), "expected sigma > 0"),
-        (lambda: quantization.sign_error(1, 1, 1, 1, 0), "expected queries a whole"),
-    ],
-)
-def test_bad_input_is_named(call, says):
-    with pytest.raises(DomainError, match=says):
-        call()

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from querytax.expect import DomainError
 from querytax.montecarlo import records
 from querytax.theory import records as laws
 
-from .agreement import any_split, by_hand
+from .agreement import by_hand
 from .sharpness import holds
 
 
@@ -58,18 +57,3 @@ def test_against_numpy():
     by_hand(records.accepted_mean(20), steps, 1e6)
     by_hand(records.accepted_root(20), np.sqrt(steps), 1e6)
     by_hand(records.best_of(9), rng.standard_normal((200_000, 9)).max(axis=1), 1e6)
-
-
-def test_nothing_depends_on_the_portions():
-    any_split(records.accepted_mean_tied(CHANCES[1], 31))
-    any_split(records.accepted_root(31))
-
-
-def test_bad_input_is_named():
-    for name in set(records.__all__) - {"accepted_mean_tied"}:
-        with pytest.raises(DomainError, match="expected queries a whole number"):
-            getattr(records, name)(0)
-    with pytest.raises(DomainError, match="expected queries a whole number"):
-        records.accepted_mean_tied((0.5, 0.5), 0)
-    with pytest.raises(DomainError, match="expected chances to add up to 1"):
-        records.accepted_mean_tied((0.5, 0.6), 3)

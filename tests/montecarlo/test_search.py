@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from querytax.expect import DomainError
 from querytax.montecarlo import search
 from querytax.montecarlo.runs import estimate
 from querytax.theory import search as laws
 
-from .agreement import ALPHA, any_split, by_hand
+from .agreement import ALPHA, by_hand
 from .sharpness import holds
 
 SAMPLE = np.random.default_rng(5).standard_normal(48)
@@ -47,14 +46,14 @@ def test_believed_answers_against_the_law(name, mean, sigma, repeats):
 @pytest.mark.parametrize(("sigma", "repeats"), [(0.0, 1), (0.3, 1), (0.5, 2)])
 def test_queries_against_the_law(mode, sigma, repeats):
     deltas, weights = np.stack([SAMPLE, 0.5 * SAMPLE + 0.05]), [0.6, 0.4]
-    law = laws.queries(10.0, deltas, weights, sigma, mode, repeats)
-    experiment = search.queries(10.0, deltas, weights, sigma, mode, repeats)
+    law = laws.queries(10.0, deltas, weights, sigma, repeats, mode)
+    experiment = search.queries(10.0, deltas, weights, sigma, repeats, incumbent=mode)
     near(experiment, law, 2e4, 0.07)
 
 
 def test_no_way_and_no_end():
     for gap, queries in ((0.0, 0.0), (1.0, 51.0)):
-        never = search.queries(gap, [[1.0, 2.0]], [1.0], 0.0, "requery", 1, 51)
+        never = search.queries(gap, [[1.0, 2.0]], [1.0], 0.0, 1, 51, "requery")
         assert estimate(never, max_samples=1e3, threads=1).value == queries
 
 
@@ -73,25 +72,3 @@ def test_against_numpy():
         fallen -= np.where(won, change, 0)
     experiment = search.averaged_progress(deltas, sigma, 2, before=0, counted=5)
     by_hand(experiment, fallen / 20, 1e5)
-
-
-def test_nothing_depends_on_the_portions():
-    any_split(search.stale_progress(SAMPLE, 0.5, 2, 3, 4))
-    any_split(search.queries(3.0, [SAMPLE, SAMPLE - 0.1], [0.5, 0.5], 0.3, "mean"))
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (lambda: search.queries(-1, SAMPLE, [1], 1), "expected gap >= 0"),
-        (lambda: search.queries(1, SAMPLE, [1, 0], 1), "expected weights of as many"),
-        (lambda: search.queries(1, SAMPLE, [0.5], 1), "expected weights with sum 1"),
-        (lambda: search.queries(1, SAMPLE, [1], 1, "means"), "expected mode to be one"),
-        (lambda: search.stale_progress([[1.0]], 1), "expected deltas of one sample"),
-        (lambda: search.requeried_progress(SAMPLE, -1), "expected sigma >= 0"),
-        (lambda: search.averaged_progress(SAMPLE, 1, 0), "expected repeats a whole"),
-    ],
-)
-def test_bad_input_is_named(call, says):
-    with pytest.raises(DomainError, match=says):
-        call()

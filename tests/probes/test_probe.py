@@ -143,7 +143,7 @@ def test_output_noise_is_the_theorys(form):
         clean = site.signal[place][0]
         share = site.signal[place][level] / site.noise[place][level]
         law = snr.output(
-            clean * target**2, sigma, output=target, form=form, reading="log"
+            clean * target**2, sigma, output=target, release=form, reading="log"
         )
         np.testing.assert_allclose(share, law, rtol=2e-3)
 

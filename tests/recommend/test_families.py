@@ -16,7 +16,7 @@ from querytax.recommend.attackers import Attacker
 from querytax.recommend.families import UNKNOWN, Field
 from querytax.recommend.prediction import Predictor
 from querytax.recommend.searches import LUCK, Searches, luck
-from querytax.theory import convergence, query_ratio
+from querytax.theory import convergence, drift
 
 RAW = "output:logits:raw"
 SITES = (RAW, "output:probabilities:reflect", "input")
@@ -267,8 +267,8 @@ def test_the_stored_entries_of_the_gradient_decide_a_sign_step():
     )
     for snr in (1e-3, 1.0):
         args = np.full((2, 3), snr), np.ones((2, 3)), 4, "sign"
-        c = query_ratio.cosine(snr, 64, 4)
-        expected = query_ratio.sign_drift_of(np.ones(64), c)
+        c = drift.cosine(snr, 64, 4)
+        expected = drift.sign_of(np.ones(64), c)
         np.testing.assert_allclose(equal.drift(*args), expected)
         assert (equal.drift(*args) < gaussian.drift(*args)).all()
         np.testing.assert_allclose(unknown.drift(*args), c)

@@ -16,7 +16,7 @@ from querytax.plans import NESPlan
 from querytax.recommend import published_plan
 from querytax.recommend.attackers import Attacker
 from querytax.recommend.prediction import PLACES, Predictor
-from querytax.theory import query_ratio
+from querytax.theory import drift as drifts
 
 
 def naive_cosine(snr, rho, dimension, pairs):
@@ -345,7 +345,7 @@ def test_a_plain_step_is_as_long_as_its_estimate():
         noisy = 64 * 2 * sigma**2 / (2 * 0.1 * 3.0) ** 2
         length = 3.0 * math.sqrt((64 + 5 + 1 + noisy) / 5)
         reading = predictor.at_probe(predictor.reading(sigma), plan)
-        drift = query_ratio.plain_drift(reading.snr, 64, 5, reading.alignment)
+        drift = drifts.plain(reading.snr, 64, 5, reading.alignment)
         share = predictor.step_share(reading, plan, drift)
         np.testing.assert_allclose(share, 1e-3 * length / 0.1, rtol=1e-9)
 

@@ -236,7 +236,7 @@ def test_raw_noise_is_priced_by_the_exact_law():
         stats = synthetic(logits=logits, sites=(site,))
         on = stats.probabilities if on is None else on
         price = Price(stats, site)
-        exact = max(0.0, accuracy.accuracy_loss(on, stats.labels, 0.3))
+        exact = max(0.0, accuracy.accuracy_loss(on, 0.3, stats.labels))
         assert price.at(0.3)[1] == pytest.approx(exact)
         assert price.at(0.0) == (0.0, 0.0, 0.0)
 

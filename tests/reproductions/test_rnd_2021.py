@@ -168,7 +168,7 @@ def test_mean_square_of_a_known_quadratic(form, repeats):
     )
     slope = float(place.norms[0])
     law = second_moment.quadratic(
-        slope, 48.0, 12.0, 16, probe, sigma, repeats=repeats, form=form
+        slope, 48.0, 12.0, probe, sigma, 16, repeats=repeats, differences=form
     )
     found = intervals.mean(asked.moment())
     half = found.upper - found.value
@@ -180,7 +180,7 @@ def test_curvature_is_read_off_a_quadratic():
     given = {"directions": 50, "estimates": 4}
     law = rnd_2021.adaptive._curved(place, 0.1, Job(given, 0, "small"))
     nu = rnd_2021.adaptive.nu_of_slide()
-    true = second_moment.quadratic(float(place.norms[0]), 32.0, 8.0, 16, 0.1, nu)
+    true = second_moment.quadratic(float(place.norms[0]), 32.0, 8.0, 0.1, nu, 16)
     assert law.mean() == pytest.approx(float(true), rel=0.03)
 
 

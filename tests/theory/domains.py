@@ -1,15 +1,12 @@
-"""Random points of every law's whole domain, at any magnitude.
+"""Random points of every law's whole domain, at any magnitude, from the vocabulary.
 
 Half of the magnitudes lie near one and half spread over all that floats have.
 """
 
-import re
-
 import numpy as np
 
+from querytax.theory.convergence import plateau
 from querytax.theory.law import find
-
-from .test_law import WORDS
 
 
 def magnitude(low, high):
@@ -45,165 +42,66 @@ def below(top):
     return draw
 
 
-FRACTION, RATE = below(1.0), below(0.5)
-ANY, COUNT, SMALL = (
-    magnitude(1e-300, 1e300),
-    whole(magnitude(1, 1e9)),
-    whole(magnitude(1, 12.9)),
-)
-MID = magnitude(1e-60, 1e60)
-FACTOR = magnitude(1.0, 1e9)
+FRACTION = below(1.0)
+ANY, MID, FACTOR = magnitude(1e-300, 1e300), magnitude(1e-60, 1e60), magnitude(1.0, 1e9)
+STEP = magnitude(1e-6, 1e3)
 
-# How to draw each parameter; where a law needs another draw, under (law, parameter).
-DRAWS = (
-    {
-        "alignment": FRACTION,
-        "amplitude": ANY,
-        "base_repeats": COUNT,
-        "bend": ANY,
-        "candidate_sigma": MID,
-        "checks": COUNT,
-        "confidence": FRACTION,
-        "contraction": FRACTION,
-        "correlation": signed(FRACTION),
-        "cosine": FRACTION,
-        "curvature": signed(MID),
-        "delta_margin_ms": ANY,
-        "delta_ms": ANY,
-        "density": MID,
-        "density_slope": signed(MID),
-        "difference": ANY,
-        "dimension": COUNT,
-        "directions": whole(magnitude(2, 1e9)),
-        "displacement": FRACTION,
-        "distance": ANY,
-        "drift": FRACTION,
-        "error": RATE,
-        "excess": MID,
-        "fall": MID,
-        "frobenius": MID,
-        "gain": magnitude(0.8, 1e6),
-        "gap": MID,
-        "gradient_norm": MID,
-        "halvings": SMALL,
-        "headroom": ANY,
-        "lipschitz": MID,
-        "log_ratio": ANY,
-        "loss_sigma": MID,
-        "low": MID,
-        "margin": signed(ANY),
-        "mean": signed(ANY),
-        "mean_ratio": MID,
-        "median": ANY,
-        "multiplier": signed(ANY),
-        "noise_ratio": ANY,
-        "noise_sigma": MID,
-        "noise_variance": ANY,
-        "origin": signed(ANY),
-        "other_confidence": FRACTION,
-        "other_margin": signed(ANY),
-        "other_output": ANY,
-        "output": ANY,
-        "output_behind": FRACTION,
-        "output_slope": signed(MID),
-        "pairs": COUNT,
-        "period": MID,
-        "phase": FRACTION,
-        "probe": MID,
-        "quantile": ANY,
-        "queries": ANY,
-        "quotient": signed(ANY),
-        "radius": MID,
-        "rate": RATE,
-        "relative_sigma": ANY,
-        "remaining": FRACTION,
-        "repeats": COUNT,
-        "reverse": MID,
-        "rival": FRACTION,
-        "rival_behind": FRACTION,
-        "rival_slope": signed(MID),
-        "rivals": whole(magnitude(1, 1e12)),
-        "shape": ANY,
-        "share": FRACTION,
-        "sigma": MID,
-        "signal_ms": ANY,
-        "slope": FRACTION,
-        "smoothed_difference": ANY,
-        "smoothness": MID,
-        "snr": ANY,
-        "step": MID,
-        "success": FRACTION,
-        "steps": magnitude(1e-3, 1e12),
-        "t": ANY,
-        "third_derivative": signed(MID),
-        "threshold": FRACTION,
-        "tolerance": MID,
-        "trace": signed(MID),
-        "votes": whole(magnitude(1, 1e4)),
-        "width": MID,
-        ("additive.constant_step_floor", "contraction"): below(2.0),
-        ("additive.constant_step_remaining", "contraction"): below(2.0),
-        # A loop over the steps; up to 10,000 in its own tests.
-        ("additive.nes_remaining", "steps"): whole(magnitude(1, 300)),
-        ("bias.clipped_mean", "output"): FRACTION,
-        ("bisection.mean", "radius"): FRACTION,
-        ("bisection.rmse", "radius"): FRACTION,
-        ("bisection.mean", "votes"): whole(magnitude(1, 100)),
-        ("bisection.rmse", "votes"): whole(magnitude(1, 100)),
-        ("bisection.majority", "rate"): FRACTION,
-        ("blind.confirmed_mean", "votes"): lambda rng, count: (
-            2.0 * np.floor(magnitude(1, 500)(rng, count)) - 1.0
-        ),
-        ("contraction.lyapunov", "contraction"): ANY,
-        ("contraction.lyapunov_variance", "contraction"): ANY,
-        ("contraction.mean_square", "contraction"): ANY,
-        ("contraction.tuned_steps", "error"): magnitude(1e-3, 0.5 - 1e-9),
-        ("convergence.plateau", "step"): magnitude(1e-6, 1e3),
-        ("convergence.steps", "step"): magnitude(1e-6, 1e3),
-        ("convergence.displacement", "step"): magnitude(1e-6, 1e3),
-        ("convergence.first_passage", "dimension"): whole(magnitude(10, 1e9)),
-        ("convergence.first_passage", "step"): magnitude(1e-6, 1e3),
-        ("convergence.spread", "step"): magnitude(1e-6, 1e3),
-        ("directions.best_base_repeats", "queries"): whole(magnitude(2, 1e15)),
-        ("finite_difference.white_box_saving", "gap"): FRACTION,
-        ("labels.distance_after_step", "distance"): FACTOR,
-        ("margin.ball_flip", "dimension"): whole(magnitude(4, 1e9)),
-        ("passage.no_gain", "steps"): whole(magnitude(1, 1e300)),
-        ("passage.no_gain_steps", "error"): FRACTION,
-        ("passage.not_arrived_time", "error"): FRACTION,
-        ("passage.walk_mean", "snr"): magnitude(1e-60, 1e60),
-        ("estimators.log_first", "pairs"): whole(lambda rng, n: 100 * FACTOR(rng, n)),
-        ("query_ratio.sign_drift", "cosine"): below(0.1),
-        ("reversal.recovered", "reverse"): FRACTION,
-        ("snr.output", "output"): FRACTION,
-    }
-    | {
-        ("passage." + name, parameter): ANY
-        for name in ("arrived", "log_arrived", "log_not_arrived", "not_arrived_time")
-        for parameter in ("drift", "steps")
-    }
-    | {
-        ("finite_difference." + name, "output"): FRACTION
-        for name in (
-            "log_bias",
-            "log_ratio_bias",
-            "log_ratio_bias_weak",
-            "log_ratio_sd",
-            "log_slope_bias",
-            "white_box_saving",
-        )
-    }
-    | {
-        ("records." + name, "queries"): whole(magnitude(1, 1e300))
-        for name in (
-            "accepted_mean",
-            "accepted_root",
-            "accepted_variance",
-            "best_of",
-            "log_accepted",
-        )
-    }
-)
+
+def anywhere(parameter):
+    """How to draw a parameter over the domain that a law gives it."""
+    low, high, far = parameter.domain.low, parameter.domain.high, parameter.far
+    if parameter.domain.whole:
+        # Up to just below the next number, so that the last one is drawn as often.
+        return whole(magnitude(max(low, 1.0), min(high + 0.999, far)))
+    if low < 0.0:
+        return signed(below(high) if np.isfinite(high) else magnitude(1.0 / far, far))
+    if np.isfinite(high) and low == 0.0:
+        return below(high)
+    return magnitude(max(low, 1.0 / far), min(high, far))
+
+
+# Where a law wants another draw: by its name, or its topic's, and the parameter.
+OTHERWISE = {
+    # A loop over the steps; up to 10,000 in its own tests.
+    ("additive.nes_remaining", "steps"): whole(magnitude(1, 300)),
+    ("angle", "directions"): whole(magnitude(2, 1e9)),
+    ("bias.clipped_mean", "output"): FRACTION,
+    ("bisection.mean_estimate", "votes"): whole(magnitude(1, 100)),
+    ("bisection.rmse", "votes"): whole(magnitude(1, 100)),
+    ("bisection", "halvings"): whole(magnitude(1, 12.9)),
+    ("blind.confirmed_mean", "success"): FRACTION,
+    ("blind.confirmed_mean", "votes"): lambda rng, count: (
+        2.0 * np.floor(magnitude(1, 500)(rng, count)) - 1.0
+    ),
+    ("contraction.lyapunov", "contraction"): ANY,
+    ("contraction.lyapunov_variance", "contraction"): ANY,
+    ("contraction.mean_square", "contraction"): ANY,
+    ("contraction.not_arrived", "steps"): magnitude(30.0, 1e12),
+    ("contraction.tuned_steps", "miss"): magnitude(1e-3, 0.99),
+    ("contraction.tuned_steps", "snr"): MID,
+    ("convergence", "step"): magnitude(1e-6, 0.5),
+    ("convergence.plateau", "step"): STEP,
+    ("convergence.spread", "step"): STEP,
+    ("convergence.first_passage", "dimension"): whole(magnitude(10, 1e9)),
+    ("convergence.first_passage", "gain"): magnitude(0.8, 1e6),
+    ("directions.best_base_repeats", "queries"): whole(magnitude(2, 1e15)),
+    ("estimators.log_first", "pairs"): whole(lambda rng, n: 100 * FACTOR(rng, n)),
+    ("finite_difference", "output"): FRACTION,
+    ("finite_difference.white_box_saving", "gap"): FRACTION,
+    ("labels", "dimension"): lambda rng, count: 2.0 ** rng.integers(0, 30, count),
+    ("labels", "halvings"): whole(magnitude(1, 12.9)),
+    ("low_confidence.snr", "sigma"): MID,
+    ("passage", "steps"): ANY,
+    ("passage.no_gain", "steps"): whole(magnitude(1, 1e300)),
+    ("passage.walk_mean", "snr"): MID,
+    ("records", "queries"): whole(magnitude(1, 1e300)),
+    ("repeats.walds_error", "error"): below(0.1),
+    ("repeats.walds_error", "snr"): below(0.1),
+    ("repeats.walds_pairs", "error"): below(0.1),
+    ("repeats.walds_pairs", "snr"): below(0.1),
+    ("snr.output", "output"): FRACTION,
+    ("steps", "steps"): magnitude(1e-3, 1e12),
+}
 
 
 def _weak(rng, count, p):
@@ -243,19 +141,34 @@ def _above(rng, count, p):
     return p["origin"] + ANY(rng, count)
 
 
+def _in_reach(rng, count, p):
+    tops = [plateau(p["drift"], p["step"], norm) for norm in ("Linf", "L2")]
+    return np.minimum(*tops) * FRACTION(rng, count)
+
+
+def _earlier(rng, count, p):
+    return p["displacement"] * FRACTION(rng, count)
+
+
 # Parameters of a joint condition, drawn after the others and in this order.
 JOINT = {
+    ("boundary.flip_rate", "density"): lambda rng, count, p: (
+        0.099 / p["margin_sigma"] * FRACTION(rng, count)
+    ),
+    ("boundary.net_loss", "density_slope"): lambda rng, count, p: (
+        0.029 / np.square(p["margin_sigma"]) * signed(FRACTION)(rng, count)
+    ),
     ("blind.confirmed_mean", "false_alarm"): lambda rng, count, p: (
         (1.0 - p["success"]) * FRACTION(rng, count)
     ),
-    ("contraction.tuned_steps", "nats"): lambda rng, count, p: (
-        (6.5 + 5.0 * np.log1p(p["snr"])) * FACTOR(rng, count)
+    ("contraction.tuned_steps", "remaining"): lambda rng, count, p: np.exp(
+        -np.minimum((6.5 + 5.0 * np.log1p(p["snr"])) * FACTOR(rng, count), 700.0)
     ),
-    ("convergence.first_passage", "start"): lambda rng, count, p: (
-        p["displacement"] * FRACTION(rng, count)
-    ),
-    ("convergence.steps", "start"): lambda rng, count, p: (
-        p["displacement"] * FRACTION(rng, count)
+    ("convergence.first_passage", "displacement"): _in_reach,
+    ("convergence.first_passage", "start"): _earlier,
+    ("convergence.steps", "start"): _earlier,
+    ("drift.sign", "cosine"): lambda rng, count, p: (
+        np.minimum(0.199 / p["gain"] ** 4, 1.0) * FRACTION(rng, count)
     ),
     ("directions.cached_spread", "queries"): lambda rng, count, p: np.ceil(
         p["base_repeats"] + FACTOR(rng, count)
@@ -266,7 +179,11 @@ JOINT = {
     ("estimators.likelihood_root", "mean_square_ratio"): lambda rng, count, p: (
         np.square(p["mean_ratio"]) * (1.0 + MID(rng, count))
     ),
-    ("estimators.log_first", "other_output"): _near_or_far,
+    # No rare error, also where the other output is rounded to the next float.
+    ("estimators.log_first", "other_output"): lambda rng, count, p: np.abs(
+        p["output"]
+        + 2.0 * p["sigma"] / np.sqrt(p["pairs"]) * signed(FRACTION)(rng, count)
+    ),
     ("estimators.log_first_cost", "other_output"): _another,
     ("finite_difference.log_ratio_bias_weak", "sigma"): _weak,
     ("log_ratio.definition_snr", "other_output"): _near_or_far,
@@ -276,41 +193,55 @@ JOINT = {
     ("log_ratio.mean", "other_output"): _near_or_far,
     ("log_ratio.relative_sigma", "sigma"): _weak,
     ("margin.ball_flip", "ball_radius"): lambda rng, count, p: (
-        (np.sqrt(p["dimension"]) + 16.1) * p["sigma"] * FACTOR(rng, count)
+        np.sqrt(p["dimension"]) * p["sigma"] * FACTOR(rng, count) / FACTOR(rng, count)
     ),
     ("margin.ball_flip", "depth"): lambda rng, count, p: (
         p["ball_radius"] * FRACTION(rng, count)
     ),
-    ("passage.log_ou_mean", "target"): _above,
-    ("scaling.log_snr", "high"): _next_high,
-    ("scaling.snr", "high"): _next_high,
-    ("scaling.snr", "other_margin"): _next_margin,
-    ("scaling.wrong_sign", "high"): _next_high,
-    ("scaling.wrong_sign", "other_margin"): _next_margin,
-    ("second_moment.best_probe", "frobenius"): _bend,
-    ("second_moment.quadratic", "frobenius"): _bend,
     ("passage.ou_mean", "target"): _above,
     # The memory of the start is at most so long.
-    ("passage.walk_mean", "steps"): lambda rng, count, p: (
+    ("passage.walk_mean", "noiseless_steps"): lambda rng, count, p: (
         8.0 * np.maximum(1.0 / np.sqrt(p["snr"]), p["snr"]) * FACTOR(rng, count)
     ),
     ("records.log_accepted", "accepted"): lambda rng, count, p: np.floor(
         FRACTION(rng, count) * np.clip(np.floor(0.5 * p["queries"]), 1, 1e6)
     ),
+    ("scaling.log_snr", "high"): _next_high,
+    ("scaling.snr", "high"): _next_high,
+    ("scaling.snr", "other_margin"): _next_margin,
+    ("scaling.wrong_sign", "high"): _next_high,
+    ("scaling.wrong_sign", "other_margin"): _next_margin,
+    ("second_moment.minimising_probe", "frobenius"): _bend,
+    ("second_moment.quadratic", "frobenius"): _bend,
 }
 
 
+def root_of(entry):
+    """The law that a logarithm or complement belongs to."""
+    while entry.relation in ("log", "complement"):
+        entry = find(entry.parent)
+    return entry
+
+
+def joint(name):
+    """The parameters of the law's joint conditions, with their draws."""
+    name = root_of(find(name)).name
+    return {p: draw for (law, p), draw in JOINT.items() if law == name}
+
+
 def words(name, rng):
-    """One of the choices for each parameter that is a word, as its symbol lists them.
+    """One of the choices for each parameter that is a word.
 
     Where several depend on each other the law's own are kept.
     """
-    chosen = {
-        parameter: str(rng.choice(re.findall(r"['\"](\w+)['\"]", text)))
-        for parameter, text in find(name).symbols.items()
-        if parameter in WORDS
+    parameters = find(name).parameters
+    if "reading" in parameters:
+        return {}
+    return {
+        p: str(rng.choice(entry.domain.options))
+        for p, entry in parameters.items()
+        if entry.is_word
     }
-    return {} if "reading" in chosen else chosen
 
 
 def drawn(name, rng, count, joined=None):
@@ -318,13 +249,19 @@ def drawn(name, rng, count, joined=None):
 
     Those of a joint condition go with the rest, or with the numbers in ``joined``.
     """
-    numbers = [p for p in find(name).symbols if p not in WORDS]
+    entry = find(name)
+    root, late = root_of(entry), joint(name)
+    numbers = {p: e for p, e in entry.parameters.items() if not e.is_word}
     values = {
-        p: DRAWS.get((name, p), DRAWS.get(p))(rng, count)
-        for p in numbers
-        if (name, p) not in JOINT
+        p: (
+            OTHERWISE.get((root.name, p))
+            or OTHERWISE.get((root.topic, p))
+            or OTHERWISE.get((p, p))
+            or anywhere(e)
+        )(rng, count)
+        for p, e in numbers.items()
+        if p not in late
     }
-    for (law, p), draw in JOINT.items():
-        if law == name:
-            values[p] = draw(rng, count, joined or values)
+    for p, draw in late.items():
+        values[p] = draw(rng, count, joined or values)
     return {p: values[p] for p in numbers}

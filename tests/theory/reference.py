@@ -15,6 +15,13 @@ def grid(low: float, high: float, count: int = 24, span: float | None = None) ->
     return np.concatenate([linear, np.geomspace(low, high, count - count // 2)])
 
 
+def kappa(d: Any) -> Any:
+    """Mean length of d standard normal draws, in mpmath."""
+    half = mpmath.mpf(d) / 2
+    rise = mpmath.loggamma(half + mpmath.mpf(1) / 2) - mpmath.loggamma(half)
+    return mpmath.sqrt(2) * mpmath.exp(rise)
+
+
 def assert_matches(
     function: Callable[..., Any],
     reference: Callable[..., Any],

@@ -12,6 +12,7 @@ from scipy import integrate, special
 
 from querytax.expect import DomainError
 from querytax.theory import accuracy
+from querytax.theory.symbolic.derivation import derive
 
 
 def exact(gaps, sigma):
@@ -31,14 +32,6 @@ def exact(gaps, sigma):
     return size * mp.quad(lambda z: integrand(z) / size, points)
 
 
-def row(gaps):
-    """Outputs whose winner leads by these gaps, the winner in the middle."""
-    top = 1.0 + max(gaps)
-    others = [top - g for g in gaps]
-    half = len(others) // 2
-    return [*others[:half], top, *others[half:]]
-
-
 GAPS = [
     [1.0],
     [0.0],
@@ -50,39 +43,42 @@ GAPS = [
 
 @pytest.mark.parametrize("gaps", GAPS)
 def test_against_mpmath(gaps):
-    worst = (0.0, None)
+    # The winner in the middle.
+    row = np.insert(1.0 + max(gaps) - np.array(gaps), len(gaps) // 2, 1.0 + max(gaps))
     for sigma in (1e12, 0.7, 0.06, 0.0334, 0.0332, 0.0191):
         with mp.workdps(25):
             reference = exact(gaps, sigma)
-        got = accuracy.misclassification(row(gaps), sigma)
-        worst = max(worst, (float(abs(mp.mpf(float(got)) / reference - 1)), sigma))
-    assert worst[0] <= 1e-12, worst
+        got = accuracy.misclassification(row, sigma)
+        assert abs(mp.mpf(float(got)) / reference - 1) <= 1e-12, sigma
 
 
 def test_two_classes_are_exact_into_the_deepest_tail():
     gap = np.geomspace(1e-12, 1e12, 400)
-    outputs = np.stack([gap, np.zeros_like(gap)], axis=-1)
-    expected = special.ndtr(-gap / np.sqrt(2))
-    np.testing.assert_allclose(
-        accuracy.misclassification(outputs, 1.0), expected, rtol=1e-12
-    )
+    outputs, u = np.stack([gap, np.zeros_like(gap)], axis=-1), -gap / np.sqrt(2)
+    got = accuracy.misclassification(outputs, 1.0)
+    np.testing.assert_allclose(got, special.ndtr(u), rtol=1e-12)
     logs = accuracy.log_misclassification(outputs, 1.0)
-    np.testing.assert_allclose(logs, special.log_ndtr(-gap / np.sqrt(2)), rtol=1e-12)
+    np.testing.assert_allclose(logs, special.log_ndtr(u), rtol=1e-12)
     tiny = accuracy.misclassification([0.8, 0.5], 0.3 / 52.4)
     assert tiny == pytest.approx(float(mp.ncdf(-52.4 / mp.sqrt(2))), rel=1e-11)
     assert 0 < tiny < 1e-299
 
 
-def test_scale_over_the_domain():
+@pytest.mark.parametrize("release", ["raw", "reflect", "clip"])
+def test_scale_over_the_domain(release):
     """Only the ratio of outputs to noise counts, from 1e-12 to 1e12 and beyond."""
-    outputs = np.array([0.5, 0.3, 0.2])
-    base = accuracy.misclassification(outputs, 0.1)
+    outputs, law = np.array([0.5, 0.3, 0.2]), accuracy.misclassification
+    base = law(outputs, 0.1, release=release)
     for scale in (1e-300, 1e-12, 1e12, 1e300):
-        got = accuracy.misclassification(outputs * scale, 0.1 * scale)
+        got = law(outputs * scale, 0.1 * scale, release=release)
         assert got == pytest.approx(base, rel=1e-13)
-    assert accuracy.misclassification(outputs, 1e12) == pytest.approx(2 / 3, rel=1e-12)
-    assert accuracy.misclassification(outputs, 1e-300) == 0.0
-    assert accuracy.log_misclassification(outputs, 1e-12) < -1e21
+    none = law(outputs, 1e12, release=release)
+    assert none == pytest.approx(7 / 12 if release == "clip" else 2 / 3, rel=1e-12)
+    assert accuracy.log_misclassification(outputs, 1e-12, release=release) < -1e21
+    for sigma in (0.0, 1e-300):
+        assert law(outputs, sigma, release=release) == 0.0
+        assert law(outputs, sigma, 1, release) == pytest.approx(1.0, rel=1e-15)
+        assert law([0.4, 0.4, 0.2], sigma, release=release) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1000, 20_000])
@@ -109,17 +105,86 @@ def test_many_equal_rivals_against_quadrature(gap):
     assert got == pytest.approx(reference, rel=1e-9)
 
 
-def test_against_simulated_queries():
-    """1e6 noisy answers, C = 4; five standard errors are 2.3e-3."""
+RELEASED = {
+    "raw": lambda x: x,
+    "reflect": np.abs,
+    "clip": lambda x: np.maximum(x, 0.0),
+}
+
+
+@pytest.mark.parametrize("release", RELEASED)
+def test_against_simulated_queries(release):
+    """1e6 noisy answers of four classes; five standard errors are 2.5e-3."""
     rng = np.random.default_rng(9)
-    outputs = np.array([0.35, 0.3, 0.25, 0.1])
-    noisy = outputs + 0.08 * rng.standard_normal((1_000_000, 4))
-    flips = np.mean(noisy.argmax(axis=1) != 0)
-    assert accuracy.misclassification(outputs, 0.08) == pytest.approx(flips, abs=2.5e-3)
-    for label in range(1, 4):
-        lost = np.mean(noisy.argmax(axis=1) != label)
-        got = accuracy.misclassification(outputs, 0.08, label)
-        assert got == pytest.approx(lost, abs=2.5e-3)
+    noise = rng.standard_normal((1_000_000, 4))
+    for outputs, sigma in (([0.35, 0.3, 0.25, 0.1], 0.08), ([0.1, 0.6, 0.3, 0], 0.9)):
+        seen = RELEASED[release](np.array(outputs) + sigma * noise)
+        winner = seen.argmax(axis=1)
+        for label in (None, 0, 1, 2, 3):
+            own = np.argmax(outputs) if label is None else label
+            got = accuracy.misclassification(outputs, sigma, label, release)
+            assert got == pytest.approx(np.mean(winner != own), abs=2.5e-3)
+        tie = accuracy.clipped_tie(outputs, sigma)
+        everything = np.mean(RELEASED["clip"](seen).max(axis=1) == 0.0)
+        if release != "reflect":
+            assert tie == pytest.approx(everything, abs=2.5e-3)
+
+
+def released(outputs, sigma, label, release):
+    """By adaptive quadrature over the label's released value, tails split off."""
+    own, *rest = (mp.mpf(outputs[i]) / sigma for i in (label, *{0, 1, 2} - {label}))
+    folded = release == "reflect"
+
+    def beaten(t):
+        total = mp.mpf(0)
+        for c in rest:
+            total += (mp.ncdf(c - t) + folded * mp.ncdf(-t - c)) * (1 - total)
+        return total
+
+    def inside(t):
+        return (mp.npdf(t - own) + folded * mp.npdf(t + own)) * beaten(t)
+
+    points = mp.linspace(0, max(own, *rest) + 11, 12)
+    size = max(map(inside, points))
+    value = size * mp.quad(lambda t: inside(t) / size, points)
+    if not folded:
+        value += mp.ncdf(-own) * (beaten(mp.mpf(0)) if label == 0 else 1)
+    return value
+
+
+@pytest.mark.parametrize("release", ["reflect", "clip"])
+@pytest.mark.parametrize("outputs", [(0.6, 0.4, 0.0), (0.3, 0.3, 0.4), (0.0, 0.0, 1.0)])
+def test_released_outputs_against_mpmath(outputs, release):
+    for sigma in (1e3, 0.7, 0.05, 0.03):
+        for label in (0, 2):
+            with mp.workdps(20):
+                reference = released(outputs, sigma, label, release)
+                log = float(mp.log(reference))
+            got = accuracy.misclassification(outputs, sigma, label, release)
+            assert got == pytest.approx(float(reference), rel=2e-12), (sigma, label)
+            got = accuracy.log_misclassification(outputs, sigma, label, release)
+            assert got == pytest.approx(log, rel=1e-12, abs=2e-12)
+
+
+@pytest.mark.parametrize("release", ["reflect", "clip"])
+def test_the_derivation_of_released_outputs(release):
+    twin, row = derive("accuracy.misclassification", release=release), (0.65, 0.25, 0.1)
+    for step in twin.steps:
+        assert step.holds(), step.words
+    point = {f"outputs_{i}": str(x) for i, x in enumerate(row)}
+    for sigma in (0.02, 0.2, 3.0):
+        value = float(twin.evaluate(30, **point, sigma=str(sigma)))
+        got = accuracy.misclassification(row, sigma, release=release)
+        assert got == pytest.approx(value, rel=1e-12)
+
+
+def test_two_reflected_classes_have_a_closed_form():
+    """|X| > |Y| where X + Y and X - Y, which are independent, have one sign."""
+    gap, rest = np.meshgrid(np.geomspace(1e-6, 60, 30), np.geomspace(1e-6, 60, 30))
+    outputs = np.stack([gap + rest, rest], axis=-1)
+    a, b = (special.ndtr(-x / np.sqrt(2)) for x in (gap, gap + 2 * rest))
+    got = accuracy.misclassification(outputs, 1.0, release="reflect")
+    np.testing.assert_allclose(got, a * (1 - b) + b * (1 - a), rtol=1e-12, atol=1e-300)
 
 
 def test_known_numbers():
@@ -141,28 +206,13 @@ tables = hnp.arrays(
 )
 
 
-@given(tables, st.floats(1e-3, 1e3))
-def test_bounds_hold(outputs, sigma):
-    got = accuracy.misclassification(outputs, sigma)
-    lower, upper = accuracy.misclassification_bounds(outputs, sigma)
-    assert np.all(lower <= got * (1 + 1e-12))
-    assert np.all(got <= upper * (1 + 1e-12))
-    assert np.all(got <= 1 - 1 / outputs.shape[1] + 1e-12)
-
-
-@given(tables, st.floats(1e-3, 1e3), st.floats(1.0, 10.0))
-def test_more_noise_errs_more(outputs, sigma, factor):
-    low = accuracy.log_misclassification(outputs, sigma)
-    high = accuracy.log_misclassification(outputs, sigma * factor)
-    assert np.all(low <= high + 1e-12 * np.abs(high))
-
-
-@given(tables, st.floats(1e-2, 10.0))
-def test_winning_probabilities_add_up(outputs, sigma):
+@given(tables, st.floats(1e-2, 10.0), st.sampled_from(list(RELEASED)))
+def test_winning_probabilities_add_up(outputs, sigma, release):
     """The classes' chances to win sum to one: labels that lose are right too."""
+    rows, classes = outputs.shape
     wins = [
-        1 - accuracy.misclassification(outputs, sigma, np.full(outputs.shape[0], label))
-        for label in range(outputs.shape[1])
+        1 - accuracy.misclassification(outputs, sigma, np.full(rows, label), release)
+        for label in range(classes)
     ]
     np.testing.assert_allclose(np.sum(wins, axis=0), 1.0, atol=1e-12)
 
@@ -170,23 +220,13 @@ def test_winning_probabilities_add_up(outputs, sigma):
 @given(tables, st.floats(1e-2, 10.0), st.randoms(use_true_random=False))
 def test_order_of_classes_and_rows_does_not_matter(outputs, sigma, random):
     base = accuracy.misclassification(outputs, sigma)
+    assert np.all(base <= 1 - 1 / outputs.shape[1] + 1e-12)
     columns = list(range(outputs.shape[1]))
     random.shuffle(columns)
     shuffled = accuracy.misclassification(outputs[:, columns], sigma)
     np.testing.assert_allclose(shuffled, base, rtol=1e-13)
     single = [accuracy.misclassification(one, sigma) for one in outputs]
     np.testing.assert_allclose(single, base, rtol=1e-13)
-
-
-def test_shapes_broadcast():
-    outputs = np.random.default_rng(1).dirichlet(np.ones(5), (3, 1))
-    got = accuracy.misclassification(outputs, np.geomspace(0.01, 1, 4))
-    assert got.shape == (3, 4)
-    assert accuracy.largest_sigma(outputs, [0.01, 0.1]).shape == (3, 2)
-    assert isinstance(accuracy.misclassification([0.7, 0.3], 0.1), float)
-    assert isinstance(accuracy.largest_sigma([0.7, 0.3], 0.1), float)
-    lower, upper = accuracy.misclassification_bounds(outputs[:, 0], 0.1)
-    assert lower.shape == upper.shape == (3,)
 
 
 @given(tables, st.sampled_from([1e-300, 1e-12, 1e-3, 0.01, 0.2, 0.49]))
@@ -202,59 +242,46 @@ def test_largest_sigma_is_the_safe_inverse(outputs, rate):
 
 
 def test_two_classes_have_a_closed_form():
-    gaps = np.geomspace(1e-12, 1e12, 9)
+    gaps, rates = np.geomspace(1e-12, 1e12, 9), np.array([1e-300, 1e-6, 0.3, 0.49])
     outputs = np.stack([gaps, np.zeros_like(gaps)], axis=-1)
-    for rate in (1e-300, 1e-6, 0.3, 0.49):
-        np.testing.assert_allclose(
-            accuracy.largest_sigma(outputs, rate),
-            accuracy.two_class_sigma(gaps, rate),
-            rtol=2e-12,
-        )
+    got = accuracy.largest_sigma(outputs[:, None], rates)
+    two = accuracy.two_class_sigma(gaps[:, None], rates)
+    np.testing.assert_allclose(got, two, rtol=2e-12)
 
 
 @pytest.mark.parametrize("rate", [1e-200, 1e-4, 0.01, 0.3])
 def test_largest_sigma_of_a_set(rate):
     outputs = np.random.default_rng(2).dirichlet(np.full(10, 0.3), 200)
     sigma = accuracy.largest_sigma_mean(outputs, rate)
-    assert accuracy.misclassification(outputs, sigma).mean() <= rate
+    assert accuracy.accuracy_loss(outputs, sigma) <= rate
     assert accuracy.misclassification(outputs, sigma * (1 + 2e-6)).mean() > rate
     # Safe for the accuracy, whatever the labels.
     labels = np.random.default_rng(3).integers(0, 10, 200)
-    assert accuracy.accuracy_loss(outputs, labels, sigma) <= rate
+    assert accuracy.accuracy_loss(outputs, sigma, labels) <= rate
+    # Ties alone can exceed the rate.
+    tied = accuracy.largest_sigma_mean([[0.5, 0.5], [0.9, 0.1]], rate)
+    assert (tied > 0.0) == (rate > 0.25)
 
 
-def test_ties_alone_can_exceed_the_rate():
-    assert accuracy.largest_sigma_mean([[0.5, 0.5], [0.9, 0.1]], 0.2) == 0.0
-    assert accuracy.largest_sigma_mean([[0.5, 0.5], [0.9, 0.1]], 0.3) > 0
-
-
-def test_accuracy_loss_against_simulated_queries():
+@pytest.mark.parametrize("release", RELEASED)
+def test_accuracy_loss_against_simulated_queries(release):
     """200 rows, 4,000 noisy answers each; five standard errors are 2e-3."""
     rng = np.random.default_rng(10)
     outputs = rng.dirichlet(np.full(6, 0.5), 200)
     labels = np.where(rng.random(200) < 0.8, outputs.argmax(1), rng.integers(0, 6, 200))
     right = (outputs.argmax(1) == labels).mean()
     noisy = outputs + 0.2 * rng.standard_normal((4000, 200, 6))
-    simulated = right - (noisy.argmax(2) == labels).mean()
-    got = accuracy.accuracy_loss(outputs, labels, [0.2, 1e-9])
-    assert got[0] == pytest.approx(simulated, abs=2e-3)
-    assert got[1] == pytest.approx(0.0, abs=1e-6)
+    simulated = right - (RELEASED[release](noisy).argmax(2) == labels).mean()
+    got = accuracy.accuracy_loss(outputs, [0.2, 1e-9], labels, release)
+    assert got == pytest.approx([simulated, 0.0], abs=2e-3)
 
 
 def test_domains():
-    for bad, message in [
-        ([0.5], "two classes or more"),
-        ([0.5, np.nan], "expected outputs finite"),
-    ]:
+    for arguments, message in (
+        (([0.5], 0.1), "two classes or more"),
+        (([[0.5, 0.4]], 0.1, [2]), "expected labels below 2"),
+        (([[0.5, 0.4]], 0.1, [0, 1]), r"expected labels below 2 and of shape \(1,"),
+        (([0.5, -0.1], 0.1, None, "clip"), "expected outputs >= 0 unless raw"),
+    ):
         with pytest.raises(DomainError, match=message):
-            accuracy.misclassification(bad, 0.1)
-    with pytest.raises(DomainError, match="expected sigma > 0"):
-        accuracy.misclassification([0.5, 0.4], -0.1)
-    with pytest.raises(DomainError, match="expected labels below 2"):
-        accuracy.misclassification([[0.5, 0.4]], 0.1, [2])
-    with pytest.raises(DomainError, match=r"expected labels below 2 and of shape \(1,"):
-        accuracy.accuracy_loss([[0.5, 0.4]], [0, 1], 0.1)
-    with pytest.raises(DomainError, match=r"expected rate in \(0, 0.5\), got 0.5"):
-        accuracy.largest_sigma([0.5, 0.4], 0.5)
-    with pytest.raises(DomainError, match=r"expected tolerance in \(0, 1\), got 2"):
-        accuracy.largest_sigma_mean([[0.5, 0.4]], 0.1, 2)
+            accuracy.misclassification(*arguments)

@@ -1,4 +1,4 @@
-"""Errors under constant noise against mpmath, recursions and simulation."""
+"""Errors under constant noise against mpmath and recursions."""
 
 import mpmath as mp
 import numpy as np
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querytax.expect import DomainError
 from querytax.theory import additive
 
 from .reference import assert_matches, grid
@@ -26,19 +25,11 @@ def test_best_schedule():
 
 
 def test_best_schedule_against_a_kalman_filter():
-    """The recursion, each step tuned by a search; and 10⁵ paths, five errors."""
-    square, s = 1.0, 0.3
-    rng = np.random.default_rng(7)
-    paths = np.ones(100_000)
+    """The recursion, each step tuned by a search."""
+    square, s, steps = 1.0, 0.3, np.linspace(0, 1, 200_001)
     for _ in range(40):
-        steps = np.linspace(0, 1, 200_001)
-        after = (1 - steps) ** 2 * square + steps**2 / s
-        best = steps[after.argmin()]
-        paths += -best * (paths + rng.standard_normal(paths.size) / np.sqrt(s))
-        square = after.min()
-    left = additive.remaining(s, 40)
-    assert left == pytest.approx(np.sqrt(square), rel=1e-8)
-    assert np.sqrt(np.mean(paths**2)) == pytest.approx(left, rel=5 / np.sqrt(2e5))
+        square = ((1 - steps) ** 2 * square + steps**2 / s).min()
+    assert additive.remaining(s, 40) == pytest.approx(np.sqrt(square), rel=1e-8)
 
 
 def test_constant_step():
@@ -57,19 +48,6 @@ def test_constant_step():
     assert_matches(
         additive.constant_step_floor, lambda s, m: mp.sqrt(m / ((2 - m) * s)), floors
     )
-    with pytest.raises(DomainError, match="below 2"):
-        additive.constant_step_floor(1.0, 2.0)
-
-
-def test_constant_step_against_simulation():
-    """2·10⁵ paths of 12 steps; five standard errors."""
-    rng = np.random.default_rng(8)
-    e, s, m = np.ones(200_000), 0.7, 0.15
-    for _ in range(12):
-        e -= m * (e + rng.standard_normal(e.size) / np.sqrt(s))
-    rms = np.sqrt(np.mean(e**2))
-    found = additive.constant_step_remaining(s, m, 12)
-    assert found == pytest.approx(rms, rel=5 * np.std(e**2) / np.mean(e**2) / 890)
 
 
 def least_steps(s, r):
@@ -129,39 +107,14 @@ def recursion(s, d, p, r):
 @pytest.mark.parametrize(("s", "r"), [(2.0, 0.2), (0.1, 0.5), (1e3, 0.01)])
 def test_nes_counts_bracket_the_recursion(s, d, p, r):
     exact = recursion(s, d, p, r)
+    if (s, d, p) == (2.0, 20, 5):  # Printed; 323.7 by the formula.
+        assert exact == 315
     enough = additive.nes_pairs(s, d, p, r)
     assert exact <= p * np.ceil(enough / p)
     assert exact >= additive.nes_least_pairs(s, d, r)
     if exact // p <= 10_000:
         assert additive.nes_remaining(s, d, p, exact // p) <= r
         assert additive.nes_remaining(s, d, p, exact // p - 1) > r
-
-
-def test_nes_known_numbers():
-    """Printed: 323.7 pairs by the formula, 315 by the recursion."""
-    assert additive.nes_pairs(2.0, 20, 5, 0.2) == pytest.approx(323.7, abs=0.05)
-    assert recursion(2.0, 20, 5, 0.2) == 315
-
-
-def test_nes_against_simulation():
-    """4000 attacks in 20 dimensions; five standard errors."""
-    rng = np.random.default_rng(2)
-    d, p, s, trials = 20, 5, 2.0, 4000
-    x = np.zeros((trials, d))
-    x[:, 0] = 1.0
-    y = 1.0
-    for _ in range(30):
-        u = rng.standard_normal((trials, p, d))
-        read = np.einsum("tpd,td->tp", u, x) + rng.standard_normal((trials, p)) / s**0.5
-        estimate = np.einsum("tp,tpd->td", read, u) / p
-        step = y / (y * (1 + (d + 1) / p) + d / (p * s))
-        x -= step * estimate
-        y -= step * y
-    square = np.sum(x**2, axis=1)
-    found = additive.nes_remaining(s, d, p, 30) ** 2
-    assert found == pytest.approx(y, rel=1e-12)
-    error = square.std() / np.sqrt(trials)
-    assert found == pytest.approx(square.mean(), abs=5 * error)
 
 
 def test_nes_laws():
@@ -191,8 +144,6 @@ def test_nes_laws():
 
     counts = [(s, d, p, n) for s, d, p, _ in points[::5] for n in (0, 1, 7, 900)]
     assert_matches(additive.nes_remaining, exact, counts)
-    with pytest.raises(DomainError, match="at most 10000"):
-        additive.nes_remaining(1.0, 1, 1, 10_001)
 
 
 @given(st.floats(-8, 2), st.floats(0.001, 0.999))
@@ -200,6 +151,6 @@ def test_a_constant_step_never_beats_the_best_schedule(log_snr, left):
     s = 10.0**log_snr
     best = additive.steps(s, left)
     assert additive.constant_steps(s, left) >= min(best, 1.0) * (1 - 1e-9)
-    if best > 1:
-        assert additive.constant_steps(s, left) >= best * (1 - 1e-9) or best < 3
+    if best >= 3:
+        assert additive.constant_steps(s, left) >= best * (1 - 1e-9)
     assert additive.remaining(s, best) == pytest.approx(left, rel=1e-9)

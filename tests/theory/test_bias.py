@@ -1,13 +1,12 @@
-"""Means under noise against mpmath, adaptive quadrature, simulation, known values."""
+"""Means under noise against mpmath, simulation, known values."""
 
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate, special
+from scipy import special
 
-from querytax.expect import DomainError
 from querytax.theory import bias
 
 from .reference import assert_matches, grid
@@ -35,13 +34,11 @@ def test_relu():
     assert_matches(bias.relu_bias, relu_bias, POINTS)
     assert_matches(bias.relu_mean, lambda m, s: max(m, 0) + relu_bias(m, s), POINTS)
 
-
-def test_leaky_relu():
-    def exact(m, s, a):
+    def leaky(m, a, s):
         return (m if m > 0 else a * m) + (1 - a) * relu_bias(m, s)
 
-    points = [(m, s, a) for m, s in POINTS for a in (0.0, 0.01, 1.0) if m or a < 1]
-    assert_matches(bias.leaky_relu_mean, exact, points)
+    points = [(m, a, s) for m, s in POINTS for a in (0.0, 0.01, 1.0) if m or a < 1]
+    assert_matches(bias.leaky_relu_mean, leaky, points)
 
 
 def gelu_mean(m, s):
@@ -52,9 +49,6 @@ def gelu_mean(m, s):
 def test_gelu():
     """Where both terms cancel for good, at the mean's zero, no point lies."""
     assert_matches(bias.gelu_mean, gelu_mean, POINTS, digits=700)
-
-
-def test_gelu_bias():
     assert_matches(
         bias.gelu_bias,
         lambda m, s: gelu_mean(m, s) - m * tail(-m),
@@ -83,14 +77,11 @@ def test_two_class_margin():
     )
     points = [(m, s) for m in sizes for s in sigmas]
     assert_matches(bias.two_class_margin, tanh_mean, points, digits=25)
-
-
-def test_two_class_margin_at_the_ends():
     got = bias.two_class_margin([-1e-9, 1e-9, 700.0, 1e300], [1e-300, 1e-12, 1.0, 1e-9])
     np.testing.assert_allclose(got, [-5e-10, 5e-10, 1.0, 1.0], rtol=1e-12)
     # So wide a noise leaves the signs alone.
-    m, s = 1e200, 1e201
-    assert bias.two_class_margin(m, s) == pytest.approx(special.erf(0.1 / np.sqrt(2)))
+    wide = bias.two_class_margin(1e200, 1e201)
+    assert wide == pytest.approx(special.erf(0.1 / np.sqrt(2)))
 
 
 def test_three_class_margin():
@@ -109,26 +100,20 @@ def test_three_class_margin():
     assert_matches(bias.three_class_margin, clark, points, digits=400)
 
 
-OUTPUT_SIGMAS = (1e-300, 1e-4, 0.02, 0.3, 0.499, 0.501, 2.0, 1e6, 1e300)
+def test_reflected_and_clipped_means():
+    """Clipped: F + b(F) - b(1-F), in digits enough for its cancellation."""
+    sigmas = (1e-300, 1e-4, 0.02, 0.3, 0.499, 0.501, 2.0, 1e6, 1e300)
 
-
-def test_reflected_mean():
-    def exact(f, s):
+    def reflected(f, s):
         t = f / s
         return s * mp.sqrt(2 / mp.pi) * mp.exp(-t * t / 2) + f * (1 - 2 * tail(t))
 
-    points = [(f, s) for f in (0.0, *grid(1e-9, 1.0)) for s in OUTPUT_SIGMAS[1:]]
-    assert_matches(bias.reflected_mean, exact, points)
-
-
-def test_clipped_mean():
-    """F + b(F) - b(1-F), in digits enough for its cancellation."""
-    outputs = (0.0, *grid(1e-300, 1.0, 16), 1.0)
-    points = [(f, s) for f in outputs for s in OUTPUT_SIGMAS]
+    points = [(f, s) for f in (0.0, *grid(1e-9, 1.0)) for s in sigmas[1:]]
+    assert_matches(bias.reflected_mean, reflected, points)
     assert_matches(
         bias.clipped_mean,
         lambda f, s: f + relu_bias(f, s) - relu_bias(1 - f, s),
-        points,
+        [(f, s) for f in (0.0, *grid(1e-300, 1.0, 16), 1.0) for s in sigmas],
         digits=700,
     )
 
@@ -160,18 +145,6 @@ def test_against_simulation(law):
         assert law(mean, sigma) == pytest.approx(values.mean(), abs=error)
 
 
-@pytest.mark.parametrize("law", ACTIVATIONS)
-@pytest.mark.parametrize(("mean", "sigma"), [(0.2, 0.05), (0.7, 0.9), (0.0, 2.0)])
-def test_against_quadrature(law, mean, sigma):
-    def term(z):
-        return ACTIVATIONS[law](mean + sigma * z) * np.exp(-0.5 * z * z)
-
-    kinks = sorted({-mean / sigma, (1 - mean) / sigma})
-    kinks = [z for z in kinks if abs(z) < 9]
-    total, _ = integrate.quad(term, -9, 9, points=kinks, epsabs=1e-13, epsrel=1e-12)
-    assert law(mean, sigma) == pytest.approx(total / np.sqrt(2 * np.pi), abs=1e-12)
-
-
 def test_three_classes_against_simulation():
     """10⁶ draws of three noisy logits; four standard errors are 0.0035."""
     noise = np.random.default_rng(2).standard_normal((1_000_000, 3))
@@ -179,49 +152,16 @@ def test_three_classes_against_simulation():
     margin = logits[:, 0] - logits[:, 1:].max(axis=1)
     expected = bias.three_class_margin(0.3, 0.6, 0.5 * np.sqrt(2))
     assert expected == pytest.approx(margin.mean(), abs=4e-3 * margin.std())
-    assert expected < 0.3 - 0.05
 
 
-means, sigmas = st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)
-
-
-@given(means, sigmas)
-def test_relu_bias_is_even_and_largest_at_the_kink(mean, sigma):
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_symmetry(mean, sigma):
     found = bias.relu_bias(mean, sigma)
+    # Largest at the kink.
     assert 0 <= found <= sigma / np.sqrt(2 * np.pi) * (1 + 1e-14)
     assert found == bias.relu_bias(-mean, sigma)
     assert bias.gelu_bias(mean, sigma) == bias.gelu_bias(-mean, sigma)
-
-
-@given(st.floats(10.0, 37.0), sigmas)
-def test_relu_bias_far_from_the_kink(t, sigma):
-    """Between s φ(t)/t² (1 - 3/t²) and s φ(t)/t²."""
-    ratio = bias.relu_bias(t * sigma, sigma) / sigma
-    leading = np.exp(-0.5 * t * t) / np.sqrt(2 * np.pi) / t**2
-    assert 1 - 3 / t**2 - 1e-9 <= ratio / leading <= 1 + 1e-9
-
-
-@given(means, sigmas)
-def test_noise_shrinks_the_margin_of_two_classes(margin, sigma):
-    found = bias.two_class_margin(margin, sigma)
-    assert abs(found) <= np.tanh(abs(margin) / 2) * (1 + 1e-14) + 1e-320
-    assert found == -bias.two_class_margin(-margin, sigma)
-
-
-@given(st.floats(0, 1), sigmas)
-def test_clipping_is_symmetric_and_pulls_to_the_middle(output, sigma):
-    low, high = bias.clipped_mean(output, sigma), bias.clipped_mean(1 - output, sigma)
-    if 1 - (1 - output) == output:
-        assert low + high == pytest.approx(1, abs=1e-14)
-    assert abs(low - 0.5) <= abs(output - 0.5) + 1e-15
-
-
-def test_domains():
-    with pytest.raises(DomainError, match="expected sigma > 0 and finite, got 0"):
-        bias.relu_mean(0.0, 0.0)
-    with pytest.raises(DomainError, match="expected mean finite, got inf"):
-        bias.gelu_bias(np.inf, 1.0)
-    with pytest.raises(DomainError, match=r"expected output in \[0, 1\], got 1.1"):
-        bias.clipped_mean(1.1, 0.1)
-    with pytest.raises(DomainError, match=r"expected slope in \[0, 1\], got 2"):
-        bias.leaky_relu_mean(0.1, 0.1, 2.0)
+    # Noise shrinks the margin of two classes.
+    found = bias.two_class_margin(mean, sigma)
+    assert abs(found) <= np.tanh(abs(mean) / 2) * (1 + 1e-14) + 1e-320
+    assert found == -bias.two_class_margin(-mean, sigma)

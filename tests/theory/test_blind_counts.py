@@ -6,8 +6,6 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from querytax.expect import DomainError
@@ -17,7 +15,7 @@ from querytax.theory import blind, blind_counts
 FALSE_ALARM = 1e-6
 
 
-def exact(queries, hits, tried):
+def exact(hits, tried, queries):
     ways = [
         Fraction(comb(n - k, queries), comb(n, queries))
         for k, n in zip(hits, tried, strict=True)
@@ -26,14 +24,12 @@ def exact(queries, hits, tried):
 
 
 def test_survival_in_fractions():
-    hits, tried = [0, 1, 7, 60, 100], [100, 130, 100, 250, 100]
-    t = np.arange(101)
-    found = blind_counts.survival(t, hits, tried)
-    wanted = [exact(int(n), hits, tried) for n in t]
+    hits, tried, t = [0, 1, 7, 60, 100], [100, 130, 100, 250, 100], np.arange(101)
+    wanted = [exact(hits, tried, int(n)) for n in t]
+    found = blind_counts.survival(hits, tried, t)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
-    assert blind_counts.survival(3000, [2], 10**6) == pytest.approx(
-        exact(3000, [2], [10**6]), rel=1e-13
-    )
+    many = exact([2], [10**6], 3000)
+    assert blind_counts.survival([2], 10**6, 3000) == pytest.approx(many, rel=1e-13)
 
 
 def test_survival_is_unbiased():
@@ -42,12 +38,12 @@ def test_survival_is_unbiased():
     k = np.arange(n + 1)
     chance = stats.binom.pmf(k[:, None], n, p)
     for t in (1, 10, 50):
-        found = blind_counts.survival(t, k[:, None], n)
+        found = blind_counts.survival(k[:, None], n, t)
         np.testing.assert_allclose(
-            found @ chance, blind.survival(t, p[:, None]), rtol=1e-11, atol=1e-300
+            found @ chance, blind.survival(p[:, None], t), rtol=1e-11, atol=1e-300
         )
-    plug_in = blind.survival(50, (k / n)[:, None]) @ chance
-    assert plug_in[1] > 1.5 * blind.survival(50, [0.03])
+    plug_in = blind.survival((k / n)[:, None], 50) @ chance
+    assert plug_in[1] > 1.5 * blind.survival([0.03], 50)
 
 
 def test_error_is_that_of_fresh_images():
@@ -55,10 +51,10 @@ def test_error_is_that_of_fresh_images():
     rng = np.random.default_rng(2)
     p = 10 ** rng.normal(-2.5, 1.0, (2000, 30)).clip(-9, 0)
     hits = rng.binomial(200, p)
-    spread = blind_counts.survival(100, hits, 200).std()
-    found = np.sqrt(np.mean(np.square(blind_counts.error(100, hits, 200))))
+    spread = blind_counts.survival(hits, 200, 100).std()
+    found = np.sqrt(np.mean(np.square(blind_counts.error(hits, 200, 100))))
     assert found == pytest.approx(spread, rel=0.1)
-    assert blind_counts.error(3, [4], [10]) == np.inf
+    assert blind_counts.error([4], [10], 3) == np.inf
 
 
 def populations():
@@ -73,27 +69,35 @@ def populations():
     }
 
 
-@pytest.mark.parametrize("images", [60, 6, 2])
-@pytest.mark.parametrize("name", list(populations()))
-def test_the_interval_holds(name, images):
+SHARES, TRIED = np.array([0.05, 0.25, 0.45]), 200
+
+
+def check_coverage(truth, sampled):
     """200 samples: a side that misses more than 2.5 % by chance alone is allowed.
 
     A side that misses 15 % or more is caught with probability .95.
     """
-    p, shares = populations()[name], np.array([0.05, 0.25, 0.45])
-    truth = blind.queries(p, shares)
-    rng, repeats, tried = np.random.default_rng(7), 200, 200
     low, high = np.zeros(3), np.zeros(3)
-    for _ in range(repeats):
-        hits = rng.binomial(tried, rng.choice(p, images))
-        lower, value, upper = blind_counts.interval(hits, tried, shares)
+    for _ in range(200):
+        lower, value, upper = sampled()
         assert np.all((lower >= 1) & (lower <= value) & (value <= upper))
-        assert np.all((lower <= tried) & ((upper <= tried) | (upper == np.inf)))
+        assert np.all((lower <= TRIED) & ((upper <= TRIED) | (upper == np.inf)))
         low, high = low + (lower > truth), high + (upper < truth)
-    allowed = stats.binom.isf(FALSE_ALARM / 6, repeats, 0.025)
-    assert stats.binom.cdf(allowed, repeats, 0.15) < 0.05
-    assert low.max() <= allowed
-    assert high.max() <= allowed
+    allowed = stats.binom.isf(FALSE_ALARM / 6, 200, 0.025)
+    assert stats.binom.cdf(allowed, 200, 0.15) < 0.05
+    assert max(low.max(), high.max()) <= allowed
+
+
+@pytest.mark.parametrize("images", [60, 6, 2])
+@pytest.mark.parametrize("name", list(populations()))
+def test_the_interval_holds(name, images):
+    p, rng = populations()[name], np.random.default_rng(7)
+
+    def sampled():
+        hits = rng.binomial(TRIED, rng.choice(p, images))
+        return blind_counts.interval(hits, TRIED, SHARES)
+
+    check_coverage(blind.queries(p, SHARES), sampled)
 
 
 def test_the_interval_is_hardly_wider_than_the_normal_one():
@@ -104,8 +108,8 @@ def test_the_interval_is_hardly_wider_than_the_normal_one():
     for _ in range(20):
         hits = rng.binomial(300, rng.choice(p, 60))
         lower, _, upper = blind_counts.interval(hits, 300, 0.3)
-        s = blind_counts.survival(t, hits, 300)
-        half = 1.96 * blind_counts.error(t, hits, 300)
+        s = blind_counts.survival(hits, 300, t)
+        half = 1.96 * blind_counts.error(hits, 300, t)
         ends = [t[np.argmax(s - half <= 0.7)], t[np.argmax(s + half <= 0.7)]]
         if upper < np.inf and np.any(s + half <= 0.7):
             mine.append(np.log10(upper / lower))
@@ -119,10 +123,10 @@ def test_luck_gives_no_narrow_interval():
     for images in (1, 2, 10, 60):
         none = 0.025 ** (1.0 / images)
         # With no hit at all S may be as low as that; no count is refuted below it.
-        hits = np.zeros(images)
-        wide = blind_counts.interval(hits, 100, 1.0 - none + 1e-9)
+        hits, most = np.zeros(images), 1.0 - none
+        wide = blind_counts.interval(hits, 100, most + 1e-9)
         assert wide == (100.0, np.inf, np.inf)
-        assert blind_counts.interval(hits, 100, 1.0 - none - 1e-9)[0] == 1.0
+        assert blind_counts.interval(hits, 100, most - 1e-9)[0] == 1.0
         # With hits alone it may be as high as 1 less that.
         hits = np.full(images, 100)
         assert blind_counts.interval(hits, 100, none - 1e-9) == (1.0, 1.0, 1.0)
@@ -143,41 +147,11 @@ def test_one_image():
 
 
 def test_one_image_by_fractions():
-    for hits, tried, share in [
-        (1, 10, 0.5),
-        (3, 1000, 0.5),
-        (7, 100, 0.9),
-        (5, 5, 0.2),
-    ]:
-        value = blind_counts.image_interval(hits, tried, share)[1]
-        counts = range(1, tried + 1)
+    for k, n, share in ((1, 10, 0.5), (3, 1000, 0.5), (7, 100, 0.9), (5, 5, 0.2)):
+        value = blind_counts.image_interval(k, n, share)[1]
         wanted = Fraction(1) - Fraction(share)
-        left = (Fraction(comb(tried - hits, t), comb(tried, t)) for t in counts)
-        assert value == next(
-            t for t, x in zip(counts, left, strict=True) if x <= wanted
-        )
-
-
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=8),
-    st.floats(0.01, 0.99),
-    st.floats(0.5, 0.999),
-)
-def test_more_confidence_is_wider(hits, share, confidence):
-    narrow = blind_counts.interval(hits, 30, share, confidence)
-    wide = blind_counts.interval(hits, 30, share, 0.5 + confidence / 2)
-    assert wide[0] <= narrow[0] <= narrow[1] == wide[1]
-    assert narrow[2] <= wide[2]
-
-
-def test_shapes():
-    hits = np.array([[0, 1, 5], [2, 9, 20]])
-    lower, value, upper = blind_counts.interval(hits, 50, [[0.2], [0.5], [0.6]])
-    assert lower.shape == value.shape == upper.shape == (3, 2)
-    one = blind_counts.interval(hits[1], 50, 0.5)
-    assert (lower[1, 1], value[1, 1], upper[1, 1]) == one
-    unequal = blind_counts.interval([3, 3], [50, 20], 0.9)
-    assert unequal[0] <= 20
+        left = [Fraction(comb(n - k, t), comb(n, t)) for t in range(n + 1)]
+        assert value == next(t for t in range(1, n + 1) if left[t] <= wanted)
 
 
 # Kinds of pattern that come in turns.
@@ -201,7 +175,7 @@ def by_hand(queries, outcomes, turn):
 def test_scheduled_survival_by_all_draws(turn):
     rng = np.random.default_rng(4)
     hit = rng.random((6, 11)) < rng.random((6, 1)) * np.linspace(0.7, 0.1, 11)
-    found = blind_counts.scheduled_survival(np.arange(12), hit, turn)
+    found = blind_counts.scheduled_survival(hit, turn, np.arange(12))
     wanted = [by_hand(t, hit.tolist(), min(turn, 11)) for t in range(12)]
     np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-300)
     assert np.all(np.diff(found) <= 0)
@@ -215,23 +189,20 @@ def test_scheduled_survival_is_unbiased():
     truth = np.prod((1 - p) ** drawn, axis=1)
     each = np.array(list(product([0, 1], repeat=9)))
     chance = np.prod(np.where(each, np.tile(p, 3), 1 - np.tile(p, 3)), axis=1)
-    found = blind_counts.scheduled_survival(t[:, None], each[:, None], turn)
+    found = blind_counts.scheduled_survival(each[:, None], turn, t[:, None])
     np.testing.assert_allclose(found @ chance, truth, rtol=1e-12)
-    plain = blind_counts.survival(t[:, None], each.sum(1)[:, None], 9) @ chance
+    plain = blind_counts.survival(each.sum(1)[:, None], 9, t[:, None]) @ chance
     assert plain[1] > 1.5 * truth[1]
 
 
 def test_one_kind_is_no_schedule():
     rng = np.random.default_rng(5)
     hit = rng.random((20, 70)) < 10 ** rng.uniform(-3, -0.3, (20, 1))
-    t, shares = np.arange(71), np.array([0.1, 0.4, 0.8])
-    np.testing.assert_allclose(
-        blind_counts.scheduled_survival(t, hit, 1),
-        blind_counts.survival(t, hit.sum(1), 70),
-        rtol=1e-13,
-    )
-    one = blind_counts.scheduled_interval(hit, 1, shares, [[0.9], [0.99]])
-    plain = blind_counts.interval(hit.sum(1), 70, shares, [[0.9], [0.99]])
+    hits, t, sure = hit.sum(1), np.arange(71), [[0.9], [0.99]]
+    one = blind_counts.scheduled_survival(hit, 1, t)
+    np.testing.assert_allclose(one, blind_counts.survival(hits, 70, t), rtol=1e-13)
+    one = blind_counts.scheduled_interval(hit, 1, SHARES, sure)
+    plain = blind_counts.interval(hits, 70, SHARES, sure)
     np.testing.assert_array_equal(one, plain)
 
 
@@ -255,63 +226,50 @@ def schedules():
 @pytest.mark.parametrize("images", [60, 6])
 @pytest.mark.parametrize("name", list(schedules()))
 def test_the_scheduled_interval_holds(name, images):
-    """200 samples: a side that misses more than 2.5 % by chance alone is allowed.
-
-    A side that misses 15 % or more is caught with probability .95.
-    """
-    p, shares, tried = schedules()[name], np.array([0.05, 0.25, 0.45]), 200
-    kind = np.arange(4000) % TURN
-    curve = np.zeros(4001)
+    p, rng = schedules()[name], np.random.default_rng(9)
+    kind, curve = np.arange(4000) % TURN, np.zeros(4001)
     for part in np.split(p, 20):
         left = np.log1p(-np.minimum(part, 1 - 1e-16))
         rounds = np.cumsum(np.take(left, kind, axis=1), axis=1)
         curve += np.append(len(part), np.exp(rounds).sum(0))
-    truth = np.array([np.argmax(curve / len(p) <= 1 - q) for q in shares], dtype=float)
+    truth = np.array([np.argmax(curve / len(p) <= 1 - q) for q in SHARES], dtype=float)
     truth[truth == 0] = np.inf
-    rng, repeats = np.random.default_rng(9), 200
-    low, high = np.zeros(3), np.zeros(3)
-    for _ in range(repeats):
+
+    def sampled():
         some = p[rng.integers(len(p), size=images)]
-        hit = rng.random((images, tried)) < some[:, np.arange(tried) % TURN]
-        lower, value, upper = blind_counts.scheduled_interval(hit, TURN, shares)
-        assert np.all((lower >= 1) & (lower <= value) & (value <= upper))
-        assert np.all((lower <= tried) & ((upper <= tried) | (upper == np.inf)))
-        low, high = low + (lower > truth), high + (upper < truth)
-    allowed = stats.binom.isf(FALSE_ALARM / 6, repeats, 0.025)
-    assert low.max() <= allowed
-    assert high.max() <= allowed
+        hit = rng.random((images, TRIED)) < some[:, kind[:TRIED]]
+        return blind_counts.scheduled_interval(hit, TURN, SHARES)
+
+    check_coverage(truth, sampled)
 
 
-def test_scheduled_shapes():
+def test_scheduled_places():
     rng = np.random.default_rng(10)
     hit = rng.random((4, 1, 5, 30)) < 0.1
-    shares = [[0.2], [0.6], [0.3], [0.6]]
-    ends = blind_counts.scheduled_interval(hit, [1, 3, 16], shares)
+    ends = blind_counts.scheduled_interval(
+        hit, [1, 3, 16], [[0.2], [0.6], [0.3], [0.6]]
+    )
     assert {x.shape for x in ends} == {(4, 3)}
     one = blind_counts.scheduled_interval(hit[3, 0], 16, 0.6)
     assert tuple(x[3, 2] for x in ends) == one
-    curve = blind_counts.scheduled_survival([[[0]], [[7]]], hit, [1, 3, 16])
+    curve = blind_counts.scheduled_survival(hit, [1, 3, 16], [[[0]], [[7]]])
     assert curve.shape == (2, 4, 3)
-    assert curve[1, 2, 1] == blind_counts.scheduled_survival(7, hit[2, 0], 3)
-
-
-def test_scheduled_domains():
-    with pytest.raises(DomainError, match="expected outcomes true or false"):
-        blind_counts.scheduled_survival(1, [[0.5, 1]], 1)
-    with pytest.raises(DomainError, match="expected outcomes not empty"):
-        blind_counts.scheduled_interval(np.zeros((3, 0)), 1, 0.5)
-    with pytest.raises(DomainError, match="expected queries at most tried, got 3"):
-        blind_counts.scheduled_survival(3, [[0, 1]], 1)
-    with pytest.raises(DomainError, match="expected turn a whole number"):
-        blind_counts.scheduled_interval([[0, 1]], 0, 0.5)
+    assert curve[1, 2, 1] == blind_counts.scheduled_survival(hit[2, 0], 3, 7)
 
 
 def test_domains():
-    with pytest.raises(DomainError, match="expected hits at most tried, got 11"):
-        blind_counts.interval([3, 11], 10, 0.5)
-    with pytest.raises(DomainError, match="expected queries at most tried"):
-        blind_counts.survival(11, [3, 4], [30, 10])
-    with pytest.raises(DomainError, match="expected hits a whole number"):
-        blind_counts.image_interval(0.5, 10, 0.5)
-    with pytest.raises(DomainError, match=r"expected confidence in \(0, 1\)"):
-        blind_counts.interval([3], 10, 0.5, 1.0)
+    for call, message in (
+        (lambda: blind_counts.interval([3, 11], 10, 0.5), "hits at most tried, got 11"),
+        (lambda: blind_counts.survival([3, 4], [30, 10], 11), "queries at most tried"),
+        (
+            lambda: blind_counts.scheduled_survival([[0, 1]], 1, 3),
+            "at most tried, got 3",
+        ),
+        (lambda: blind_counts.scheduled_survival([[0.5, 1]], 1, 1), "outcomes a whole"),
+        (
+            lambda: blind_counts.scheduled_interval(np.zeros((3, 0)), 1, 0.5),
+            "outcomes not empty",
+        ),
+    ):
+        with pytest.raises(DomainError, match=message):
+            call()

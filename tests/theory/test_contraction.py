@@ -1,4 +1,4 @@
-"""Multiplied distances against mpmath, simulation and the sheet's table."""
+"""Multiplied distances against mpmath, simulation and a table."""
 
 import mpmath as mp
 import numpy as np
@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from querytax.expect import DomainError
 from querytax.theory import additive, contraction, query_ratio
-from querytax.theory.law import RegimeWarning
 
 from .reference import assert_matches, grid
 
@@ -56,20 +54,6 @@ def test_lyapunov():
         far = [p for p in pairs if abs(exponent(*map(mp.mpf, p))) > 1e-3 or p[1] < 1e-3]
     assert len(far) > 0.9 * len(pairs)
     assert_matches(contraction.lyapunov, exponent, far, digits=700)
-    assert contraction.lyapunov(0.0, 0.3) == np.inf
-
-
-@pytest.mark.parametrize(("snr", "m"), [(1e-4, 0.2), (0.3, 0.5), (2.0, 1.4)])
-def test_moments_of_one_step_against_simulation(snr, m):
-    """10⁶ draws; five standard errors."""
-    rng = np.random.default_rng(11)
-    log = np.log(np.abs(1 - m * (1 + rng.standard_normal(1_000_000) / np.sqrt(snr))))
-    tolerance = 5 * log.std() / 1000
-    assert contraction.lyapunov(snr, m) == pytest.approx(log.mean(), abs=tolerance)
-    spread = np.square(log - log.mean())
-    assert contraction.lyapunov_variance(snr, m) == pytest.approx(
-        log.var(), abs=5 * spread.std() / 1000
-    )
 
 
 def test_thresholds():
@@ -82,26 +66,25 @@ def test_thresholds():
 
     points = [(m,) for m in (1e-12, 1e-3, 0.2, 0.499, 0.9, 0.999)]
     assert_matches(contraction.almost_sure_threshold, exact, points, digits=30)
-    assert contraction.almost_sure_threshold(0.2) == pytest.approx(0.0139179, rel=1e-5)
     edge = contraction.almost_sure_threshold(0.2)
-    assert contraction.lyapunov(edge * 0.99, 0.2) > 0
-    assert contraction.lyapunov(edge * 1.01, 0.2) < 0
+    assert (
+        contraction.lyapunov(edge * 0.99, 0.2)
+        > 0
+        > contraction.lyapunov(edge * 1.01, 0.2)
+    )
 
 
 def test_best_step():
-    """A plain search over the step finds nothing better, and the same value."""
+    """Where the exponent is flat, by its root in mpmath."""
 
     def best(s):
-        with mp.workdps(40):
-            root = mp.sqrt(mp.mpf(s))
+        root = mp.sqrt(s)
 
-            def flat(z):
-                return mp.sqrt(2) * dawson(z / mp.sqrt(2)) * (z + root) - 1
+        def flat(z):
+            bell = mp.sqrt(mp.pi / 2) * mp.exp(-z * z / 2)
+            return bell * mp.erfi(z / mp.sqrt(2)) * (z + root) - 1
 
-            return mp.findroot(flat, (0, mp.mpf(4) / 3), solver="anderson"), root
-
-    def dawson(x):
-        return mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x)
+        return mp.findroot(flat, (0, mp.mpf(4) / 3), solver="anderson"), root
 
     def step(s):
         z, root = best(s)
@@ -122,41 +105,41 @@ def test_best_step():
 
 
 @given(st.floats(-6, 3), st.floats(0.001, 1.9))
-def test_no_step_beats_the_best(log_snr, m):
+def test_jensen(log_snr, m):
+    """The logarithm of the mean square lies above; its least is 1/(1 + S)."""
     s = 10.0**log_snr
-    assert contraction.best_lyapunov(s) <= contraction.lyapunov(s, m) + 1e-13
-    best = contraction.mean_square_step(s)
-    least = contraction.mean_square(s, best)
-    assert least == pytest.approx(1 / (1 + s), rel=1e-12)
-    assert least <= contraction.mean_square(s, m) * (1 + 1e-12)
-    # Jensen: the logarithm of the mean square lies above.
     assert 2 * contraction.lyapunov(s, m) <= np.log(contraction.mean_square(s, m))
+    least = contraction.mean_square(s, contraction.mean_square_step(s))
+    assert least == pytest.approx(1 / (1 + s), rel=1e-12)
 
 
-CASES = [(0.0, 0.01, 10.0), (0.0, 0.1, 8.0), (0.3, 0.01, 12.0), (10.0, 0.05, 20.0)]
-
-
-@pytest.mark.parametrize(("snr", "error", "nats"), CASES)
-def test_tuned_steps_against_simulation(snr, error, nats):
-    """10⁵ attacks: the least count at which a share of at most ``error`` is left."""
+@pytest.mark.parametrize(
+    ("snr", "way", "misses"),
+    [
+        (0.0, 10.0, (1e-3, 0.01, 0.1, 0.5, 0.9, 0.99)),
+        (0.3, 12.0, (0.01, 0.7)),
+        (10.0, 20.0, (0.05, 0.95)),
+    ],
+)
+def test_tuned_steps_against_simulation(snr, way, misses):
+    """10⁵ attacks: the least count that leaves so many; 1 % and a step."""
     rng = np.random.default_rng(3)
     s = max(snr, 1e-12)
     m = contraction.almost_sure_step(s)
-    log, steps = np.zeros(100_000), 0
-    while np.mean(log > -nats) > error:
+    log, late = np.zeros(100_000), [1.0]
+    while late[-1] > min(misses):
         noise = rng.standard_normal(log.size) / np.sqrt(s)
         log += np.log(np.abs(1 - m * (1 + noise)))
-        steps += 1
-    found = contraction.tuned_steps(snr, error, nats)
-    assert found == pytest.approx(steps, rel=0.04, abs=1.0)
+        late.append(np.mean(log > -way))
+    for miss in misses:
+        found = np.ceil(contraction.tuned_steps(snr, np.exp(-way), miss))
+        count = np.argmax(np.array(late) <= miss)
+        assert found == pytest.approx(count, rel=0.01, abs=1.0)
 
 
 def test_tuned_steps_says_where_it_holds():
-    assert not contraction.tuned_steps.supports(0.0, 1e-4, 30.0).holds
-    with pytest.warns(RegimeWarning, match="ten steps"):
-        contraction.tuned_steps(1e6, 0.01, 30.0)
-    with pytest.raises(DomainError, match="expected error"):
-        contraction.tuned_steps(0.0, 0.6, 30.0)
+    assert not contraction.tuned_steps.supports(0.0, 1e-12, 1e-4).holds
+    assert not contraction.tuned_steps.supports(1e6, 1e-13, 0.01).holds
 
 
 # SNR; Λ, MS factor, best constant step, best minibatch, rigorous, a.s., additive, NES.
@@ -187,7 +170,7 @@ def test_table(row):
         contraction.mean_square(s, m),
         query_ratio.best_constant_step(s, m),
         query_ratio.best_minibatch(s, m),
-        query_ratio.guaranteed_steps(s, 0.01, r) / base,
+        query_ratio.guaranteed_steps(s, r, 0.01) / base,
         additive.steps(s, r) / base,
         query_ratio.best_step(s, 10**12, 1),
     ]
@@ -208,5 +191,3 @@ def test_table(row):
 def test_known_numbers():
     growth = contraction.lyapunov(np.array([1.25e-7, 2e-4, 1.25e-11]), 0.2)
     np.testing.assert_allclose(growth, [5.70286, 2.01558, 10.30803], atol=1e-5)
-    assert contraction.mean_square_threshold(0.2) == pytest.approx(1 / 9)
-    assert np.isinf(contraction.mean_square(0.0, 0.2))

@@ -14,8 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from querytax.expect import DomainError
-from querytax.theory import convergence
 from querytax.theory.convergence import (
     displacement,
     first_passage,
@@ -26,6 +24,8 @@ from querytax.theory.convergence import (
 
 from .reference import assert_matches, grid
 
+# Long steps make a staircase, and far above the plateau few walks are simulated.
+pytestmark = pytest.mark.filterwarnings("ignore::querytax.theory.law.RegimeWarning")
 NORMS = ("Linf", "L2")
 DRIFTS = grid(1e-300, 1.0, 20)
 STEPS = np.concatenate([grid(1e-300, 1e300, 20, span=2.0), np.geomspace(0.05, 50, 9)])
@@ -35,6 +35,7 @@ drifts = st.floats(1e-6, 1.0)
 lengths = st.floats(1e-6, 10.0)
 norms = st.sampled_from(NORMS)
 shares = st.floats(1e-6, 0.999)
+ends = st.floats(0.0, 1.0)
 
 
 def exact_plateau(c, a, norm):
@@ -137,10 +138,10 @@ def test_limits_of_the_plateau():
 @pytest.mark.parametrize(
     ("a", "within", "strong"),
     [
-        (1.0, 0.13, 0.13),
-        (0.5, 0.04, 0.05),
-        (0.25, 0.012, 0.03),
-        (0.1, 2e-3, 0.01),
+        (1.0, 0.065, 0.065),
+        (0.5, 0.026, 0.026),
+        (0.25, 0.01, 0.013),
+        (0.1, 2e-3, 6e-3),
         (0.05, 6e-4, 3e-3),
         (0.02, 1.2e-3, 3e-3),
         (0.01, 6e-4, 1.2e-3),
@@ -150,7 +151,7 @@ def test_path_in_the_box(a, within, strong):
     """Of the plateau, at each whole step, for c up to 0.5 and for c = 0.9."""
     for c in (0.01, 0.05, 0.2, 0.5, 0.9):
         path = chain(c, a, int(30 + 4 / (a * a + a * c)))
-        found = displacement(np.arange(1, path.size + 1), c, a)
+        found = displacement(c, a, np.arange(1, path.size + 1))
         error = np.abs(found - path).max() / plateau(c, a)
         assert error < (strong if c > 0.5 else within), (c, a, error)
         free = np.arange(1, path.size + 1) <= 1.0 / a
@@ -175,50 +176,27 @@ def test_steps_of_the_chain():
 
 
 @pytest.mark.parametrize(
-    ("a", "within"), [(0.02, 1e-3), (0.1, 4e-3), (0.3, 0.02), (1.0, 0.03), (1.5, 0.02)]
+    ("a", "within"), [(0.02, 1e-3), (0.1, 1e-3), (0.3, 3e-3), (1.0, 5e-3), (1.5, 5e-3)]
 )
 def test_path_in_the_ball(a, within):
     """Of the plateau; what is left is the whole step at which it meets the sphere."""
     for c in (0.02, 0.1, 0.5, 0.9):
         path = ball_path(c, a, int(20 + 8 / (a * a + a * c)))
-        found = displacement(np.arange(1, path.size + 1), c, a, "L2")
+        found = displacement(c, a, np.arange(1, path.size + 1), "L2")
         error = np.abs(found - path).max() / plateau(c, a, "L2")
         assert error < within, (c, a, error)
 
 
-@given(drifts, lengths, norms, shares)
-def test_displacement_inverts_steps(c, a, norm, share):
+@given(drifts, lengths, norms, shares, shares, st.floats(1.0, 3.0))
+def test_paths_invert_add_up_and_drift_makes_them_faster(c, a, norm, share, part, more):
     end = float(share * plateau(c, a, norm))
-    taken = steps(end, c, a, norm)
-    assert np.isfinite(taken)
-    assert displacement(taken, c, a, norm) == pytest.approx(end, rel=1e-10)
-
-
-@given(drifts, lengths, norms, shares, shares)
-def test_a_path_is_the_sum_of_its_pieces(c, a, norm, share, middle):
-    end = share * plateau(c, a, norm)
-    between = end * middle
-    whole = steps(between, c, a, norm) + steps(end, c, a, norm, start=between)
-    assert whole == pytest.approx(steps(end, c, a, norm), rel=1e-9)
-
-
-@given(drifts, lengths, norms, shares, st.floats(1.0, 3.0))
-def test_monotone_in_every_argument(c, a, norm, share, factor):
-    """More drift is faster; farther is longer; a longer walk gets farther.
-
-    To what the path of a chain of real length is worth where the drift changes.
-    """
-    end = share * plateau(c, a, norm)
-    base = steps(end, c, a, norm)
-    more = min(1.0, c * factor)
-    slack = 1 + 1e-9
-    assert plateau(c, a, norm) <= plateau(more, a, norm) * slack
-    assert plateau(c, a * factor, norm) <= plateau(c, a, norm) * slack
-    assert steps(end, more, a, norm) <= base * 1.1
-    assert base <= steps(min(1.0, end * factor), c, a, norm) * slack
-    assert steps(end, c, a, norm, start=end / factor) <= base * slack
-    reached = displacement(base, c, a, norm)
-    assert reached <= displacement(base * factor, c, a, norm) * slack
+    between = end * part
+    taken = steps(end, c, a, norm=norm)
+    assert displacement(c, a, taken, norm) == pytest.approx(end, rel=1e-10)
+    whole = steps(between, c, a, norm=norm) + steps(end, c, a, start=between, norm=norm)
+    assert whole == pytest.approx(taken, rel=1e-9)
+    # To what the path of a chain of real length is worth where the drift changes.
+    assert steps(end, min(1.0, c * more), a, norm=norm) <= taken * 1.1
 
 
 @pytest.mark.parametrize("sites", [49, 97, 98, 103, 107, 196, 1000])
@@ -236,7 +214,7 @@ def test_a_whole_number_of_steps_across_the_box_is_like_any_other(sites):
 @pytest.mark.parametrize("norm", NORMS)
 def test_far_from_the_wall_the_drift_decides(norm):
     c, a = np.meshgrid([1e-3, 0.1, 1.0], [1e-12, 1e-9, 1e-7])
-    np.testing.assert_allclose(steps(1e-4, c, a, norm), 1e-4 / (c * a), rtol=1e-6)
+    np.testing.assert_allclose(steps(1e-4, c, a, norm=norm), 1e-4 / (c * a), rtol=1e-6)
     np.testing.assert_allclose(plateau(c, a, norm), 1.0, atol=1e-4)
 
 
@@ -249,58 +227,28 @@ def test_diffusion_rules_the_plateau_of_coarse_steps():
 @pytest.mark.parametrize("norm", NORMS)
 def test_beyond_the_plateau_nobody_arrives(norm):
     top = float(plateau(0.01, 0.1, norm))
-    ends = np.array([0.0, top * 0.999, top, top * 1.001, 1.0])
-    taken = steps(ends, 0.01, 0.1, norm)
-    assert taken[0] == 0.0
-    assert np.isfinite(taken[:2]).all()
-    assert np.isinf(taken[2:]).all()
-    assert displacement(1e300, 0.01, 0.1, norm) == pytest.approx(top)
+    ends = np.array([0.999, 1.0, 1.001, 1.0 / top]) * top
+    endless = np.isinf(steps(ends, 0.01, 0.1, norm=norm))
+    assert endless.tolist() == [False, True, True, True]
+    assert displacement(0.01, 0.1, 1e300, norm) == pytest.approx(top)
     # Whoever stands beyond it already is driven back, but has arrived where he is.
-    assert steps(0.9, 0.01, 0.1, norm, start=0.9) == 0.0
-    assert steps(0.95, 0.01, 0.1, norm, start=0.9) == np.inf
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_no_drift(norm):
-    assert plateau(0.0, 0.1, norm) == 0.0
-    assert steps(0.1, 0.0, 0.1, norm) == np.inf
-    assert steps(0.0, 0.0, 0.1, norm) == 0.0
-    assert displacement(1e6, 0.0, 0.1, norm) == 0.0
+    assert steps(0.9, 0.01, 0.1, start=0.9, norm=norm) == 0.0
+    assert steps(0.95, 0.01, 0.1, start=0.9, norm=norm) == np.inf
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_extremes_are_numbers(norm):
-    c = DRIFTS[:, None, None]
-    a = STEPS[:, None]
-    ends = np.array([0.0, 1e-300, 1e-9, 0.5, 1.0])
-    taken = steps(ends, c, a, norm)
-    assert (taken >= 0).all()
-    covered = displacement(np.array([0.0, 1e-300, 1.0, 1e300]), c, a, norm)
+    c, a = DRIFTS[:, None, None], STEPS[:, None]
+    assert (steps([0.0, 1e-300, 1e-9, 0.5, 1.0], c, a, norm=norm) >= 0).all()
+    covered = displacement(c, a, np.array([0.0, 1e-300, 1.0, 1e300]), norm)
     assert ((covered >= 0) & (covered <= 1)).all()
-    assert (covered[..., 0] == 0).all()
-
-
-def test_domains():
-    with pytest.raises(DomainError, match="expected start at most the displacement"):
-        steps(0.1, 0.5, 0.1, start=0.2)
-    with pytest.raises(
-        DomainError, match=r"expected displacement in \[0, 1\], got 1.5"
-    ):
-        steps(1.5, 0.5, 0.1)
-    for law, first in ((plateau, ()), (steps, (0.1,)), (displacement, (10.0,))):
-        with pytest.raises(DomainError, match=r"expected drift in \[0, 1\], got 2"):
-            law(*first, 2.0, 0.1)
-        with pytest.raises(DomainError, match="expected step > 0 and finite, got 0"):
-            law(*first, 0.5, 0.0)
-        with pytest.raises(DomainError, match=r"expected norm .*did you mean 'Linf'"):
-            law(*first, 0.5, 0.1, "inf")
-    assert convergence.__all__ == [
-        "displacement",
-        "first_passage",
-        "plateau",
-        "spread",
-        "steps",
-    ]
+    # Without drift.
+    np.testing.assert_array_equal(steps([0.0, 0.1], 0.0, 0.1, norm=norm), [0, np.inf])
+    assert plateau(0.0, 0.1, norm) == displacement(0.0, 0.1, 1e6, norm) == 0.0
+    found = first_passage([0.0, 0.02, 0.1, 1.0], 0.0, 0.25, 3072, norm=norm)
+    assert found[0] == 0.0
+    assert (np.diff(found) > 0).all()
+    assert np.isfinite(found[:3]).all()
 
 
 # --- The soft wall --------------------------------------------------------------------
@@ -364,7 +312,7 @@ def test_first_passage_is_that_of_the_mean_path_below_the_plateau(norm):
     for c, a in ((0.1, 0.05), (0.3, 0.25), (0.02, 0.02), (0.7, 0.1)):
         ends = np.array([0.2, 0.5, 0.8, 0.9]) * plateau(c, a, norm)
         found = first_passage(ends, c, a, 10**12, norm=norm)
-        np.testing.assert_allclose(found, steps(ends, c, a, norm), rtol=2e-4)
+        np.testing.assert_allclose(found, steps(ends, c, a, norm=norm), rtol=2e-4)
 
 
 @given(
@@ -372,16 +320,15 @@ def test_first_passage_is_that_of_the_mean_path_below_the_plateau(norm):
     st.floats(1e-3, 2.0),
     norms,
     st.integers(10, 10**6),
-    st.floats(0.0, 1.0),
-    st.floats(0.0, 1.0),
+    ends,
+    ends,
 )
 def test_first_passages_add_up_and_rise(c, a, norm, d, one, two):
     low, high = min(one, two), max(one, two)
-    whole = first_passage(high, c, a, d, norm=norm)
-    part = first_passage(low, c, a, d, norm=norm)
+    whole, part = (first_passage(x, c, a, d, norm=norm) for x in (high, low))
     assert part <= whole
     if np.isfinite(whole):
-        rest = first_passage(high, c, a, d, norm=norm, start=low)
+        rest = first_passage(high, c, a, d, start=low, norm=norm)
         assert part + rest == pytest.approx(whole, rel=1e-9)
 
 
@@ -395,19 +342,20 @@ def test_first_passage_has_no_jumps(norm):
     assert np.diff(found).max() < 0.02
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_first_passage_without_drift(norm):
-    """A held walk about the centre: passage times of Ornstein and Uhlenbeck."""
-    found = first_passage([0.0, 0.02, 0.1, 1.0], 0.0, 0.25, 3072, norm=norm)
-    assert found[0] == 0.0
-    assert (np.diff(found) > 0).all()
-    assert np.isfinite(found[:3]).all()
-
-
-def test_first_passage_domains():
-    with pytest.raises(DomainError, match="expected start at most the displacement"):
-        first_passage(0.1, 0.5, 0.1, 100, start=0.2)
-    assert not first_passage.supports(0.1, 0.5, 0.1, 5).holds
+def test_first_passage_says_where_it_holds():
+    holds = first_passage.supports
+    assert not holds(0.1, 0.5, 0.1, 5).holds
+    assert not holds(0.1, 0.5, 0.6, 50).holds
+    assert holds(0.1, 0.5, 0.6, 50, norm="L2").holds
+    box = (np.pi * spread(0.1, 0.1) / 100) ** 0.5
+    top = plateau(0.1, 0.1, "L2")
+    for norm, width in (
+        ("Linf", box),
+        ("L2", (1 - top**2) / (50 + 50 * top**2) ** 0.5),
+    ):
+        top = plateau(0.1, 0.1, norm)
+        assert holds(top + 1.99 * width, 0.1, 0.1, 50, norm=norm).holds
+        assert not holds(top + 2.01 * width, 0.1, 0.1, 50, norm=norm).holds
     assert first_passage(1.0, 0.001, 0.1, 10**6) == np.inf
 
 

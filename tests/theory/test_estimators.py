@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special, stats
 
 from querytax.expect import DomainError
 from querytax.theory import estimators, repeats, snr
@@ -64,7 +65,7 @@ def test_the_root_reaches_the_bound():
     r = np.exp(truth) * (1 + s * rng.standard_normal((40_000, n)))
     found = estimators.likelihood_root(r.mean(axis=1), np.mean(r**2, axis=1), s)
     assert found.mean() == pytest.approx(truth, abs=5e-4)
-    bound = estimators.variance_bound(s, n, 1.0)
+    bound = estimators.variance_bound(1.0, s, n)
     assert n * bound == pytest.approx(0.0370, abs=1e-4)
     assert found.var() == pytest.approx(bound, rel=0.035)
     # The mean logarithm is biased by about -σ_Z²/2 and spreads more.
@@ -75,17 +76,19 @@ def test_the_root_reaches_the_bound():
 
 def test_information():
     scales = grid(1e-8, 1e8, 12, span=3.0)
-    points = [(s, b) for s in scales for b in (1e-3, 1.0, 40.0)]
+    points = [(b, s) for s in scales for b in (1e-3, 1.0, 40.0)]
+
+    def information(b, s):
+        return b**2 * (1 / s**2 + 2)
+
+    assert_matches(estimators.fisher_information, information, points)
     assert_matches(
-        estimators.fisher_information, lambda s, b: b**2 * (1 / s**2 + 2), points
-    )
-    assert_matches(
-        lambda s, b: estimators.variance_bound(s, 7, b),
-        lambda s, b: s**2 / (7 * b**2 * (1 + 2 * s**2)),
+        lambda b, s: estimators.variance_bound(b, s, 7),
+        lambda b, s: 1 / (7 * information(b, s)),
         points,
     )
     assert_matches(
-        lambda f, s: estimators.variance_bound_of_pairs(f, 0.3, s, 5, 0.1),
+        lambda f, s: estimators.variance_bound_of_pairs(f, 0.3, 0.1, s, 5),
         lambda f, s: s**2 * (1 / f**2 + 1 / mp.mpf(0.3) ** 2) / (5 * mp.mpf(0.1) ** 2),
         [(f, s) for f in (1e-6, 0.2, 0.9) for s in (1e-6, 0.01, 2.0)],
     )
@@ -116,45 +119,47 @@ def test_log_first():
         PAIRS,
         digits=60,
     )
-    assert_matches(
-        lambda a, b, s: estimators.log_first(a, b, s, 120),
-        lambda a, b, s: mp.erfc(mp.sqrt(60 * effective(a, b, s))) / 2,
-        PAIRS[:3],
-        digits=60,
-    )
+    with pytest.warns(RegimeWarning, match="no rare error"):
+        assert_matches(
+            lambda a, b, s: estimators.log_first(a, b, s, 120),
+            lambda a, b, s: mp.erfc(mp.sqrt(60 * effective(a, b, s))) / 2,
+            PAIRS[:3],
+            digits=60,
+        )
     # 2.1 times the pairs at F = σ, 124 at a tenth of it.
     assert estimators.log_first_cost(1.001, 1.0, 1.0) == pytest.approx(2.13, abs=0.01)
     assert estimators.log_first_cost(0.1001, 0.1, 1.0) == pytest.approx(124, abs=0.5)
 
 
-def test_log_first_wants_many_pairs():
+def wrong(t, t_, pairs):
+    """P(Σ ln|y/y'| < 0) from the characteristic function, by Gil-Pelaez."""
+    w = 0.01 * (np.arange(6000) + 0.5)
+    k = np.arange(120)
+
+    def moments(t):
+        """E |ξ + t|^iw: (ξ + t)² is a Poisson mixture of χ²."""
+        chance = stats.poisson.pmf(k, t * t / 2)
+        parts = special.loggamma(k + 0.5 + 0.5j * w[:, None]) - special.gammaln(k + 0.5)
+        return np.exp(0.5j * w * np.log(2)) * (np.exp(parts) @ chance)
+
+    one = moments(t) * np.conj(moments(t_))
+    return 0.5 - np.sum(0.01 / w * (one**pairs).imag) / np.pi
+
+
+def test_log_first_inside_and_outside_its_limits():
+    # For one pair, of the signs of y - y' and y + y'.
+    a, b = special.ndtr([-5 / np.sqrt(2), 15 / np.sqrt(2)])
+    assert wrong(10.0, 5.0, 1) == pytest.approx(a * b + (1 - a) * (1 - b), rel=1e-9)
+    # The worst places: pS = 9, found by a search over both outputs.
+    for pair, off in (((3.455, 3.0), 0.14), ((1.04, 0.0), -0.041), ((3.1, 3.0), 0.005)):
+        share = estimators.log_first(*pair, 1.0, 100) / wrong(*pair, 100)
+        assert share - 1 == pytest.approx(off, abs=0.01)
     with pytest.warns(RegimeWarning, match="wants pairs >= 100"):
         estimators.log_first(0.012, 0.009, 0.01, [99, 100])
     assert estimators.log_first.supports(0.012, 0.009, 0.01, 100).holds
-    assert not estimators.log_first.supports(0.012, 0.009, 0.01, 99).holds
-
-
-def test_log_first_against_simulation():
-    """40,000 trials of 400 pairs: standard error 2.4e-3, four of them."""
-    rng = np.random.default_rng(6)
-    one, two, s, n, wrong = 0.012, 0.009, 0.01, 400, 0
-    for _ in range(20):
-        y1 = np.log(np.abs(one + s * rng.standard_normal((2000, n)))).mean(axis=1)
-        y2 = np.log(np.abs(two + s * rng.standard_normal((2000, n)))).mean(axis=1)
-        wrong += np.sum(y1 < y2)
-    found = estimators.log_first(one, two, s, n)
-    assert found == pytest.approx(wrong / 40_000, abs=1e-2 * max(found, 0.1) ** 0.5)
-
-
-def test_correlated_noise_against_simulation():
-    """1e6 means of 3 pairs: standard error at most 5e-4, five of them."""
-    rng = np.random.default_rng(7)
-    for rho in (-0.5, 0.6):
-        shared = rng.standard_normal((2, 1_000_000))
-        difference = (1 - rho) * shared[0] - np.sqrt(1 - rho**2) * shared[1]
-        share = np.mean(0.02 + 0.05 * difference / np.sqrt(3) < 0)
-        found = estimators.outputs_first(0.02, 0.05, 3, rho)
-        assert found == pytest.approx(share, abs=2.5e-3)
+    with pytest.warns(RegimeWarning, match="no rare error"):
+        rare = estimators.log_first(2.7, 2.0, 1.0, 100)
+    assert rare > 1.5 * wrong(2.7, 2.0, 100)
 
 
 @given(st.floats(1e-6, 1.0), st.floats(1e-3, 1.0), st.floats(1e-6, 0.49))
@@ -165,8 +170,6 @@ def test_the_count_of_pairs_inverts_it(gap, sigma, error):
 
 
 def test_domains():
-    with pytest.raises(DomainError, match=r"expected correlation in \(-1, 1\), got 1"):
-        estimators.outputs_first(0.1, 0.1, 1, 1.0)
     with pytest.raises(DomainError, match="expected other_output to differ"):
         estimators.log_first_cost(0.3, 0.3, 0.1)
     with pytest.raises(DomainError, match="expected mean_square_ratio at least"):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
 
-from querytax.theory import floors, query_ratio, repeats, snr
+from querytax.theory import drift, floors, repeats, snr
 
 from .reference import assert_matches
 from .test_repeats import divergence, quantile
@@ -17,28 +16,20 @@ SIZES = np.geomspace(1e-12, 1e12, 7)
 
 
 def test_counts():
-    points = [(e, s, g) for e in ERRORS for s in SIZES for g in SIZES]
-    assert_matches(
-        floors.queries_any_attacker,
-        lambda e, s, g: 2 * s**2 * divergence(e) / g**2,
-        points,
-    )
+    points = [(g, s, e) for e in ERRORS for s in SIZES for g in SIZES]
     squared = {e: quantile(mp.mpf(e)) ** 2 for e in ERRORS}
-    assert_matches(
-        floors.pairs_per_sign,
-        lambda e, s, g: 2 * s**2 * squared[float(e)] / g**2,
-        points,
-    )
-    assert_matches(
-        floors.optimisation_1d,
-        lambda e, s, x: 2 * s**2 * divergence(e) / ((6 + 4 * mp.sqrt(2)) * x) ** 2,
-        points,
-    )
+    wide = 6 + 4 * mp.sqrt(2)
+    for law, exact in {
+        floors.queries_any_attacker: lambda g, s, e: divergence(e) / g**2,
+        floors.pairs_per_sign: lambda g, s, e: squared[float(e)] / g**2,
+        floors.optimisation_1d: lambda x, s, e: divergence(e) / (wide * x) ** 2,
+    }.items():
+        assert_matches(law, lambda g, s, e, f=exact: 2 * s**2 * f(g, s, e), points)
 
 
 def test_gradients():
     points = [
-        (e, d, s, g, r)
+        (g, r, s, d, e)
         for e in (1e-12, 0.25, 0.5 - 1e-9)
         for d in (1, 10**9)
         for s in SIZES
@@ -47,20 +38,19 @@ def test_gradients():
     ]
     assert_matches(
         floors.gradient_signs,
-        lambda e, d, s, g, r: ((1 - 2 * e) * d * s / (g * r)) ** 2,
+        lambda g, r, s, d, e: ((1 - 2 * e) * d * s / (g * r)) ** 2,
         points,
     )
 
-    def explained(t, d, s, g, r):
+    def explained(g, r, s, d, t):
         tau = t * g**2 * r**2 / (d**2 * s**2)
         return tau / (1 + tau)
 
-    assert_matches(
-        floors.explained_fraction,
-        explained,
-        [(t, *rest) for t in (1e-3, 1e12) for _, *rest in points],
+    points = [(*rest, t) for t in (1e-3, 1e12) for *rest, _ in points]
+    assert_matches(floors.explained_fraction, explained, points)
+    np.testing.assert_array_equal(
+        floors.explained_fraction(1.0, 1.0, 0.0, 10, [0, 1]), [0, 1]
     )
-    assert floors.explained_fraction(0, 10, 0.1, 1.0, 1.0) == 0.0
 
 
 def test_hard_labels():
@@ -85,15 +75,17 @@ def test_hard_labels():
         digits=80,
     )
     assert np.isfinite(floors.log_hard_label_information(1.0, 1e-12))
+    assert floors.log_hard_label_information(1e-9, 0.0) == -np.inf
+    assert floors.hard_label_information(0.0, 0.0) == np.inf
 
 
 def test_known_numbers():
-    got = floors.queries_any_attacker(0.01, 0.01, 5e-8)
+    got = floors.queries_any_attacker(5e-8, 0.01, 0.01)
     assert got == pytest.approx(3.60e11, rel=2e-3)
     # MNIST, a = 1, β = 1e-3, σ = 1e-4, ε = 0.3.
     gap = 4e-4 * np.expm1(1e-3)
-    assert floors.pairs_per_sign(0.3, 1e-4, gap) == pytest.approx(34340, abs=1)
-    assert floors.optimisation_1d(0.1, 1.0, 1.0) == pytest.approx(
+    assert floors.pairs_per_sign(gap, 1e-4, 0.3) == pytest.approx(34340, abs=1)
+    assert floors.optimisation_1d(1.0, 1.0, 0.1) == pytest.approx(
         0.014719 * float(divergence(mp.mpf("0.1"))), rel=1e-4
     )
     assert floors.hard_label_information(0.0, 0.1) == pytest.approx(31.83, abs=5e-3)
@@ -105,21 +97,9 @@ def test_pairs_per_sign_are_attained_by_the_mean_difference():
     Five standard errors of a rate of 0.05 are 2.4e-3.
     """
     rng = np.random.default_rng(6)
-    count = floors.pairs_per_sign(0.05, 0.3, 0.1)
+    count = floors.pairs_per_sign(0.1, 0.3, 0.05)
     mean = 0.1 + 0.3 * np.sqrt(2 / count) * rng.standard_normal(200_000)
     assert np.mean(mean < 0) == pytest.approx(0.05, abs=2.4e-3)
-
-
-def test_hard_label_information_is_that_of_a_coin():
-    """p'(δ)²/(p(1-p)) with p = Φ(δ/(√2 σ)), by central differences."""
-    margin, sigma, step = 0.13, 0.1, 1e-5
-    low, mid, high = special.ndtr(
-        (margin + step * np.array([-1, 0, 1])) / (np.sqrt(2) * sigma)
-    )
-    slope = (high - low) / (2 * step)
-    assert floors.hard_label_information(margin, sigma) == pytest.approx(
-        slope**2 / (mid * (1 - mid)), rel=1e-7
-    )
 
 
 def test_two_functions_on_a_line_are_that_close():
@@ -138,11 +118,11 @@ def test_two_functions_on_a_line_are_that_close():
 @given(st.floats(1e-100, 0.4999), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_floors_agree_with_the_counts_of_pairs(error, sigma, gap):
     ratio = snr.output(gap**2, sigma)
-    assert floors.pairs_per_sign(error, sigma, gap) == pytest.approx(
+    assert floors.pairs_per_sign(gap, sigma, error) == pytest.approx(
         repeats.fixed(ratio, error), rel=1e-12
     )
     # A pair is two queries, and one of them carries the whole difference.
-    assert floors.queries_any_attacker(error, sigma, gap) == pytest.approx(
+    assert floors.queries_any_attacker(gap, sigma, error) == pytest.approx(
         2 * repeats.sequential(ratio, error), rel=1e-12
     )
 
@@ -152,14 +132,14 @@ def test_no_nes_attack_explains_more_than_the_floor_allows(dimension, pairs, sig
     """Probes of the ball's radius: β² d = r², S = 4 β² G²/(2σ²), 2p queries."""
     probe = 1 / np.sqrt(dimension)
     ratio = snr.antithetic(1.0, probe, sigma)
-    explained = query_ratio.plain_drift(ratio, dimension, pairs) ** 2
-    bound = floors.explained_fraction(2 * pairs, dimension, sigma, 1.0, 1.0)
+    explained = drift.plain(ratio, dimension, pairs) ** 2
+    bound = floors.explained_fraction(1.0, 1.0, sigma, dimension, 2 * pairs)
     assert explained <= bound * (1 + 1e-9)
 
 
 def test_optimisation():
     points = [
-        (t, d, s, b)
+        (b, s, d, t)
         for t in (1e3, 1e300)
         for d in (1, 3072)
         for s in (1e-140, 1e-6, 1e3)
@@ -167,7 +147,7 @@ def test_optimisation():
     ]
     assert_matches(
         floors.optimisation,
-        lambda t, d, s, b: min(4 * (d * s / b) ** 2 / (9 * t), b**2) / 12,
+        lambda b, s, d, t: min(4 * (d * s / b) ** 2 / (9 * t), b**2) / 12,
         points,
     )
 
@@ -185,4 +165,4 @@ def test_optimisation_on_its_own_family():
     # The best estimate of each coordinate is its posterior mean.
     guess = mu * np.tanh(mu * radius * answers / sigma**2)
     excess = 0.5 * np.square(guess - e).sum(axis=1).mean()
-    assert excess > floors.optimisation(queries, d, sigma, radius)
+    assert excess > floors.optimisation(radius, sigma, d, queries)

@@ -45,25 +45,15 @@ LEVELS = [(0.3, 0.5), (0.1, 0.05), (4.05e-4, 4e-4), (0.6, 0.6 - 1e-9), (1e-8, 0.
 POINTS = [(a, b, s) for a, b in LEVELS for s in (1e-5, 0.01, 0.04, 0.15, 3.0, 1e6)]
 
 
-def test_mean():
+def test_moments():
     points = [*POINTS, (0.3, 0.0, 0.1), (1e-8, 0.0, 1.0), (1e300, 1e-300, 1.0)]
     assert_matches(
         log_ratio.mean, lambda a, b, s: g(a / s) - g(b / s), points, digits=90
     )
-
-
-def test_variances():
-    def exact(a, b, s):
-        return v(a / s) + v(b / s)
-
-    assert_matches(log_ratio.variance, exact, POINTS)
-    four = log_ratio.variance_of_sum(
-        [[0.6, 0.59, 0.2, 0.21], [0.9, 0.89, 0.02, 0.02]], 0.01
-    )
-    assert four.shape == (2,)
-    assert four[0] == pytest.approx(
-        log_ratio.variance(0.6, 0.59, 0.01) + log_ratio.variance(0.2, 0.21, 0.01)
-    )
+    assert_matches(log_ratio.variance, lambda a, b, s: v(a / s) + v(b / s), POINTS)
+    four = np.array([[0.6, 0.59, 0.2, 0.21], [0.9, 0.89, 0.02, 0.02]])
+    apart = [log_ratio.variance(*pair, 0.01) for pair in (four[:, :2].T, four[:, 2:].T)]
+    assert log_ratio.variance_of_sum(four, 0.01) == pytest.approx(sum(apart))
 
 
 def test_snrs():
@@ -75,62 +65,58 @@ def test_snrs():
     def effective(a, b, s):
         return (g(a / s) - g(b / s)) ** 2 / (v(a / s) + v(b / s))
 
+    def square(a, b, s):
+        return s**2 * (1 / a**2 + 1 / b**2)
+
     assert_matches(log_ratio.definition_snr, definition, POINTS, digits=60)
     assert_matches(log_ratio.effective_snr, effective, POINTS, digits=60)
     weak = [(a, b, s) for a, b, s in POINTS if s <= 0.1 * min(a, b)]
     assert_matches(
-        log_ratio.log_snr,
-        lambda a, b, s: mp.log(a / b) ** 2 / (s / a * s / a + s / b * s / b),
-        weak,
+        log_ratio.log_snr, lambda a, b, s: mp.log(a / b) ** 2 / square(a, b, s), weak
     )
-    assert_matches(
-        log_ratio.relative_sigma,
-        lambda a, b, s: s * mp.sqrt(1 / a**2 + 1 / b**2),
-        weak,
-    )
+    assert_matches(log_ratio.relative_sigma, lambda *p: mp.sqrt(square(*p)), weak)
 
 
 def test_known_numbers():
     """A's setting: twice a million draws gave .01637, .05554, 2.466."""
-    mean, variance = (
-        log_ratio.mean(0.1, 0.05, 0.01),
-        log_ratio.variance(0.1, 0.05, 0.01),
-    )
-    shift = mean - np.log(2)
+    shift = log_ratio.mean(0.1, 0.05, 0.01) - np.log(2)
     assert shift == pytest.approx(0.016333, abs=1e-6)
-    assert variance + shift**2 == pytest.approx(0.05548, abs=1e-5)
+    square = log_ratio.variance(0.1, 0.05, 0.01) + shift**2
+    assert square == pytest.approx(0.05548, abs=1e-5)
     assert log_ratio.variance(4.05e-4, 4e-4, 0.01) == pytest.approx(2.4676, abs=4e-4)
-    assert log_ratio.variance_of_sum(
-        [0.9, 0.8999, 0.02, 0.0205], 0.01
-    ) == pytest.approx(1.0844, abs=2e-3)
     rows = [
-        (0.7, 0.6999, 3e-4, 3.05e-4, 2.4678),
-        (0.6, 0.59, 0.2, 0.21, 0.0053614),
+        (0.9, 0.8999, 0.02, 0.0205, 1.0844, 2e-3),
+        (0.7, 0.6999, 3e-4, 3.05e-4, 2.4678, 5e-4),
+        (0.6, 0.59, 0.2, 0.21, 0.0053614, 1e-6),
     ]
-    for *outputs, expected in rows:
+    for *outputs, expected, within in rows:
         found = log_ratio.variance_of_sum(outputs, 0.01)
-        assert found == pytest.approx(expected, rel=2e-4)
+        assert found == pytest.approx(expected, abs=within)
 
 
 def test_against_simulation():
     """2e6 pairs, standard errors 1.1e-3 of the mean and 2e-3 of the variance."""
     rng = np.random.default_rng(8)
-    y1 = np.log(np.abs(0.02 + 0.015 * rng.standard_normal(2_000_000)))
-    y2 = np.log(np.abs(0.01 + 0.015 * rng.standard_normal(2_000_000)))
-    d = y1 - y2
-    assert log_ratio.mean(0.02, 0.01, 0.015) == pytest.approx(d.mean(), abs=5e-3)
-    assert log_ratio.variance(0.02, 0.01, 0.015) == pytest.approx(d.var(), abs=1.2e-2)
+    pair = (0.02, 0.01, 0.015)
+    one, two = (f + 0.015 * rng.standard_normal(2_000_000) for f in pair[:2])
+    d = np.log(np.abs(one)) - np.log(np.abs(two))
+    assert log_ratio.mean(*pair) == pytest.approx(d.mean(), abs=5e-3)
+    assert log_ratio.variance(*pair) == pytest.approx(d.var(), abs=1.2e-2)
     ratio = np.log(2) ** 2 / np.mean((d - np.log(2)) ** 2)
-    assert log_ratio.definition_snr(0.02, 0.01, 0.015) == pytest.approx(ratio, rel=0.01)
+    assert log_ratio.definition_snr(*pair) == pytest.approx(ratio, rel=0.01)
 
 
-def test_limits_in_strong_noise():
+def test_limits_in_strong_noise_and_in_none():
     ell = np.log(2.0)
     floor = ell**2 / (np.pi**2 / 4 + ell**2)
     assert log_ratio.definition_snr(0.2, 0.1, 1e6) == pytest.approx(floor, rel=1e-9)
     small = log_ratio.effective_snr(0.11, 0.1, 1e3)
-    level = 0.105
-    assert small == pytest.approx(4 / np.pi**2 * level**2 * 0.01**2 / 1e12, rel=1e-6)
+    assert small == pytest.approx(4 / np.pi**2 * (0.105 * 0.01) ** 2 / 1e12, rel=1e-6)
+    pairs = ([0.2, 0.3, 0.0, 0.0], [0.1, 0.3, 0.0, 0.3], 0.0)
+    np.testing.assert_allclose(log_ratio.mean(*pairs), [ell, 0.0, 0.0, -np.inf])
+    one = np.pi**2 / 8
+    np.testing.assert_allclose(log_ratio.variance(*pairs), [0.0, 0.0, 2 * one, one])
+    assert log_ratio.effective_snr(*pairs).tolist() == [np.inf, 0.0, 0.0, np.inf]
 
 
 @given(st.floats(1e-3, 1.0), st.floats(1e-3, 1.0), st.floats(1e-4, 1e3))
@@ -141,13 +127,18 @@ def test_no_reading_beats_the_best(one, two, sigma):
         log_ratio.effective_snr(two, one, sigma), rel=1e-12, abs=1e-300
     )
     if abs(one - two) < 0.1 * sigma:
-        raw = snr.output((one - two) ** 2, sigma)
-        assert effective <= raw * 1.02
+        assert effective <= snr.output((one - two) ** 2, sigma) * 1.02
 
 
 def test_weak_noise_agrees_and_strong_noise_warns():
     decision = snr.output(0.001**2, 0.0005)
     assert log_ratio.log_snr(0.501, 0.5, 0.0005) == pytest.approx(decision, rel=1e-5)
+    others = np.geomspace(0.3001, 300, 200)
+    pairs = (0.3, others, 0.03)
+    share = log_ratio.relative_sigma(*pairs) / np.sqrt(log_ratio.variance(*pairs))
+    assert 0.986 < share.min() < share.max() < 1
+    share = log_ratio.log_snr(*pairs) / log_ratio.definition_snr(*pairs)
+    assert 1 < share.min() < share.max() < 1.03
     with pytest.warns(RegimeWarning, match="weak noise"):
         log_ratio.log_snr(0.3, 0.2, 0.05)
     assert not log_ratio.relative_sigma.supports(0.3, 0.2, 0.05).holds

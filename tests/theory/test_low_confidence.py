@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querytax.expect import DomainError
 from querytax.theory import low_confidence, snr
 
 from .reference import assert_matches
@@ -16,34 +15,27 @@ def top(logits):
     return (np.exp(logits) / np.exp(logits).sum()).max()
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ((0.4, 0.0, 0.0, 0.0), (0.2, 0.1, 0.1, 0.0)),
-        ((0.4, 0.0, 0.0, 0.0), (0.9, 0.0, 0.0, 0.0)),
-    ],
-)
-def test_snr_against_answers(one, other):
+@pytest.mark.parametrize("other", [(0.2, 0.1, 0.1, 0.0), (0.9, 0.0, 0.0, 0.0)])
+def test_snr_against_answers(other):
     """10⁶ answers of the defence; five standard errors of a variance are 0.7 %."""
-    rng, seen, confidence = np.random.default_rng(5), [], []
+    rng, one, seen = np.random.default_rng(5), (0.4, 0.0, 0.0, 0.0), []
     for logits in np.array([one, other]):
-        confidence.append(top(logits))
         noise = 0.1 * rng.standard_normal((1_000_000, 4))
         seen.append(logits + noise if top(logits) < 0.4 else logits[None])
     change = (seen[0][:, 0] - seen[0][:, 1]) - (seen[1][:, 0] - seen[1][:, 1])
     found = change.mean() ** 2 / change.var()
     clean = (one[0] - one[1]) - (other[0] - other[1])
-    law = low_confidence.snr(clean**2, 0.1, *confidence, 0.4)
+    law = low_confidence.snr(clean**2, top(one), top(other), 0.4, 0.1)
     assert law == pytest.approx(found, rel=0.01)
 
 
 def test_snr_by_the_number_of_noisy_answers():
-    both = low_confidence.snr(0.3, 0.2, 0.29, 0.1, 0.3)
-    assert both == pytest.approx(snr.output_logits(0.3, 0.2), rel=1e-15)
-    assert low_confidence.snr(0.3, 0.2, 0.3, 0.1, 0.3) == pytest.approx(2 * both)
-    assert low_confidence.snr(0.3, 0.2, 0.3, 0.9, 0.3) == np.inf
-    assert low_confidence.snr(0.0, 0.2, 0.3, 0.9, 0.3) == 0.0
-    assert low_confidence.snr(1e300, 1e-300, 0.1, 0.1, 0.3) == np.inf
+    both = snr.output_logits(0.3, 0.2)
+    found = low_confidence.snr(0.3, [0.29, 0.3, 0.3], [0.1, 0.1, 0.9], 0.3, 0.2)
+    np.testing.assert_allclose(found, [both, 2 * both, np.inf], rtol=1e-15)
+    assert low_confidence.snr(0.0, 0.3, 0.9, 0.3, 0.2) == 0.0
+    assert low_confidence.snr(1e300, 0.1, 0.1, 0.3, 1e-300) == np.inf
+    assert low_confidence.snr([0.0, 0.3], 0.1, 0.2, 0.3, 0.0).tolist() == [0.0, np.inf]
 
 
 def test_silent_share():
@@ -51,12 +43,9 @@ def test_silent_share():
         level = max(mp.mpf(0), mp.log(rivals * threshold / (1 - threshold)))
         return 1 - min(mp.mpf(1), level / abs(margin))
 
-    points = [
-        (m, t, n)
-        for m in (-1e3, 0.3, 2.0, 17.0, 1e200)
-        for t in (1e-9, 0.1, 0.3, 0.5, 0.5001, 0.9, 1 - 1e-12)
-        for n in (1, 2, 9, 999)
-    ]
+    levels = (1e-9, 0.1, 0.3, 0.5, 0.5001, 0.9, 1 - 1e-12)
+    sizes, counts = (-1e3, 0.3, 2.0, 17.0, 1e200), (1, 2, 9, 999)
+    points = [(m, t, n) for m in sizes for t in levels for n in counts]
     assert_matches(low_confidence.silent_share, exact, points)
 
 
@@ -71,24 +60,15 @@ def test_silent_share_on_a_way(threshold, rivals):
 
 def test_no_class_is_below_its_even_share():
     for classes in (2, 10, 1000):
-        even = 1.0 / classes
-        assert low_confidence.silent_share(1e-9, even * (1 - 1e-9), classes - 1) == 1.0
-        assert low_confidence.silent_share(1e-9, even * (1 + 1e-6), classes - 1) == 0.0
-    assert low_confidence.silent_share(0.0, 0.6) == 0.0
-    assert low_confidence.silent_share(0.0, 0.4) == 1.0
+        near = np.array([1 - 1e-9, 1 + 1e-6]) / classes
+        found = low_confidence.silent_share(1e-9, near, classes - 1)
+        assert found.tolist() == [1.0, 0.0]
+    assert low_confidence.silent_share(0.0, [0.6, 0.4]).tolist() == [0.0, 1.0]
 
 
 @given(st.lists(st.floats(-5, 0), min_size=1, max_size=8), st.floats(0.01, 0.99))
 def test_level_rivals_are_the_loudest(rivals, threshold):
     """Rivals behind the runner-up make no answer noisy that level ones leave silent."""
     logits = np.append(3.0, np.append(0.0, rivals))
-    share = low_confidence.silent_share(3.0, threshold, len(rivals) + 1)
-    if share > 0:
+    if low_confidence.silent_share(3.0, threshold, len(rivals) + 1) > 0:
         assert top(logits) >= threshold
-
-
-def test_domains():
-    with pytest.raises(DomainError, match=r"expected threshold in \(0, 1\), got 1"):
-        low_confidence.silent_share(1.0, 1.0)
-    with pytest.raises(DomainError, match=r"expected confidence in \[0, 1\]"):
-        low_confidence.snr(1.0, 1.0, 1.5, 0.5, 0.3)

@@ -9,11 +9,9 @@ from scipy import special
 
 from querytax.expect import DomainError
 from querytax.theory import accuracy as outputs
-from querytax.theory import boundary, margin
+from querytax.theory import bisection, boundary, margin
 
 from .reference import assert_matches, grid
-
-SCALES = (1e-300, 1e-3, 0.5, 1.0, 7.0, 1e5, 1e300)
 
 
 def test_one_image_is_a_normal_tail():
@@ -26,18 +24,14 @@ def test_one_image_is_a_normal_tail():
     def tail(m, g, s):
         return mp.erfc(m / (s * g) / mp.sqrt(2)) / 2
 
-    def single(law):
-        return lambda m, g, s: law(m[:, None], g[:, None], s)
-
-    assert_matches(single(margin.accuracy), lambda m, g, s: tail(-m, g, s), points)
-    assert_matches(
-        single(margin.flip_share), lambda m, g, s: tail(abs(m), g, s), points
-    )
-    assert_matches(
-        single(margin.accuracy_loss),
-        lambda m, g, s: mp.sign(m) * tail(abs(m), g, s),
-        points,
-    )
+    for law, exact in {
+        margin.accuracy: lambda m, g, s: tail(-m, g, s),
+        margin.flip_share: lambda m, g, s: tail(abs(m), g, s),
+        margin.accuracy_loss: lambda m, g, s: mp.sign(m) * tail(abs(m), g, s),
+    }.items():
+        assert_matches(
+            lambda m, g, s, f=law: f(m[:, None], g[:, None], s), exact, points
+        )
 
 
 def test_margins_of_a_linear_model_under_input_noise():
@@ -48,16 +42,14 @@ def test_margins_of_a_linear_model_under_input_noise():
     margins, sigma = labels * (images @ weights), 0.4
     noise = sigma * rng.standard_normal((2000, 2000, 20)).dot(weights)
     noisy = margins[:, None] + labels[:, None] * noise
-    right = (noisy > 0).mean(axis=1)
-    norm = np.linalg.norm(weights)
+    right, norm = (noisy > 0).mean(), np.linalg.norm(weights)
     error = 5 * 0.5 / np.sqrt(noise.size)
-    assert margin.accuracy(margins, norm, sigma) == pytest.approx(
-        right.mean(), abs=error
-    )
-    lost = (margins > 0).mean() - right.mean()
-    assert margin.accuracy_loss(margins, norm, sigma) == pytest.approx(lost, abs=error)
-    flips = ((noisy > 0) != (margins > 0)[:, None]).mean()
-    assert margin.flip_share(margins, norm, sigma) == pytest.approx(flips, abs=error)
+    for law, truth in (
+        (margin.accuracy, right),
+        (margin.accuracy_loss, (margins > 0).mean() - right),
+        (margin.flip_share, ((noisy > 0) != (margins > 0)[:, None]).mean()),
+    ):
+        assert law(margins, norm, sigma) == pytest.approx(truth, abs=error)
 
 
 def test_weak_noise_follows_the_two_scaling_laws():
@@ -78,112 +70,106 @@ def test_quantile_sigma_on_evenly_spread_margins():
     assert margin.flip_share(m, 1.0, sigma) == pytest.approx(0.01, rel=1e-4)
 
 
-def tied(gap, rivals, sigma):
-    a = gap / sigma
-
-    def integrand(z):
-        log = rivals * mp.log1p(-mp.erfc((z + a) / mp.sqrt(2)) / 2)
-        return mp.npdf(z) * -mp.expm1(log)
-
-    return mp.quad(integrand, [-a / 2 + mp.mpf(k) / 2 for k in range(-36, 37)])
-
-
 def test_tied_rivals():
+    def tied(gap, sigma, rivals):
+        a = gap / sigma
+
+        def integrand(z):
+            log = rivals * mp.log1p(-mp.erfc((z + a) / mp.sqrt(2)) / 2)
+            return mp.npdf(z) * -mp.expm1(log)
+
+        return mp.quad(integrand, [-a / 2 + mp.mpf(k) / 2 for k in range(-36, 37)])
+
     points = [
-        (gap, n, 1.0) for gap in (0.0, 0.5, 5.0, 29.0, 36.0) for n in (1, 9, 1e5, 1e12)
+        (gap, 1.0, n) for gap in (0.0, 0.5, 5.0, 29.0, 36.0) for n in (1, 9, 1e5, 1e12)
     ]
     assert_matches(margin.tied_rivals, tied, points, digits=30)
+    # The frozen runner-up is wrong.
+    stays = 1 - margin.tied_rivals([2.0, 3.0, 2.0], 1.0, [9, 9, 1])
+    np.testing.assert_allclose(stays, [0.6736, 0.9025, 0.9214], atol=5e-5)
 
 
 @given(st.floats(1e-3, 20), st.integers(1, 40), st.floats(0.1, 10))
 def test_tied_rivals_are_the_exact_law_of_the_argmax(gap, rivals, sigma):
-    scores = np.array([gap] + [0.0] * rivals)
-    whole = outputs.misclassification(scores, sigma)
-    assert margin.tied_rivals(gap, rivals, sigma) == pytest.approx(whole, rel=1e-11)
+    whole = outputs.misclassification([gap] + [0.0] * rivals, sigma)
+    assert margin.tied_rivals(gap, sigma, rivals) == pytest.approx(whole, rel=1e-11)
 
 
-def test_the_frozen_runner_up_is_wrong():
-    stays = 1 - margin.tied_rivals([2.0, 3.0], 9, 1.0)
-    np.testing.assert_allclose(stays, [0.6736, 0.9025], atol=5e-5)
-    assert 1 - margin.tied_rivals(2.0, 1, 1.0) == pytest.approx(0.9214, abs=5e-5)
-
-
-def ball(depth, dimension, sigma, radius):
+def ball(depth, radius, sigma, dimension):
     """Over the noise along the radius, of a χ² tail across it."""
     rho, r = radius / sigma, (radius - depth) / sigma
     half = (dimension - 1) / 2
 
-    def integrand(z):
-        left = rho**2 - (r + z) ** 2
-        inside = mp.gammainc(half, max(left, 0) / 2, regularized=True)
-        return mp.npdf(z) * inside
+    def integrand(y):
+        left = (rho - y) * (rho + y) / 2
+        return mp.npdf(y - r) * mp.gammainc(half, max(left, 0), regularized=True)
 
-    top = rho - r
-    points = {-mp.mpf(16), mp.mpf(16), top, *(top - mp.mpf(k) / 2 for k in range(24))}
-    points |= {mp.mpf(k) for k in range(-15, 16)}
-    return mp.quad(integrand, sorted(points))
+    low, high = max(-rho, r - 16), min(rho, r + 16)
+    outside = mp.ncdf(r - rho) + mp.ncdf(-rho - r)
+    count = int(2 * (high - low)) + 4
+    return outside + mp.quad(integrand, mp.linspace(low, high, count))
 
 
 BALLS = [
-    (0.005, 3072, 0.01, 10.0),
-    (0.0, 3072, 0.01, 10.0),
-    (0.1, 3072, 0.01, 10.0),
-    (0.05, 4, 0.01, 1.0),
-    (0.0, 4, 1.0, 18.5),
-    (3.0, 10, 1.0, 20.0),
-    (8.0, 100, 1.0, 26.0),
+    # Wide ones.
+    (0.005, 10.0, 0.01, 3072),
+    (0.0, 10.0, 0.01, 3072),
+    (0.1, 10.0, 0.01, 3072),
+    (0.05, 1.0, 0.01, 4),
+    (0.0, 18.5, 1.0, 4),
+    (3.0, 20.0, 1.0, 10),
+    (8.0, 26.0, 1.0, 100),
+    # An odd dimension, small balls, and the noise much longer than the radius.
+    (2.0, 18.5, 1.0, 5),
+    (1.0, 20.0, 1.0, 7),
+    (0.0, 4.0, 1.0, 10),
+    (1.0, 3.0, 1.0, 5),
+    (5.0, 9.0, 1.0, 100),
+    (0.1, 1.0, 1.0, 2),
+    (0.02, 0.2, 2.0, 3),
 ]
 
 
 def test_ball_flip():
-    assert_matches(margin.ball_flip, ball, BALLS, digits=25)
+    assert_matches(margin.ball_flip, ball, BALLS, digits=30)
 
 
-@given(st.integers(4, 10**6), st.floats(1e-3, 1e3), st.floats(1.0, 1e6))
-def test_the_centre_of_a_ball_is_a_chi_square_tail(dimension, sigma, wide):
-    radius = (np.sqrt(dimension) + 16.0) * sigma * wide * (1 + 1e-12)
-    found = margin.ball_flip(radius, dimension, sigma, radius)
-    tail = special.gammaincc(dimension / 2, (radius / sigma) ** 2 / 2)
-    assert found == pytest.approx(tail, rel=1e-6, abs=1e-60)
+@given(st.floats(1e-3, 300), st.floats(0, 1), st.sampled_from([1, 3]))
+def test_ball_flip_in_one_and_three_dimensions(rho, part, dimension):
+    """Closed forms, down to 1e-290, and all sizes of balls."""
+    r = part * rho
+    depth = rho - r
+    r = rho - depth
+    exact = special.ndtr(-depth) + special.ndtr(-rho - r)
+    if dimension == 3:
+        bell = np.exp(-0.5 * depth**2) / np.sqrt(2 * np.pi)
+        exact += bell * (-np.expm1(-2 * rho * r) / r if r else 2 * rho)
+    found = margin.ball_flip(depth, rho, 1.0, dimension)
+    assert found == pytest.approx(exact, rel=1e-13 * (1 + depth**2), abs=1e-290)
 
 
 def test_ball_flip_against_simulation():
     """4e5 noises in 50 dimensions; five standard errors."""
     rng = np.random.default_rng(3)
-    point = np.zeros(50)
-    point[0] = 24.0 - 0.8
-    noisy = point + rng.standard_normal((400_000, 50))
-    share = (np.linalg.norm(noisy, axis=1) > 24.0).mean()
-    found = margin.ball_flip(0.8, 50, 1.0, 24.0)
-    assert found == pytest.approx(share, abs=5 * 0.5 / np.sqrt(4e5))
-    # Curvature pushes out: the half-space would say less.
-    assert found > boundary.flip(0.8, 1.0)
+    noise = rng.standard_normal((400_000, 50))
+    for radius, depth in ((24.0, 0.8), (7.0, 2.0), (7.0, 7.0)):
+        point = np.eye(50)[0] * (radius - depth)
+        share = (np.linalg.norm(point + noise, axis=1) > radius).mean()
+        found = margin.ball_flip(depth, radius, 1.0, 50)
+        assert found == pytest.approx(share, abs=5 * 0.5 / np.sqrt(4e5))
+        # Curvature pushes out: the half-space would say less.
+        assert found > boundary.flip(depth, 1.0)
 
 
 def test_votes_make_a_wrong_majority_surer():
-    from querytax.theory import bisection
-
-    one = margin.ball_flip(0.005, 3072, 0.01, 10.0)
+    one = margin.ball_flip(0.005, 10.0, 0.01, 3072)
     votes = bisection.majority(one, [1, 5, 20])
     np.testing.assert_allclose(votes, [0.84987, 0.97333, 0.99986], atol=1e-5)
 
 
-def test_shapes():
-    m, g = np.array([[0.1, 0.2, -0.3], [1.0, 2.0, 3.0]]), np.array([1.0, 2.0, 1.0])
-    table = margin.accuracy(m[:, None], g, np.array([0.1, 0.2]))
-    assert table.shape == (2, 2)
-    assert table[1, 0] == pytest.approx(margin.accuracy(m[1], g, 0.1), rel=1e-13)
-    assert np.isfinite(margin.accuracy(m, g, [0.1, 0.2])).all()
-
-
-def test_domains():
-    with pytest.raises(DomainError, match="expected rivals at most 1e12"):
-        margin.tied_rivals(1.0, 1e13, 1.0)
-    with pytest.raises(DomainError, match=r"expected ball_radius at least \(sqrt"):
-        margin.ball_flip(0.1, 100, 0.1, 1.0)
+def test_ends():
+    np.testing.assert_array_equal(margin.accuracy([[1], [-1], [0]], 1, 0), [1, 0, 0.5])
+    with pytest.raises(DomainError, match=r"rivals a whole number .* at most 1e\+12"):
+        margin.tied_rivals(1.0, 1.0, 1e13)
     with pytest.raises(DomainError, match="expected depth at most the radius"):
-        margin.ball_flip(2.0, 4, 0.01, 1.0)
-    some = margin.accuracy(
-        np.array([[0.1, np.nan], [0.1, 0.2]]), 1.0, np.array([1.0, 1.0]), errors="nan"
-    )
-    assert np.isnan(some).tolist() == [True, False]
+        margin.ball_flip(2.0, 1.0, 0.01, 4)

@@ -1,4 +1,4 @@
-"""First passages against mpmath, renewal recursions and simulated paths."""
+"""First passages against mpmath and renewal equations."""
 
 import mpmath as mp
 import numpy as np
@@ -9,9 +9,8 @@ from scipy import special
 
 from querytax.expect import DomainError
 from querytax.theory import passage
-from querytax.theory.law import RegimeWarning
 
-from .reference import assert_matches, grid
+from .reference import assert_matches
 
 # --- Walks -------------------------------------------
 
@@ -65,31 +64,6 @@ def test_small_drift():
     assert passage.first_gain(0.0) == np.inf
 
 
-def first_passage(snr, steps, count, rng):
-    """Steps of walks until they first reach √S times ``steps``, and overshoots."""
-    level, drift = steps * np.sqrt(snr), np.sqrt(snr)
-    at, time = np.zeros(count), np.zeros(count)
-    left = np.arange(count)
-    while left.size:
-        at[left] += drift + rng.standard_normal(left.size)
-        time[left] += 1
-        left = left[at[left] <= level]
-    return time, at - level
-
-
-@pytest.mark.parametrize(("snr", "steps"), [(0.04, 40.0), (0.5, 30.0), (4.0, 12.0)])
-def test_walks_against_simulation(snr, steps):
-    """10⁵ walks; four standard errors."""
-    time, over = first_passage(snr, steps, 100_000, np.random.default_rng(9))
-    error = time.std() / np.sqrt(1e5)
-    assert passage.walk_mean(snr, steps) == pytest.approx(time.mean(), abs=4 * error)
-    error = over.std() / np.sqrt(1e5)
-    assert passage.overshoot(snr) == pytest.approx(over.mean(), abs=4 * error)
-    time, _ = first_passage(snr, 0.0, 100_000, np.random.default_rng(10))
-    error = time.std() / np.sqrt(1e5)
-    assert passage.first_gain(snr) == pytest.approx(time.mean(), abs=4 * error)
-
-
 @pytest.mark.parametrize(("snr", "steps"), [(0.01, 33.0), (1.0, 5.0), (9.0, 5.9)])
 def test_walk_mean_at_the_edge_of_its_limits(snr, steps):
     """The renewal equation of the mean, solved on a grid: within 1e-4 of the steps."""
@@ -123,8 +97,6 @@ def test_walk_mean():
     )
     # Printed: N + 0.583/√S.
     assert passage.walk_mean(1e-4, 1e4) == pytest.approx(1e4 + 58.3, abs=0.3)
-    with pytest.warns(RegimeWarning, match="eight memory lengths"):
-        passage.walk_mean(1e-4, 4.95)
 
 
 # --- Pure noise -------------------------------------------
@@ -141,15 +113,6 @@ def test_no_gain():
     assert passage.no_gain(10) == pytest.approx(184756 / 4**10, rel=1e-13)
     assert passage.no_gain(3183) <= 0.01 < passage.no_gain(3182)
     assert 3182 < passage.no_gain_steps(0.01) <= 3183
-
-
-def test_no_gain_against_simulation():
-    """2·10⁵ walks of uneven but symmetric noise; four standard errors."""
-    rng = np.random.default_rng(12)
-    top = np.cumsum(rng.standard_cauchy((200_000, 12)), axis=1)
-    for n in (1, 4, 12):
-        share = np.mean(np.all(top[:, :n] <= 0, axis=1))
-        assert passage.no_gain(n) == pytest.approx(share, abs=4 * 0.5 / np.sqrt(2e5))
 
 
 def test_no_gain_steps():
@@ -170,94 +133,95 @@ def test_no_gain_steps():
 
 # --- Brownian paths -------------------------------------------
 
+# Times, ways and drifts in units of one step's noise; 1e-30 is none.
 PATHS = [
     (t, h, m)
     for t in (1e-3, 1.0, 7.0, 100.0, 1e6)
     for h in (1e-6, 0.3, 5.0, 40.0)
-    for m in (0.0, 1e-3, 0.5, 3.0)
+    for m in (1e-30, 1e-3, 0.5, 3.0)
 ]
+SIZES = (1e-300, 1e-9, 0.3, 1.0, 9.0, 1e8, 1e300)
 
 
-def arrived(t, h, m):
-    return mp.ncdf((m * t - h) / mp.sqrt(t)) + mp.exp(2 * h * m) * mp.ncdf(
-        -(m * t + h) / mp.sqrt(t)
-    )
+def path(t, h, m):
+    """SNR of a step, steps without noise, steps."""
+    return m * m, h / m, t
 
 
-def left(t, h, m):
-    return mp.ncdf((h - m * t) / mp.sqrt(t)) - mp.exp(2 * h * m) * mp.ncdf(
-        -(m * t + h) / mp.sqrt(t)
-    )
+def parts(s, n0, n):
+    one, pace = s * n0, mp.sqrt(s / n)
+    image = mp.exp(2 * one) * mp.ncdf(-(n + n0) * pace)
+    return (n - n0) * pace, image
+
+
+def arrived(*p):
+    ahead, image = parts(*p)
+    return mp.ncdf(ahead) + image
+
+
+def left(*p):
+    ahead, image = parts(*p)
+    return mp.ncdf(-ahead) - image
 
 
 def test_brownian_paths():
     # Beyond 1e5 nats the reference itself would want 10⁵ digits.
-    near = [p for p in PATHS if (p[2] * p[0] - p[1]) ** 2 / p[0] < 2000]
-    assert len(near) > 30
-    assert_matches(passage.arrived, arrived, near[::2], digits=1000)
-    assert_matches(
-        passage.log_arrived, lambda *p: mp.log(arrived(*p)), near[::2], digits=1000
-    )
-    assert_matches(
-        passage.log_not_arrived, lambda *p: mp.log(left(*p)), near[::2], digits=1000
-    )
-    assert passage.arrived(0.0, 1.0, 1.0) == 0.0
-    assert passage.log_not_arrived(0.0, 1.0, 1.0) == 0.0
-
-
-@pytest.mark.parametrize(("h", "m"), [(20.0, 0.2), (30.0, 0.05)])
-def test_a_walk_goes_as_a_longer_brownian_path(h, m):
-    """2·10⁴ walks: the share that has arrived, by five standard errors and 1 %."""
-    rng = np.random.default_rng(13)
-    at, best = np.zeros(20_000), np.full(20_000, -np.inf)
-    checks = (50, 100, 300)
-    for n in range(1, 301):
-        at += m + rng.standard_normal(at.size)
-        best = np.maximum(best, at)
-        if n in checks:
-            share = np.mean(best > h)
-            found = passage.arrived(n, h + 0.5826, m)
-            assert found == pytest.approx(share, rel=0.01, abs=5 * 0.5 / np.sqrt(2e4))
+    near = [path(*p) for p in PATHS if (p[2] * p[0] - p[1]) ** 2 / p[0] < 2000]
+    # At its goal without noise, but for so many deviations.
+    near += [
+        (s, n0, n0 * (1 + z / (s * n0) ** 0.5))
+        for s in SIZES
+        for n0 in (1e-3, 1.0, 1e6)
+        for z in (-3.0, -1.1, 0.0, 1e-3, 4.0)
+        if z > -((s * n0) ** 0.5) and s * n0 < 1e6 and z * z < 1e3 * s * n0
+    ]
+    assert len(near) > 80
+    near = near[::2]
+    logs = {"log_arrived": arrived, "log_not_arrived": left}
+    assert_matches(passage.arrived, arrived, near, digits=1000)
+    assert_matches(passage.not_arrived, left, near, digits=1000)
+    for name, exact in logs.items():
+        law = getattr(passage, name)
+        wanted = [p for p in near if law(*p) < -1e-290]
+        assert_matches(law, lambda *p: mp.log(exact(*p)), wanted, digits=1000)  # noqa: B023
+    assert passage.arrived(1.0, 1.0, 0.0) == 0.0
+    assert passage.log_not_arrived(1.0, 1.0, 0.0) == 0.0
 
 
 def test_not_arrived_time():
     """The time at which the reference leaves exactly so much."""
 
-    def exact(error, h, m):
-        start = mp.mpf(
-            float(passage.not_arrived_time(float(error), float(h), float(m)))
-        )
+    def exact(s, n0, miss):
+        start = passage.not_arrived_time(float(s), float(n0), float(miss))
 
         def gap(log):
-            return mp.log(left(mp.exp(log), h, m)) - mp.log(error)
+            return mp.log(left(s, n0, mp.exp(log))) - mp.log(miss)
 
-        log = mp.log(start)
+        log = mp.log(mp.mpf(float(start)))
         low, high = log - mp.mpf("1e-9"), log + mp.mpf("1e-9")
         assert gap(low) > 0 > gap(high)
         return mp.exp(mp.findroot(gap, (low, high), solver="anderson", tol=1e-40))
 
     points = [
-        (e, h, m)
+        (*path(0.0, h, m)[:2], e)
         for e in (1e-100, 1e-9, 0.01, 0.5, 0.999)
-        for h, m in ((1e-3, 0.0), (1e-3, 1.0), (5.0, 0.5), (100.0, 0.3), (50.0, 4.0))
-        if m or e > 1e-99
+        for h, m in ((1e-3, 1e-30), (1e-3, 1.0), (5.0, 0.5), (100.0, 0.3), (50.0, 4.0))
+        if m > 1e-9 or e > 1e-99
     ]
     assert_matches(passage.not_arrived_time, exact, points, digits=150)
-    assert passage.not_arrived_time(0.1, 1e20, 1e20) == 1.0
-    assert passage.not_arrived_time(1e-160, 1e-100, 0.0) == pytest.approx(
+    assert passage.not_arrived_time(1e40, 1.0, 0.1) == 1.0
+    assert passage.not_arrived_time(1e-300, 1e50, 1e-160) == pytest.approx(
         2e120 / np.pi, rel=1e-12
     )
 
 
 @given(st.floats(0.1, 50), st.floats(0.01, 5), st.floats(0.1, 200))
 def test_brownian_laws_agree(h, m, t):
-    p = passage.arrived(t, h, m)
-    gone = np.exp(passage.log_not_arrived(t, h, m))
-    assert p + gone == pytest.approx(1, abs=1e-13)
+    s, n0, _ = path(t, h, m)
+    gone = passage.not_arrived(s, n0, t)
+    assert passage.arrived(s, n0, t) + gone == pytest.approx(1, abs=1e-13)
     assume(1e-200 < gone < 0.999)
-    back = passage.not_arrived_time(gone, h, m)
-    assert back == pytest.approx(t, rel=1e-9)
-    assert passage.arrived(2 * t, h, m) >= p
+    assert passage.not_arrived_time(s, n0, gone) == pytest.approx(t, rel=1e-9)
 
 
 # --- Held paths -------------------------------------------
@@ -265,21 +229,7 @@ def test_brownian_laws_agree(h, m, t):
 SPANS = [
     (a, b)
     for a in (-1e100, -1e3, -20.0, -9.0, -8.9, -2.0, -0.5, 0.0, 1e-9, 1.0, 8.0, 30.0)
-    for b in (
-        -1e99,
-        -999.0,
-        -9.5,
-        -8.0,
-        -1.9,
-        -0.1,
-        0.0,
-        1e-8,
-        0.3,
-        1.2,
-        5.0,
-        30.5,
-        37.0,
-    )
+    for b in (-1e99, -999, -9.5, -8, -1.9, -0.1, 0.0, 1e-8, 0.3, 1.2, 5, 30.5, 37)
     if a < b
 ]
 
@@ -332,46 +282,16 @@ def test_ou_mean_far_above():
     assert passage.ou_mean(0.0, 60.0) == np.inf
 
 
-@pytest.mark.parametrize(("a", "b"), [(-3.0, 0.0), (-1.0, 1.0), (0.5, 1.8)])
-def test_ou_mean_against_simulation(a, b):
-    """10⁴ paths of steps 0.01, the goal moved by the overshoot; 1 % and four errors."""
-    rng = np.random.default_rng(14)
-    step = 0.01
-    keep, kick = np.exp(-step), np.sqrt(-np.expm1(-2 * step))
-    x, time = np.full(10_000, a), np.zeros(10_000)
-    left = np.arange(x.size)
-    goal = b - 0.5826 * kick
-    while left.size:
-        x[left] = keep * x[left] + kick * rng.standard_normal(left.size)
-        time[left] += step
-        left = left[x[left] < goal]
-    error = time.std() / 100
-    found = passage.ou_mean(a, b)
-    assert found == pytest.approx(time.mean() - 0.5 * step, rel=0.01, abs=4 * error)
-
-
 @given(st.floats(-30, 30), st.floats(0, 5), st.floats(0, 5))
 def test_held_paths_add_up(a, first, second):
     b, c = a + first, a + first + second
     parts = passage.ou_mean(a, b) + passage.ou_mean(b, c)
     assert passage.ou_mean(a, c) == pytest.approx(parts, rel=1e-12, abs=1e-300)
     assert passage.ou_mean(a, a) == 0.0
-
-
-def test_without_noise_a_held_path_takes_a_logarithm():
+    # Without noise it takes a logarithm.
     assert passage.ou_mean(-3e8, -1e8) == pytest.approx(np.log(3), rel=1e-13)
 
 
 def test_domains():
     with pytest.raises(DomainError, match="expected target at least the origin"):
         passage.ou_mean(1.0, 0.0)
-    with pytest.raises(DomainError, match="expected steps a whole number"):
-        passage.no_gain(1.5)
-
-
-def test_grid_of_drifts_is_smooth():
-    """No seam where the series hands over to the sum."""
-    s = grid(2.2, 2.3, 40)
-    s.sort()
-    bend = np.diff(passage.overshoot(s))
-    assert np.all(bend >= 0)

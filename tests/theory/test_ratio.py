@@ -1,12 +1,13 @@
 """The law of a noisy ratio against mpmath, simulation and its limits."""
 
+import functools
+
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querytax.expect import DomainError
 from querytax.theory import ratio
 
 from .reference import assert_matches
@@ -20,16 +21,16 @@ def tail(x):
     return mp.erfc(x / mp.sqrt(2)) / 2
 
 
-def halves(z, one, two, sigma, direction, least=None):
+def halves(z, one, two, sigma, side, least=None):
     """By the sign of the denominator x: the numerator below or above z x.
 
     Given ``least``, only ratios above that.
     """
     t1, t2 = one / sigma, two / sigma
-    side = 1 if direction == "below" else -1
+    turn = 1 if side == "below" else -1
 
     def inner(x):
-        sign = side * (1 if x > 0 else -1)
+        sign = turn * (1 if x > 0 else -1)
         value = tail(sign * (t1 - z * x))
         return value if least is None else value - tail(sign * (t1 - least * x))
 
@@ -72,28 +73,23 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("direction", ["below", "above"])
-def test_distribution(direction):
-    def exact(z, one, two, sigma):
-        return halves(z, one, two, sigma, direction)
-
-    def found(*arguments):
-        return ratio.distribution(*arguments, direction=direction)
-
-    assert_matches(
-        found, exact, CASES[::2] if direction == "above" else CASES, digits=20
-    )
-
-    def log_found(*arguments):
-        return ratio.log_distribution(*arguments, direction=direction)
-
-    other = "above" if direction == "below" else "below"
+@pytest.mark.parametrize("side", ["below", "above"])
+def test_distribution(side):
+    def exact(*arguments, at=side):
+        return halves(*arguments, at)
 
     def logarithm(*arguments):
-        value = exact(*arguments)
-        return mp.log(value) if value < 0.9 else mp.log1p(-halves(*arguments, other))
+        value, other = exact(*arguments), {"below": "above", "above": "below"}[side]
+        return mp.log(value) if value < 0.9 else mp.log1p(-exact(*arguments, at=other))
 
-    assert_matches(log_found, logarithm, CASES[::4], digits=20)
+    assert_matches(
+        lambda *a: ratio.distribution(*a, side=side),
+        exact,
+        CASES[::2] if side == "above" else CASES,
+        digits=20,
+    )
+    found = functools.partial(ratio.log_distribution, side=side)
+    assert_matches(found, logarithm, CASES[::4], digits=20)
 
 
 def test_density():
@@ -130,36 +126,25 @@ MULTIPLIERS = [
 ]
 
 
-def test_multiplier():
-    """The same integral over ratios between 0 and exp(βx)."""
+@pytest.mark.parametrize("side", ["below", "above"])
+def test_multiplier(side):
+    """The same integral over ratios between 0 and exp(μx)."""
 
-    def exact(x, one, two, sigma, probe, direction="below"):
-        z = mp.exp(probe * x)
-        real = 1 - tail(one / sigma) - tail(two / sigma)
-        real += 2 * tail(one / sigma) * tail(two / sigma)
-        if direction == "above":
+    def exact(x, one, two, probe, sigma, side=side):
+        if side == "above":
             # The ratio's inverse lies below the inverse.
-            return exact(-x, two, one, sigma, probe)
-        return halves(z, one, two, sigma, "below", mp.mpf(0)) / real
+            return exact(-x, two, one, probe, sigma, "below")
+        a, b = tail(one / sigma), tail(two / sigma)
+        real = 1 - a - b + 2 * a * b
+        return halves(mp.exp(probe * x), one, two, sigma, "below", mp.mpf(0)) / real
 
-    for direction in ("below", "above"):
-
-        def found(*arguments, direction=direction):
-            return ratio.multiplier_distribution(*arguments, direction=direction)
-
-        def logs(*arguments, direction=direction):
-            return ratio.log_multiplier_distribution(*arguments, direction=direction)
-
-        def reference(*arguments, direction=direction):
-            return exact(*arguments, direction=direction)
-
-        points = [
-            p
-            for p in MULTIPLIERS
-            if (-8 < p[0] < 5 if direction == "below" else p[0] > -0.2)
-        ]
-        assert_matches(found, reference, points, digits=20)
-        assert_matches(logs, lambda *a: mp.log(reference(*a)), points, digits=20)
+    points = [
+        p for p in MULTIPLIERS if (-8 < p[0] < 5 if side == "below" else p[0] > -0.2)
+    ]
+    found = functools.partial(ratio.multiplier_distribution, side=side)
+    assert_matches(found, exact, points, digits=20)
+    found = functools.partial(ratio.log_multiplier_distribution, side=side)
+    assert_matches(found, lambda *a: mp.log(exact(*a)), points, digits=20)
 
 
 def test_the_multiplier_s_density_is_its_law_s_slope():
@@ -172,36 +157,27 @@ def test_the_multiplier_s_density_is_its_law_s_slope():
         assert middle.sum() == pytest.approx(ends[1] - ends[0], rel=1e-7)
 
 
-def test_against_simulation():
-    """1e6 pairs: standard errors below 5e-4; 2.5e-3 is five."""
-    rng = np.random.default_rng(3)
-    one, two, sigma, probe = 0.12, 0.1, 0.07, 0.5
-    y1 = one + sigma * rng.standard_normal(1_000_000)
-    y2 = two + sigma * rng.standard_normal(1_000_000)
-    for z in (-1.0, 0.2, 1.0, 3.0):
-        share = np.mean(y1 / y2 <= z)
-        assert ratio.distribution(z, one, two, sigma) == pytest.approx(
-            share, abs=2.5e-3
-        )
-    real = y1 * y2 > 0
-    share = ratio.same_sign(one, two, sigma)
-    assert share == pytest.approx(real.mean(), abs=2.5e-3)
-    a = np.log(y1[real] / y2[real]) / probe
-    for x in (-2.0, 0.0, 0.5, 4.0):
-        predicted = ratio.multiplier_distribution(x, one, two, sigma, probe)
-        assert predicted == pytest.approx(np.mean(a <= x), abs=3e-3)
-
-
-def test_known_numbers():
-    # Without outputs: Cauchy's law. At F2/F1 the sign of a difference.
+def test_without_outputs_it_is_cauchy_s_law():
     z = np.array([-3.0, 0.0, 0.5, 10.0])
-    np.testing.assert_allclose(
-        ratio.distribution(z, 0.0, 0.0, 0.1), 0.5 + np.arctan(z) / np.pi, rtol=1e-14
-    )
-    np.testing.assert_allclose(
-        ratio.density(z, 0.0, 0.0, 0.1), 1 / (np.pi * (1 + z**2)), rtol=1e-14
-    )
+    found = ratio.distribution(z, 0.0, 0.0, 0.1)
+    np.testing.assert_allclose(found, 0.5 + np.arctan(z) / np.pi, rtol=1e-14)
+    found = ratio.density(z, 0.0, 0.0, 0.1)
+    np.testing.assert_allclose(found, 1 / (np.pi * (1 + z**2)), rtol=1e-14)
     assert ratio.same_sign(0.0, 0.0, 1.0) == 0.5
+
+
+def test_without_noise():
+    below = ratio.distribution([0.4, 0.5, 0.6], 0.25, 0.5, 0.0)
+    np.testing.assert_allclose(below, [0.0, 0.5, 1.0], rtol=1e-13)
+    nothing = ratio.distribution([-3.0, 0.5], 0.0, 0.0, [0.1, 0.0])
+    np.testing.assert_allclose(nothing, 0.5 + np.arctan([-3.0, 0.5]) / np.pi)
+    assert ratio.same_sign([0.3, 0.0, 0.0], [0.3, 0.3, 0.0], 0.0).tolist() == [
+        1,
+        0.5,
+        0.5,
+    ]
+    real = ratio.multiplier_distribution([-8.0, -6.0], 0.25, 0.5, 0.1, 0.0)
+    assert real == pytest.approx([0.0, 1.0], abs=1e-13)
 
 
 def test_at_one_it_is_the_sign_of_the_difference():
@@ -223,36 +199,21 @@ OUTPUTS = st.floats(0.0, 1.0)
 @given(st.floats(-1e6, 1e6), OUTPUTS, OUTPUTS, st.floats(1e-3, 1e3))
 def test_the_two_sides_are_all(z, one, two, sigma):
     low = ratio.distribution(z, one, two, sigma)
-    high = ratio.distribution(z, one, two, sigma, direction="above")
+    high = ratio.distribution(z, one, two, sigma, side="above")
     assert low + high == pytest.approx(1, abs=1e-12)
     both = ratio.same_sign(one, two, sigma) + ratio.opposite_signs(one, two, sigma)
     assert both == pytest.approx(1, abs=1e-14)
     # A common scale changes nothing; swapping the outputs inverts the ratio.
     scaled = ratio.distribution(z, 8 * one, 8 * two, 8 * sigma)
     assert scaled == pytest.approx(low, rel=1e-12)
-    swapped = ratio.multiplier_distribution(0.3, one, two, sigma, 1.0)
-    other = ratio.multiplier_distribution(-0.3, two, one, sigma, 1.0, "above")
+    swapped = ratio.multiplier_distribution(0.3, one, two, 1.0, sigma)
+    other = ratio.multiplier_distribution(-0.3, two, one, 1.0, sigma, "above")
     assert swapped == pytest.approx(other, rel=1e-10, abs=1e-300)
 
 
-@given(OUTPUTS, OUTPUTS, st.floats(1e-3, 1e3), st.floats(-100, 100), st.floats(0, 10))
-def test_the_law_rises(one, two, sigma, z, more):
-    low = ratio.log_distribution(z, one, two, sigma)
-    assert low <= ratio.log_distribution(z + more, one, two, sigma) + 1e-11 * abs(low)
-
-
 def test_extremes_are_quiet():
-    far = ratio.log_distribution(0.5, 1e300, 1e300, 1e-300)
-    assert far == -np.inf or far < -1e250
+    assert ratio.log_distribution(0.5, 1e300, 1e300, 1e-300) < -1e250
     assert ratio.distribution(2.0, 1e300, 1e300, 1e-300) == pytest.approx(1.0)
     assert ratio.distribution(1e300, 0.5, 1e-300, 0.1) == pytest.approx(1.0)
-    assert ratio.multiplier_distribution(1e300, 0.5, 0.5, 0.1, 1e10) == pytest.approx(
-        1.0
-    )
-
-
-def test_domains():
-    with pytest.raises(DomainError, match="expected direction to be one of 'below'"):
-        ratio.distribution(1.0, 0.5, 0.5, 0.1, direction="over")
-    with pytest.raises(DomainError, match="expected other_output >= 0 and finite"):
-        ratio.density(1.0, 0.5, -0.5, 0.1)
+    most = ratio.multiplier_distribution(1e300, 0.5, 0.5, 1e10, 0.1)
+    assert most == pytest.approx(1.0)

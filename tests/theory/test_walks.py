@@ -8,6 +8,7 @@ from querytax.theory import convergence
 from querytax.theory.walks import Walk, bounds
 
 NORMS = ("Linf", "L2")
+pytestmark = pytest.mark.filterwarnings("ignore::querytax.theory.law.RegimeWarning")
 
 
 def drawn(norm, count=3000, seed=0):
@@ -25,20 +26,25 @@ def test_a_walk_answers_again_as_it_did_at_first(norm):
     walk = Walk(drift, step, norm)
     for way in (0.5, 1.0, 0.01):
         taken = walk.steps(way * end, way * start)
-        alone = convergence.steps(way * end, drift, step, norm, start=way * start)
+        alone = convergence.steps(way * end, drift, step, start=way * start, norm=norm)
         np.testing.assert_allclose(taken, alone, rtol=1e-9)
         passed = walk.first_passage(way * end, 300, 1.2, way * start)
+        way = {"displacement": way * end, "start": way * start}
         alone = convergence.first_passage(
-            way * end, drift, step, 300, 1.2, norm, start=way * start
+            **way, drift=drift, step=step, dimension=300, gain=1.2, norm=norm
         )
         np.testing.assert_allclose(passed, alone, rtol=1e-9)
+        within = np.isfinite(taken)
+        got = walk.displacement(np.where(within, taken, 0.0))
+        told = np.where(within, way["displacement"], 0.0)
+        np.testing.assert_allclose(got[start == 0], told[start == 0], rtol=1e-7)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_bounds_lie_below_and_cut_nobody_off(norm):
     end, start, drift, step = drawn(norm)
     least, about = bounds(end, drift, step, norm, start)
-    taken = convergence.steps(end, drift, step, norm, start=start)
+    taken = convergence.steps(end, drift, step, start=start, norm=norm)
     assert (least <= taken * (1 + 1e-12)).all()
     assert (about >= least * (1 - 1e-12)).all()
     # A bound of use: most of what has no end is known to have none.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from querytax.expect import DomainError
 from querytax.theory import query_ratio, repeats, snr
 from querytax.theory.law import RegimeWarning
-from querytax.validation import printed
+from querytax.validation import printed, printed_forms
 
 
 def quiet_6(*arguments, **named):
@@ -113,4 +113,5 @@ def test_swapping_error_and_success_inverts_the_print(s, m, error):
 
 
 def test_examples_run():
-    assert doctest.testmod(printed).failed == 0
+    for module in (printed, printed_forms):
+        assert doctest.testmod(module).failed == 0

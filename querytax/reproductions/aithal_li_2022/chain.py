@@ -149,7 +149,7 @@ def _reflected(found: Pairs, sigma: float) -> tuple[Interval, Interval]:
     """SNR of reflected outputs, best read: over all targets, and of the median one."""
     one, two = found.ends
     level = np.minimum(0.5 * (one + two), 1.0)
-    each = snr.output(np.square(one - two), sigma, output=level, form="reflect")
+    each = snr.output(np.square(one - two), sigma, output=level, release="reflect")
     return average(each), quantile(found.picked(each), 0.5)
 
 

@@ -72,7 +72,7 @@ def _accuracy(job: Job, part: Part) -> list[Measured]:
             ]
         )
         loss = accuracy.accuracy_loss(
-            probabilities.numpy(), labels.numpy(), variance**0.5
+            probabilities.numpy(), variance**0.5, labels.numpy()
         )
         setting = {"variance": variance}
         rows += [

@@ -85,7 +85,7 @@ def printed_error(four: dict[str, np.ndarray], sigma: float, probe: float) -> An
     """The printed mean error, within its regime and beyond."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RegimeWarning)
-        return finite_difference.log_ratio_bias_weak(**four, sigma=sigma, probe=probe)
+        return finite_difference.log_ratio_bias_weak(probe=probe, sigma=sigma, **four)
 
 
 # -- the error of a whole gradient -------------------------------------------------
@@ -101,8 +101,8 @@ def _errors(job: Job, part: Part) -> list[Measured]:
     for variance in job["variances"]:
         sigma = variance**0.5
         setting = {"variance": variance}
-        bias = finite_difference.log_ratio_bias(**four, sigma=sigma, probe=h)
-        spread = finite_difference.log_ratio_sd(**four, sigma=sigma, probe=h)
+        bias = finite_difference.log_ratio_bias(probe=h, sigma=sigma, **four)
+        spread = finite_difference.log_ratio_sd(probe=h, sigma=sigma, **four)
         law = np.linalg.norm(np.hypot(bias, spread), axis=1)
         printed = np.linalg.norm(printed_error(four, sigma, h), axis=1)
         for rival in ("fixed", "best"):

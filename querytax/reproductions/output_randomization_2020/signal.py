@@ -126,7 +126,7 @@ def _snr(attack: str, outputs: np.ndarray, sigma: float) -> np.ndarray:
     if attack != "ZOO":
         return np.asarray(log_ratio.effective_snr(own, own_behind, sigma))
     # A difference, not a slope: its width to one side is a half.
-    pair = (own, other, own_behind, other_behind, sigma, 0.5)
+    pair = (own, other, own_behind, other_behind, 0.5, sigma)
     change = np.log(own / own_behind) - np.log(other / other_behind)
     change = change + finite_difference.log_ratio_bias(*pair)
     return np.square(change / finite_difference.log_ratio_sd(*pair))

@@ -71,8 +71,8 @@ def _slopes(job: Job, four: dict[str, np.ndarray]) -> list[Measured]:
     for variance in job["variances"]:
         sigma = variance**0.5
         drawn = _Slopes(answers, sigma, h, job.seed)
-        spread = finite_difference.log_ratio_sd(**outputs, sigma=sigma, probe=h)
-        bias = finite_difference.log_ratio_bias(**outputs, sigma=sigma, probe=h)
+        spread = finite_difference.log_ratio_sd(probe=h, sigma=sigma, **outputs)
+        bias = finite_difference.log_ratio_bias(probe=h, sigma=sigma, **outputs)
         weak = printed_error(outputs, sigma, h)
         kept = np.prod(special.ndtr(answers.numpy() / sigma), axis=1)
         error = drawn.mean_errors(job["n_strata"])
@@ -160,8 +160,8 @@ def _averaging(
         drawn = _Slopes(answers.flatten(0, 1), sigma, h, job.seed)
         noisy = drawn.slopes(drawn.normals("signs", job["n_signs"])).numpy()
         wrong = np.mean(noisy * side.ravel() < 0, axis=1)
-        bias = finite_difference.log_ratio_bias(**four, sigma=sigma, probe=h)
-        spread = finite_difference.log_ratio_sd(**four, sigma=sigma, probe=h)
+        bias = finite_difference.log_ratio_bias(probe=h, sigma=sigma, **four)
+        spread = finite_difference.log_ratio_sd(probe=h, sigma=sigma, **four)
         law = special.ndtr(-side * (clean + bias) / spread)
         setting = {"variance": variance, "averages": count}
         rows += [

@@ -200,7 +200,7 @@ def _measure_norms(job: Job, part: Part) -> list[Measured]:
     norms, all_norms = who.norms([INPUT, site]), everyone.norms([site])[site]
     step, draws, seed = job["step"], job["draws"], job.seed
     fooled = misled(who, site, sigma, step, draws, seed).flips[0]
-    law = misstep.noisy_layers(norms[INPUT], step, [[sigma]], norms[site][:, None])
+    law = misstep.noisy_layers(norms[INPUT], norms[site][:, None], step, [[sigma]])
     right = right_shares(network, job["images"], site, sigma, job["loss_draws"], seed)
     lost = (everyone.margins > 0.0) - right
     return [

@@ -103,7 +103,7 @@ class _Place:
     def law(self, sigma: float) -> Array:
         """Wrong comparisons by the exact form of Theorem 1, image by image."""
         slopes = self.norms[:, None]
-        return misstep.noisy_layers(self.at_input, self.step, [[sigma]], slopes)
+        return misstep.noisy_layers(self.at_input, slopes, self.step, [[sigma]])
 
     def misled(self, at: Any) -> float:
         """Share of wrong comparisons at the noise that these images bear.

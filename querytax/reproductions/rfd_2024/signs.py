@@ -50,7 +50,7 @@ def _measure(job: Job, part: Part) -> list[Measured]:
     for flips, m in zip(found.flips, repeats, strict=True):
         # Averaging M answers at both ends divides the noise's variance by M.
         s = sigma / m**0.5
-        law = misstep.noisy_layers(at_input, step, [[s]], here[:, None])
+        law = misstep.noisy_layers(at_input, here[:, None], step, [[s]])
         exact = misstep.over_changes(np.abs(found.changes), s * here)
         rows += _compared(flips, law, exact, m)
     return rows

@@ -94,7 +94,7 @@ def _curved(place: Scene, probe: float, job: Job) -> npt.NDArray[np.float64]:
     square = np.maximum(even.mean(axis=1) ** 2 - variance / n, 0.0)
     frobenius = np.maximum(np.sqrt(variance / 2.0), np.sqrt(square / d))
     law = second_moment.quadratic(
-        place.norms.numpy(), np.sqrt(square), frobenius, d, probe, nu_of_slide()
+        place.norms.numpy(), np.sqrt(square), frobenius, probe, nu_of_slide(), d
     )
     return np.asarray(law)
 
@@ -222,8 +222,10 @@ def _averaged(job: Job, part: Part) -> list[Measured]:
         common |= {"estimates": job["estimates"], "seed": job.seed}
         asked = ask(place, sigma=sigma, repeats=repeats, **common)
         free = ask(place, sigma=0.0, **common)
-        one = second_moment.noise(place.norms.numpy(), 0.0, d, probe, sigma, form=form)
-        law = angle.mean_cosine(d, count, probe, sigma, repeats, form)
+        one = second_moment.noise(
+            place.norms.numpy(), 0.0, probe, sigma, d, differences=form
+        )
+        law = angle.mean_cosine(probe, sigma, d, count, repeats, form)
         setting = {"repeats": repeats, "directions": count, "dimension": d}
         rows += [
             Measured("cosine", mean(asked.cosine.mean(1)), "", setting),

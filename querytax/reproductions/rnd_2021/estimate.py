@@ -70,7 +70,9 @@ def _angles(job: Job, part: Part) -> list[Measured]:
             form=form,
             seed=job.seed,
         )
-        law = angle.mean_cosine(d, job["directions"], probe, alpha * probe, form=form)
+        law = angle.mean_cosine(
+            probe, alpha * probe, d, job["directions"], differences=form
+        )
         setting = {"alpha": alpha, "dimension": d}
         rows += [
             Measured("cosine", mean(asked.cosine.mean(1)), "", setting),
@@ -190,8 +192,8 @@ def _moments(job: Job, part: Part) -> list[Measured]:
         moment = ask(
             place, probe=probe, sigma=sigma, directions=job["directions"], seed=job.seed
         ).moment()
-        linear = second_moment.linear(place.norms.numpy(), d, probe, sigma)
-        tight = float(second_moment.lipschitz_bound(lipschitz, d, probe, sigma))
+        linear = second_moment.linear(place.norms.numpy(), probe, sigma, d)
+        tight = float(second_moment.lipschitz_bound(lipschitz, probe, sigma, d))
         found = {
             "over_linear": mean(moment / linear),
             "tight_over": _over(tight, mean(moment)),

@@ -65,12 +65,11 @@ def _path(low: sp.Expr, high: sp.Expr) -> sp.Expr:
     )
 
 
-def misclassification() -> Derivation:
-    """Three classes; against the two rivals' differences, correlated by 1/2."""
+def _raw() -> Derivation:
+    """Against the two rivals' differences, correlated by 1/2."""
     law = _misclassification()
     first, second = (_pair(g) for g in _gaps())
-    even = {_row[1]: _AT[_row[0]], _row[2]: _AT[_row[0]]}
-    at = {**_AT, **even}
+    at = {**_AT, _row[1]: _AT[_row[0]], _row[2]: _AT[_row[0]]}
     return Derivation(
         law,
         (
@@ -87,10 +86,73 @@ def misclassification() -> Derivation:
     )
 
 
-def log_misclassification() -> Derivation:
-    """Logarithm of it."""
-    rate = misclassification()
-    return Derivation(sp.log(rate.law), rate.steps)
+def _over(t: sp.Expr, rivals: tuple[sp.Expr, ...], folded: int) -> sp.Expr:
+    """Whether any of the rivals' released values passes t noises."""
+    lost = sp.S.Zero
+    for f in rivals:
+        passes = Phi(f / sigma - t) + folded * Phi(-f / sigma - t)
+        lost += passes * (1 - lost)
+    return lost
+
+
+def _released(rivals: tuple[sp.Expr, ...], folded: int, label: int = 0) -> sp.Expr:
+    """Over the label's own value, at least zero; the first class keeps a tie."""
+    own, others = rivals[label] / sigma, (*rivals[:label], *rivals[label + 1 :])
+    chance = phi(xi - own) + folded * phi(xi + own)
+    inside, peak = chance * _over(xi, others, folded), (own + others[0] / sigma) / 2
+    law = Quadrature(inside, (xi, 0, peak)) + Quadrature(inside, (xi, peak, sp.oo))
+    if folded:
+        return law
+    return law + Phi(-own) * (_over(sp.S.Zero, others, 0) if label == 0 else 1)
+
+
+def _reflected() -> Derivation:
+    """Of two classes |X| > |Y| where X + Y and X - Y have one sign."""
+    one, other = _row[:2]
+    sides = [_pair(one - other), _pair(one + other)]
+    return Derivation(
+        _released(_row, 1),
+        (
+            checked(
+                "two classes: one of two independent normals is negative",
+                _released((one, other), 1),
+                sides[0] + sides[1] - 2 * sides[0] * sides[1],
+                _AT,
+            ),
+        ),
+    )
+
+
+def _clipped() -> Derivation:
+    """The label's value is above zero, or it and perhaps all are clipped."""
+    wins = [1 - _released(_row, 0, label) for label in range(3)]
+    p = sp.Symbol("p", positive=True)
+    even = sp.Integral(p**2, (p, sp.S.Half, 1)) + sp.Rational(1, 8)
+    return Derivation(
+        _released(_row, 0),
+        (
+            checked("the three classes' chances to win", sum(wins), 1, _AT),
+            checked(
+                "outputs of zero: the greatest of three, or the tie",
+                _released((sp.S.Zero,) * 3, 0),
+                1 - even,
+                {sigma: 1},
+            ),
+        ),
+    )
+
+
+def misclassification(release: str = "raw") -> Derivation:
+    """Three classes, the first the winner."""
+    return {"raw": _raw, "reflect": _reflected, "clip": _clipped}[release]()
+
+
+def clipped_tie() -> Derivation:
+    """Each alone; what the first class wins by being the first."""
+    law = sp.prod(Phi(-f / sigma) for f in _row)
+    own, others = _row[0] / sigma, _row[1:]
+    lost = Phi(-own) * (1 - _over(sp.S.Zero, others, 0))
+    return Derivation(law, (proved("the tie, lost by one not first", lost, law),))
 
 
 def misclassification_bounds() -> Derivation:

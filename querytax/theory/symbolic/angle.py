@@ -19,22 +19,22 @@ def kappa(n: sp.Expr) -> sp.Expr:
     return sp.sqrt(2) * sp.gamma((n + 1) / 2) / sp.gamma(n / 2)
 
 
-def _parts(form: str) -> tuple[sp.Expr, sp.Expr]:
+def _parts(differences: str) -> tuple[sp.Expr, sp.Expr]:
     """Degrees of freedom, and 1/ρ² - 1."""
-    noise = {"forward": 2, "antithetic": sp.Rational(1, 2), "centred": 1}[form]
-    count = directions - 1 if form == "centred" else directions
+    noise = {"forward": 2, "antithetic": sp.Rational(1, 2), "centred": 1}[differences]
+    count = directions - 1 if differences == "centred" else directions
     return count, noise * sigma**2 / (probe**2 * repeats)
 
 
-def _correlation(form: str) -> Equality:
+def _correlation(differences: str) -> Equality:
     """ρ² is the squared correlation of an answer with the slope along its probe."""
-    _, extra = _parts(form)
+    _, extra = _parts(differences)
     # Noise of the two queries over the distance of their points, for a unit slope.
     distance, queries = {
         "forward": (probe, 2),
         "antithetic": (2 * probe, 2),
         "centred": (probe, 1),
-    }[form]
+    }[differences]
     variance = queries * (sigma**2 / repeats) / distance**2
     guess = (1 - x) ** 2 + x**2 * variance
     return proved(
@@ -51,9 +51,9 @@ def _smooth(b: sp.Expr, c: sp.Expr, power: int) -> sp.Expr:
     return sp.Integral(z**power * sp.exp(-c * z**2) * density, (z, 0, sp.oo))
 
 
-def mean_cosine(*, form: str = "forward") -> Derivation:
+def mean_cosine(*, differences: str = "forward") -> Derivation:
     """Integrate W and χ out, then recognise Euler's integral."""
-    count, extra = _parts(form)
+    count, extra = _parts(differences)
     rho2 = 1 / (1 + extra)
     d = dimension
 
@@ -73,7 +73,7 @@ def mean_cosine(*, form: str = "forward") -> Derivation:
     return Derivation(
         law(count, rho2),
         (
-            _correlation(form),
+            _correlation(differences),
             proved(
                 "over W given its mean",
                 tilted,
@@ -102,9 +102,9 @@ def mean_cosine(*, form: str = "forward") -> Derivation:
     )
 
 
-def rms_cosine(*, form: str = "forward") -> Derivation:
+def rms_cosine(*, differences: str = "forward") -> Derivation:
     """As the mean cosine, with 1/Q = ∫ exp(-tQ) dt."""
-    count, extra = _parts(form)
+    count, extra = _parts(differences)
     rho2 = 1 / (1 + extra)
     d = dimension
 
@@ -122,7 +122,7 @@ def rms_cosine(*, form: str = "forward") -> Derivation:
     return Derivation(
         sp.sqrt(law(count, rho2)),
         (
-            _correlation(form),
+            _correlation(differences),
             checked("over t", sp.Integral(slope, (s, 0, sp.oo)), law(b, q), point),
             proved("no signal: a guess", law(b, sp.S.Zero), 1 / d),
             checked(
@@ -135,8 +135,9 @@ def rms_cosine(*, form: str = "forward") -> Derivation:
     )
 
 
-def _tail(form: str) -> tuple[sp.Expr, tuple[Equality, ...]]:
-    count, extra = _parts(form)
+def backwards(*, differences: str = "forward") -> Derivation:
+    """W < 0 where Z is below -ρ χ_B/√(1-ρ²)."""
+    count, extra = _parts(differences)
 
     def share(b: sp.Expr, y: sp.Expr) -> sp.Expr:
         # ½ I_y(b/2, ½) by the series of the incomplete beta function.
@@ -150,8 +151,8 @@ def _tail(form: str) -> tuple[sp.Expr, tuple[Equality, ...]]:
     beyond = sp.Integral(student, (x, sp.sqrt(b) / c, sp.oo))
     at = {b: 5, c: sp.Rational(4, 3)}
     one = sp.integrate(student.subs(b, 1), (x, 1 / c, sp.oo))
-    return share(count, extra / (1 + extra)), (
-        _correlation(form),
+    steps = (
+        _correlation(differences),
         checked("a tail of Student's t", beyond, share(b, c**2 / (1 + c**2)), at),
         checked(
             "one direction: the angle's law",
@@ -160,14 +161,4 @@ def _tail(form: str) -> tuple[sp.Expr, tuple[Equality, ...]]:
             {c: sp.Rational(4, 3)},
         ),
     )
-
-
-def backwards(*, form: str = "forward") -> Derivation:
-    """W < 0 where Z is below -ρ χ_B/√(1-ρ²)."""
-    return Derivation(*_tail(form))
-
-
-def log_backwards(*, form: str = "forward") -> Derivation:
-    """The logarithm of the same."""
-    law, steps = _tail(form)
-    return Derivation(sp.log(law), steps)
+    return Derivation(share(count, extra / (1 + extra)), steps)

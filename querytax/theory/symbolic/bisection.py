@@ -10,20 +10,24 @@ import sympy as sp
 from querytax.theory.symbolic._normal import Phi
 from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 
-rate, sigma, radius = sp.symbols("rate sigma radius", positive=True)
-votes, halvings = sp.symbols("votes halvings", positive=True, integer=True)
-_AT = {radius: sp.Rational(3, 5), sigma: sp.Rational(1, 7)}
+label_error, margin_sigma, ray_sigma, boundary = sp.symbols(
+    "label_error margin_sigma ray_sigma boundary", positive=True
+)
+votes, halvings, queries = sp.symbols(
+    "votes halvings queries", positive=True, integer=True
+)
+_AT = {boundary: sp.Rational(3, 5), ray_sigma: sp.Rational(1, 7)}
 
 
 def _half(count: sp.Expr) -> sp.Expr:
-    """k = ⌊(T+1)/2⌋, the wrong labels of an odd count that lose the vote."""
+    """k = ⌊(V+1)/2⌋, the wrong labels of an odd count that lose the vote."""
     return sp.floor((count + 1) / 2)
 
 
 def _tail(count: int) -> sp.Expr:
     """More than half of the labels wrong, and half of a tie, as a binomial sum."""
     chance = [
-        sp.binomial(count, i) * rate**i * (1 - rate) ** (count - i)
+        sp.binomial(count, i) * label_error**i * (1 - label_error) ** (count - i)
         for i in range(count + 1)
     ]
     tie = chance[count // 2] / 2 if count % 2 == 0 else sp.S.Zero
@@ -33,7 +37,7 @@ def _tail(count: int) -> sp.Expr:
 def _beta(count: sp.Expr) -> sp.Expr:
     """The same by the incomplete beta function."""
     k = _half(count)
-    return sp.betainc_regularized(k, k, 0, rate)
+    return sp.betainc_regularized(k, k, 0, label_error)
 
 
 def majority() -> Derivation:
@@ -42,7 +46,7 @@ def majority() -> Derivation:
     sums = []
     for count in (1, 3, 5):
         k = (count + 1) // 2
-        area = sp.Integral((x * (1 - x)) ** (k - 1), (x, 0, rate))
+        area = sp.Integral((x * (1 - x)) ** (k - 1), (x, 0, label_error))
         sums.append(
             proved(
                 f"{count} votes as a beta integral",
@@ -55,7 +59,9 @@ def majority() -> Derivation:
         (
             *sums,
             *(proved(f"{n} votes", _tail(n), _tail(n - 1)) for n in (2, 4, 6)),
-            checked("the law's form", _tail(7), _beta(7), {rate: sp.Rational(1, 5)}),
+            checked(
+                "the law's form", _tail(7), _beta(7), {label_error: sp.Rational(1, 5)}
+            ),
         ),
     )
 
@@ -63,18 +69,22 @@ def majority() -> Derivation:
 def voted_sigma() -> Derivation:
     """Slope of the vote at the boundary, against that of one label."""
     k = _half(votes)
-    law = sigma * 4 ** (k - 1) / ((2 * k - 1) * sp.binomial(2 * k - 2, k - 1))
+    law = margin_sigma * 4 ** (k - 1) / ((2 * k - 1) * sp.binomial(2 * k - 2, k - 1))
     m = sp.Symbol("m", real=True)
-    one = sp.diff(Phi(m / sigma), m).subs(m, 0)
+    one = sp.diff(Phi(m / margin_sigma), m).subs(m, 0)
 
     def steep(count: int) -> sp.Expr:
-        vote = _tail(count).subs(rate, Phi(m / sigma))
+        vote = _tail(count).subs(label_error, Phi(m / margin_sigma))
         return sp.Subs(sp.Derivative(vote, m), m, 0)
 
     return Derivation(
         law,
         tuple(
-            proved(f"slope of {n} votes", steep(n), one.subs(sigma, law.subs(votes, n)))
+            proved(
+                f"slope of {n} votes",
+                steep(n),
+                one.subs(margin_sigma, law.subs(votes, n)),
+            )
             for n in (3, 4, 7)
         ),
     )
@@ -83,9 +93,9 @@ def voted_sigma() -> Derivation:
 def _answer(place: sp.Expr, count: sp.Expr) -> sp.Expr:
     """Chance that the vote at a place finds it adversarial."""
     k = _half(count)
-    wrong = Phi((place - radius) / sigma)
+    wrong = Phi((place - boundary) / ray_sigma)
     if k.is_Integer and k <= 3:
-        return _tail(2 * int(k) - 1).subs(rate, wrong)
+        return _tail(2 * int(k) - 1).subs(label_error, wrong)
     return sp.betainc_regularized(k, k, 0, wrong)
 
 
@@ -113,7 +123,7 @@ class CellMean(sp.Function):
         r, s, n, t, centre, power = self.args
         x = sp.Symbol("x")
         tree = _tree(int(n), t, sp.Lambda(x, (x - centre) ** power))
-        return tree.subs({radius: r, sigma: s}, simultaneous=True)
+        return tree.subs({boundary: r, ray_sigma: s}, simultaneous=True)
 
     def _eval_evalf(self, prec: int) -> sp.Expr | None:
         if self.free_symbols:
@@ -144,7 +154,9 @@ def _enumerated(steps: int, count: int) -> dict[sp.Expr, sp.Expr]:
         low, width, chance = sp.S.Zero, sp.S.One, sp.S.One
         for up in path:
             width /= 2
-            wrong = _tail(count).subs(rate, Phi((low + width - radius) / sigma))
+            wrong = _tail(count).subs(
+                label_error, Phi((low + width - boundary) / ray_sigma)
+            )
             chance *= 1 - wrong if up else wrong
             low += width * up
         cells[low + width / 2] = chance
@@ -156,13 +168,13 @@ def _paths(centre: sp.Expr, power: int) -> Equality:
     return checked(
         "three steps of four votes, path by path",
         sum(terms),
-        CellMean(radius, sigma, 3, 4, centre, power),
+        CellMean(boundary, ray_sigma, 3, 4, centre, power),
         _AT,
     )
 
 
 def _nested(centre: sp.Expr, power: int) -> Equality:
-    pair = CellMean(radius, sigma, 2, 3, centre, power)
+    pair = CellMean(boundary, ray_sigma, 2, 3, centre, power)
     return checked("two steps of three votes, written out", pair.doit(), pair, _AT)
 
 
@@ -170,7 +182,7 @@ def cells() -> Derivation:
     """Two steps of one label, as a row of four."""
     found = _enumerated(2, 1)
     law = sp.ImmutableMatrix([found[x] for x in sorted(found)])
-    first = Phi((sp.S.Half - radius) / sigma)
+    first = Phi((sp.S.Half - boundary) / ray_sigma)
     return Derivation(
         law,
         (
@@ -180,11 +192,11 @@ def cells() -> Derivation:
     )
 
 
-def mean() -> Derivation:
+def mean_estimate() -> Derivation:
     """The tree against the sum over paths."""
-    law = CellMean(radius, sigma, halvings, votes, sp.S.Zero, sp.S.One)
-    mirrored = CellMean(1 - radius, sigma, 3, 5, sp.S.Zero, sp.S.One)
-    same = CellMean(radius, sigma, 3, 5, sp.S.Zero, sp.S.One)
+    law = CellMean(boundary, ray_sigma, halvings, votes, sp.S.Zero, sp.S.One)
+    mirrored = CellMean(1 - boundary, ray_sigma, 3, 5, sp.S.Zero, sp.S.One)
+    same = CellMean(boundary, ray_sigma, 3, 5, sp.S.Zero, sp.S.One)
     return Derivation(
         law,
         (
@@ -197,16 +209,18 @@ def mean() -> Derivation:
 
 def rmse() -> Derivation:
     """The same with squared errors."""
-    law = sp.sqrt(CellMean(radius, sigma, halvings, votes, radius, 2))
+    law = sp.sqrt(CellMean(boundary, ray_sigma, halvings, votes, boundary, 2))
     # Without noise it returns the cell of the boundary, 1/16 from 11/16.
-    quiet = {radius: sp.Rational(3, 5), sigma: sp.Rational(1, 10**4)}
-    exact = CellMean(radius, sigma, 3, 1, radius, 2)
+    quiet = {boundary: sp.Rational(3, 5), ray_sigma: sp.Rational(1, 10**4)}
+    exact = CellMean(boundary, ray_sigma, 3, 1, boundary, 2)
     return Derivation(
         law,
         (
-            _paths(radius, 2),
-            _nested(radius, 2),
-            checked("without noise", exact, (sp.Rational(9, 16) - radius) ** 2, quiet),
+            _paths(boundary, 2),
+            _nested(boundary, 2),
+            checked(
+                "without noise", exact, (sp.Rational(9, 16) - boundary) ** 2, quiet
+            ),
         ),
     )
 
@@ -214,14 +228,16 @@ def rmse() -> Derivation:
 def information_rmse() -> Derivation:
     """A label tells most at the boundary; so many of them, by Cramér and Rao."""
     m = sp.Symbol("m", real=True)
-    right = Phi(m / sigma)
+    right = Phi(m / ray_sigma)
     label = sp.diff(right, m) ** 2 / (right * (1 - right))
     most = sp.Limit(label, m, 0)
-    law = sigma * sp.sqrt(sp.pi / (2 * votes))
+    law = ray_sigma * sp.sqrt(sp.pi / (2 * queries))
     return Derivation(
         law,
         (
-            proved("variance of one label's best estimate", 1 / most, (law**2 * votes)),
+            proved(
+                "variance of one label's best estimate", 1 / most, (law**2 * queries)
+            ),
             proved(
                 "no label tells more near it",
                 sp.Limit(sp.diff(label, m), m, 0),

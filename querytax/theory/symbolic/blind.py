@@ -14,7 +14,7 @@ from querytax.theory.symbolic.derivation import Derivation, Equality, proved
 # A table's laws stand for three of its entries.
 _P = sp.symbols("success_:3", positive=True)
 _F = sp.symbols("false_alarm_:3", positive=True)
-_Q = sp.symbols("rate_:3", positive=True)
+_Q = sp.symbols("label_shares_:3", positive=True)
 s, f, share = sp.symbols("success false_alarm share", positive=True)
 votes = sp.Symbol("votes", positive=True, integer=True)
 asked = sp.Symbol("queries", nonnegative=True, integer=True)

@@ -8,12 +8,12 @@ from typing import Any
 import mpmath as mp
 import sympy as sp
 
-from querytax.theory.symbolic._normal import mean, quantile, xi
+from querytax.theory.symbolic._normal import Phi, mean, quantile, xi
 from querytax.theory.symbolic._numeric import Lattice, Root
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
-snr, contraction, error, nats, remaining = sp.symbols(
-    "snr contraction error nats remaining", positive=True
+snr, contraction, miss, remaining = sp.symbols(
+    "snr contraction miss remaining", positive=True
 )
 z = sp.Symbol("z", positive=True)
 
@@ -253,7 +253,7 @@ def tuned_steps() -> Derivation:
     root = _tuned()
     decay = -(LogMoment(1, root) + sp.log(slope(root)))
     variance, third = LogMoment(2, root), LogMoment(3, root)
-    q = -quantile(error)
+    q = -quantile(miss)
     d, v, way, e = sp.symbols("d v way e", positive=True)
     count = ((e + sp.sqrt(e**2 + 4 * d * way)) / (2 * d)) ** 2
     # The quantile of a sum of n: its skewness is that of one over √n.
@@ -262,7 +262,7 @@ def tuned_steps() -> Derivation:
     law = count.subs(
         {
             e: q * sp.sqrt(variance),
-            way: nats + (q**2 - 1) * third / (6 * variance),
+            way: sp.Max(0, -sp.log(remaining) + (q**2 - 1) * third / (6 * variance)),
             d: decay,
         }
     )
@@ -286,3 +286,10 @@ def noiseless_steps() -> Derivation:
     found = sp.solve(sp.Eq(n * sp.log(1 - contraction), sp.log(remaining)), n)[0]
     left = sp.exp(n * sp.log(1 - contraction)).subs(n, found)
     return Derivation(law, (proved("the distance left", left, remaining),))
+
+
+def not_arrived() -> Derivation:
+    """A sum of n logarithms of mean Λ and variance V, as if it were normal."""
+    steps = sp.Symbol("steps", positive=True)
+    way = steps * lyapunov().law - sp.log(remaining)
+    return Derivation(Phi(way / sp.sqrt(steps * lyapunov_variance().law)))

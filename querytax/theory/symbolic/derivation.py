@@ -114,13 +114,27 @@ def derive(name: str, **words: str) -> Derivation:
     ------
     DomainError
         If there is no such law.
+    ValueError
+        If nobody derived it, and its formula is none that can be read.
     """
     from querytax.theory.law import find
 
     entry = find(name)
-    module = importlib.import_module(f"{__package__}.{entry.topic}")
-    function = getattr(module, entry.function.__name__)
+    topic = importlib.import_module(f"{__package__}.{entry.topic}")
+    function = getattr(topic, entry.name.partition(".")[2], None)
+    if function is None:
+        return _followed(entry, words)
     known = inspect.signature(function).parameters
     derivation = function(**{k: v for k, v in words.items() if k in known})
     assert isinstance(derivation, Derivation)
     return derivation
+
+
+def _followed(entry: Any, words: Mapping[str, str]) -> Derivation:
+    """The derivation of a law that has none of its own: by its relation, or as said."""
+    from querytax.theory.symbolic.printing import read
+
+    if entry.relation in ("log", "complement"):
+        one = derive(entry.parent, **words).law
+        return Derivation(sp.log(one) if entry.relation == "log" else 1 - one)
+    return Derivation(read(entry.formula, entry.parameters))

@@ -16,8 +16,10 @@ gradient_norm, dimension, probe, sigma = sp.symbols(
 queries, repeats, base_repeats = sp.symbols(
     "queries repeats base_repeats", positive=True
 )
-candidate_sigma, noise_sigma = sp.symbols("candidate_sigma noise_sigma", positive=True)
-mean = sp.Symbol("mean", real=True)
+candidate_sigma, comparison_sigma = sp.symbols(
+    "candidate_sigma comparison_sigma", positive=True
+)
+mean_change = sp.Symbol("mean_change", real=True)
 x = sp.Symbol("x", real=True)
 
 
@@ -32,14 +34,14 @@ def _one(noise: sp.Expr) -> sp.Expr:
     return gradient_norm**2 * (own + noise * (second * dimension) - 1)
 
 
-def spread(*, form: str = "forward") -> Derivation:
+def spread(*, differences: str = "forward") -> Derivation:
     """One direction's variance over the number of directions."""
     d, g, m, n = dimension, gradient_norm, repeats, queries
     ratio = sigma**2 / probe**2
-    if form == "forward":
+    if differences == "forward":
         law = 2 * g**2 / n * (m * (d + 1) + 2 * d * ratio)
         found = _one(2 * ratio / m) / (n / (2 * m))
-    elif form == "antithetic":
+    elif differences == "antithetic":
         law = 2 * g**2 / n * (m * (d + 1) + d * ratio / 2)
         found = _one(2 * sigma**2 / m / (2 * probe) ** 2) / (n / (2 * m))
     else:
@@ -79,18 +81,20 @@ def best_base_repeats() -> Derivation:
 
 
 def _progress() -> sp.Expr:
-    s = sp.sqrt(candidate_sigma**2 + noise_sigma**2 / repeats)
-    return candidate_sigma**2 / s * phi(mean / s) - mean * Phi(-mean / s)
+    s = sp.sqrt(candidate_sigma**2 + comparison_sigma**2 / repeats)
+    return candidate_sigma**2 / s * phi(mean_change / s) - mean_change * Phi(
+        -mean_change / s
+    )
 
 
 def _integral() -> Equality:
     """The change that a measured one below 0 stands for, by normal regression."""
     width = sp.Symbol("width", positive=True)
     # Accepted below an edge x; its density in x is what a measured x stands for.
-    z = (x - mean) / width
-    below = candidate_sigma**2 / width * phi(z) - mean * Phi(z)
+    z = (x - mean_change) / width
+    below = candidate_sigma**2 / width * phi(z) - mean_change * Phi(z)
     share = candidate_sigma**2 / width**2
-    regressed = -(mean + share * (x - mean)) * phi(z) / width
+    regressed = -(mean_change + share * (x - mean_change)) * phi(z) / width
     return proved("density of what is accepted", sp.diff(below, x), regressed)
 
 
@@ -103,9 +107,11 @@ def progress_per_query() -> Derivation:
     """Progress over the repeats that it took."""
     law = _progress() / repeats
     level = candidate_sigma / sp.sqrt(
-        2 * sp.pi * repeats * (repeats + noise_sigma**2 / candidate_sigma**2)
+        2 * sp.pi * repeats * (repeats + comparison_sigma**2 / candidate_sigma**2)
     )
-    return Derivation(law, (_integral(), proved("at m = 0", law.subs(mean, 0), level)))
+    return Derivation(
+        law, (_integral(), proved("at m = 0", law.subs(mean_change, 0), level))
+    )
 
 
 class _Best(sp.Function):
@@ -124,7 +130,12 @@ class _Best(sp.Function):
 
 
 def _gain(mu: sp.Expr, noise: sp.Expr, count: sp.Expr) -> sp.Expr:
-    point = {mean: mu, candidate_sigma: 1, noise_sigma: noise, repeats: count}
+    point = {
+        mean_change: mu,
+        candidate_sigma: 1,
+        comparison_sigma: noise,
+        repeats: count,
+    }
     return sp.N((_progress() / repeats).subs(point), 40)
 
 
@@ -132,7 +143,7 @@ def best_repeats() -> Derivation:
     """Where one repeat more stops to pay: M E'(M) = E(M), in k = M s_H²/s_N²."""
     k, mu = sp.symbols("k mu", positive=True)
     noise = sp.Symbol("noise", positive=True)
-    point = {mean: mu, candidate_sigma: 1, noise_sigma: noise}
+    point = {mean_change: mu, candidate_sigma: 1, comparison_sigma: noise}
     gain = (_progress() / repeats).subs(point)
     slope = (repeats**2 * sp.diff(gain, repeats)).subs(repeats, k * noise**2)
     q = k / (1 + k)
@@ -140,7 +151,7 @@ def best_repeats() -> Derivation:
     level = (1 - q) * (t**2 * (1 - q) + q) / 2 - q
     stationary = (phi(t) * level + t * Phi(-t)) / sp.sqrt(q)
     at = {k: sp.Rational(3, 2), mu: sp.Rational(2, 3), noise: 2}
-    law = _Best(mean / candidate_sigma, noise_sigma / candidate_sigma)
+    law = _Best(mean_change / candidate_sigma, comparison_sigma / candidate_sigma)
     return Derivation(
         law,
         (checked("slope in the repeats, whatever the noise", slope, stationary, at),),

@@ -11,7 +11,7 @@ from querytax.theory.symbolic._normal import Phi, in_erf, phi
 from querytax.theory.symbolic._numeric import Quadrature
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
-t, headroom = sp.symbols("t headroom", positive=True)
+t, headroom = sp.symbols("relative_output headroom", positive=True)
 _x = sp.Symbol("x", real=True)
 _y = sp.Symbol("y", positive=True)
 _HALF = sp.Rational(1, 2)
@@ -98,14 +98,28 @@ def log_variance() -> Derivation:
     )
 
 
+def released_log_mean() -> Derivation:
+    """The folded density's mean logarithm up to 1; beyond, the logarithm is 0."""
+    output, sigma = sp.symbols("output sigma", positive=True)
+    density = (phi((_y - output) / sigma) + phi((_y + output) / sigma)) / sigma
+    inside = sp.log(_y) * density
+    law = Quadrature(inside, (_y, 0, output)) + Quadrature(inside, (_y, output, 1))
+    # By parts: E h = h(1) - ∫ h' P(|F+v| < y).
+    below = Phi((_y - output) / sigma) - Phi((-_y - output) / sigma)
+    parts = -Quadrature(below / _y, (_y, 0, output))
+    parts -= Quadrature(below / _y, (_y, output, 1))
+    at = {output: sp.Rational(3, 7), sigma: sp.Rational(1, 5)}
+    return Derivation(law, (checked("by parts", parts, law, at),))
+
+
 def _information(density: sp.Expr) -> sp.Expr:
     """Squared slope of a density or of an atom over itself."""
     return sp.diff(density, t) ** 2 / density
 
 
-def fisher_efficiency(form: str = "raw", reading: str = "best") -> Derivation:
+def fisher_efficiency(release: str = "raw", reading: str = "best") -> Derivation:
     """Squared slope of a reading's mean over its variance; the information for best."""
-    return {"raw": _raw, "reflect": _reflected, "clip": _clipped}[form](reading)
+    return {"raw": _raw, "reflect": _reflected, "clip": _clipped}[release](reading)
 
 
 def _raw(reading: str) -> Derivation:

@@ -36,11 +36,6 @@ def outputs_first() -> Derivation:
     )
 
 
-def log_outputs_first() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(outputs_first().law))
-
-
 def log_first() -> Derivation:
     """The mean of N logarithms is all but normal: N times the SNR of one."""
     effective = log_ratio.effective_snr()

@@ -8,9 +8,9 @@ from querytax.theory.symbolic._normal import mean, xi
 from querytax.theory.symbolic.contraction import LogMoment, slope
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
-_NAMES = "loss_sigma probe repeats output rival output_behind rival_behind sigma gap"
+_NAMES = "loss_sigma probe pairs output rival output_behind rival_behind sigma gap"
 _symbols = sp.symbols(_NAMES, positive=True)
-loss_sigma, probe, repeats, output, rival, output_behind, rival_behind = _symbols[:7]
+loss_sigma, probe, pairs, output, rival, output_behind, rival_behind = _symbols[:7]
 sigma, gap = _symbols[7:]
 third_derivative, curvature, output_slope, rival_slope = sp.symbols(
     "third_derivative curvature output_slope rival_slope", real=True
@@ -57,11 +57,11 @@ def forward_sd() -> Derivation:
 def _error() -> sp.Expr:
     """Mean square error of the mean of so many two-sided readings."""
     bias = probe**2 * third_derivative / 6
-    return bias**2 + loss_sigma**2 / (2 * probe**2 * repeats)
+    return bias**2 + loss_sigma**2 / (2 * probe**2 * pairs)
 
 
 def _best() -> sp.Expr:
-    size = sp.Abs(third_derivative) * sp.sqrt(repeats)
+    size = sp.Abs(third_derivative) * sp.sqrt(pairs)
     return (3 * loss_sigma / size) ** sp.Rational(1, 3)
 
 
@@ -80,7 +80,7 @@ def best_probe() -> Derivation:
 def best_rms_error() -> Derivation:
     """The error there."""
     cube = sp.Rational(1, 3)
-    size = (3 * loss_sigma / sp.sqrt(repeats)) ** (2 * cube)
+    size = (3 * loss_sigma / sp.sqrt(pairs)) ** (2 * cube)
     law = size * sp.Abs(third_derivative) ** cube / sp.sqrt(12)
     bend = sp.Symbol("bend", positive=True)
     left = _error().subs(probe, _best()).subs(third_derivative, bend)
@@ -93,10 +93,10 @@ def best_rms_error() -> Derivation:
 def best_forward_probe() -> Derivation:
     """The same from one side."""
     fourth = sp.Symbol("fourth", positive=True)
-    whole = (probe * curvature / 2) ** 2 + 2 * loss_sigma**2 / (probe**2 * repeats)
+    whole = (probe * curvature / 2) ** 2 + 2 * loss_sigma**2 / (probe**2 * pairs)
     flat = sp.expand(sp.diff(whole, probe) * probe**3).subs(probe**4, fourth)
     found = sp.solve(flat, fourth)[0]
-    law = (8 * loss_sigma**2 / (repeats * curvature**2)) ** sp.Rational(1, 4)
+    law = (8 * loss_sigma**2 / (pairs * curvature**2)) ** sp.Rational(1, 4)
     return Derivation(law, (proved("flat", found, law**4),))
 
 

@@ -208,8 +208,3 @@ def _label() -> tuple[Equality, ...]:
 def hard_label_information() -> Derivation:
     """Squared slope of each label's probability over itself."""
     return Derivation(_information(), _label())
-
-
-def log_hard_label_information() -> Derivation:
-    """Logarithm of it."""
-    return Derivation(sp.log(_information()), _label())

@@ -10,10 +10,10 @@ from querytax.theory.symbolic.derivation import Derivation, Equality, proved
 checks, dimension, halvings = sp.symbols(
     "checks dimension halvings", positive=True, integer=True
 )
-share, sigma, distance, step, cosine = sp.symbols(
-    "share sigma distance step cosine", positive=True
+gain_share, ray_sigma, distance, step, cosine = sp.symbols(
+    "gain_share ray_sigma distance step cosine", positive=True
 )
-margin = sp.Symbol("margin", real=True)
+beyond = sp.Symbol("beyond", real=True)
 _size, _z = sp.symbols("size z", positive=True)
 _stage = sp.Symbol("s", positive=True, integer=True)
 
@@ -54,26 +54,26 @@ def rays_share() -> Derivation:
 
 def rays_checks() -> Derivation:
     """The chord that has the share, solved for its checks."""
-    stage = sp.floor(sp.log(share**2 * dimension) / sp.log(2)) + 1
+    stage = sp.floor(sp.log(gain_share**2 * dimension) / sp.log(2)) + 1
     scale = sp.sqrt(dimension / 2 ** (stage - 1))
-    law = 2**stage * (1 + (share * scale - 1) / (sp.sqrt(2) - 1)) - 1
+    law = 2**stage * (1 + (gain_share * scale - 1) / (sp.sqrt(2) - 1)) - 1
     s = _stage
     one = sp.sqrt(dimension / 2 ** (s - 1))
-    back = 2**s * (1 + (share * one - 1) / (sp.sqrt(2) - 1))
+    back = 2**s * (1 + (gain_share * one - 1) / (sp.sqrt(2) - 1))
     whole = sp.Piecewise(
-        (share * sp.sqrt(dimension), share**2 * dimension < 1), (law, True)
+        (gain_share * sp.sqrt(dimension), gain_share**2 * dimension < 1), (law, True)
     )
     return Derivation(
-        whole, (*_stages(), proved("the chord there", _chord(back, s), share))
+        whole, (*_stages(), proved("the chord there", _chord(back, s), gain_share))
     )
 
 
 def rays_accepted() -> Derivation:
     """The check, and not all answers of the one way that never leaves the top."""
     k = sp.Symbol("k", positive=True, integer=True)
-    at = (1 + margin) * (1 - 2**-k) - 1
-    missed = sp.Product(Phi(-at / sigma), (k, 1, halvings))
-    law = Phi(margin / sigma) * (1 - missed)
+    at = (1 + beyond) * (1 - 2**-k) - 1
+    missed = sp.Product(Phi(-at / ray_sigma), (k, 1, halvings))
+    law = Phi(beyond / ray_sigma) * (1 - missed)
     # Where every answer is no, low follows the middle: 1 - 2^-k of the radius.
     low = [sp.S.Zero]
     for _ in range(5):
@@ -81,7 +81,7 @@ def rays_accepted() -> Derivation:
     ways = tuple(
         proved(f"question {n}", low[n], 1 - sp.Integer(2) ** -n) for n in range(1, 6)
     )
-    quiet = sp.Limit(in_erf(Phi(margin / sigma)).subs(margin, 1), sigma, 0, "+")
+    quiet = sp.Limit(in_erf(Phi(beyond / ray_sigma)).subs(beyond, 1), ray_sigma, 0, "+")
     return Derivation(law, (*ways, proved("no noise", quiet, sp.S.One)))
 
 

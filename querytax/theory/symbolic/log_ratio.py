@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from querytax.theory.symbolic._normal import phi
+from querytax.theory.symbolic._normal import Phi, phi
 from querytax.theory.symbolic._numeric import Lattice, Quadrature
 from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 
@@ -79,8 +79,16 @@ def variance() -> Derivation:
 
 
 def variance_of_sum() -> Derivation:
-    """One term of the sum."""
-    return Derivation(V(output / sigma), (checked(*_MIXTURE), _spread()))
+    """Two terms of the sum."""
+    outputs = sp.symbols("outputs_:2", positive=True)
+    law = sum(V(level / sigma) for level in outputs)
+    return Derivation(law, (checked(*_MIXTURE), _spread()))
+
+
+def all_positive() -> Derivation:
+    """Two independent answers, each above zero."""
+    one, two = sp.symbols("outputs_:2", positive=True)
+    return Derivation(Phi(one / sigma) * Phi(two / sigma))
 
 
 def relative_sigma() -> Derivation:

@@ -7,8 +7,9 @@ import sympy as sp
 from querytax.theory.symbolic._normal import expected
 from querytax.theory.symbolic.derivation import Derivation, proved
 
-delta_margin_ms, sigma, confidence, other_confidence, threshold = sp.symbols(
-    "delta_margin_ms sigma confidence other_confidence threshold", positive=True
+delta_margin_ms, sigma, top_probability, other_top_probability, threshold = sp.symbols(
+    "delta_margin_ms sigma top_probability other_top_probability threshold",
+    positive=True,
 )
 margin = sp.Symbol("margin", real=True)
 rivals = sp.Symbol("rivals", positive=True, integer=True)
@@ -21,7 +22,7 @@ def _noisy(level: sp.Expr) -> sp.Expr:
 
 def snr() -> Derivation:
     """Two noisy logits in each noisy answer."""
-    count = _noisy(confidence) + _noisy(other_confidence)
+    count = _noisy(top_probability) + _noisy(other_top_probability)
     law = delta_margin_ms / (2 * count * sigma**2)
     steps = []
     for k, other in ((1, sp.S.Zero), (2, _v3 - _v4)):

@@ -11,8 +11,13 @@ from querytax.theory.symbolic.derivation import Derivation, checked, proved
 snr = sp.Symbol("snr", positive=True)
 repeats, base_repeats = sp.symbols("repeats base_repeats", positive=True)
 bend = sp.Symbol("bend", real=True)
-gap, slope, sigma, gradient_norm, step, loss_sigma, layer_gradient_norm = sp.symbols(
-    "gap slope sigma gradient_norm step loss_sigma layer_gradient_norm", positive=True
+radius_gap, slope, gradient_norm, site_gradient_norm, candidate_step = sp.symbols(
+    "radius_gap slope gradient_norm site_gradient_norm candidate_step", positive=True
+)
+sigma, loss_sigma = sp.symbols("sigma loss_sigma", positive=True)
+gaps, sigmas, site_gradient_norms = (
+    sp.symbols(f"{name}_:2", positive=True)
+    for name in ("gaps", "sigmas", "site_gradient_norms")
 )
 
 
@@ -22,11 +27,6 @@ def fixed_direction() -> Derivation:
     m = sp.Symbol("m", positive=True)
     below = sp.integrate(phi(xi - m), (xi, -sp.oo, 0))
     return Derivation(law, (proved("below 0", below.subs(m, sp.sqrt(snr)), law),))
-
-
-def log_fixed_direction() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(fixed_direction().law))
 
 
 def _orthant(root: sp.Symbol) -> sp.Expr:
@@ -48,11 +48,6 @@ def random_direction() -> Derivation:
             proved("a coin without signal", sp.limit(arc, root, 0, "+"), Phi(0)),
         ),
     )
-
-
-def log_random_direction() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(random_direction().law))
 
 
 def after_repeats(direction: str = "random") -> Derivation:
@@ -79,22 +74,20 @@ def after_unequal_repeats(direction: str = "random") -> Derivation:
 
 
 def noisy_layers() -> Derivation:
-    """One layer; the variances of several add."""
-    law = (
-        sp.atan(sp.sqrt(2) * sigma * layer_gradient_norm / (step * gradient_norm))
-        / sp.pi
-    )
-    change = (step * gradient_norm) ** 2
-    noise = 2 * (sigma * layer_gradient_norm) ** 2
-    general = random_direction().law.subs(snr, change / noise)
+    """Two layers; their variances add."""
+    pairs = zip(sigmas, site_gradient_norms, strict=True)
+    noise = 2 * sum((s * g) ** 2 for s, g in pairs)
+    change = candidate_step * gradient_norm
+    law = sp.atan(sp.sqrt(noise) / change) / sp.pi
+    general = random_direction().law.subs(snr, change**2 / noise)
     return Derivation(law, (proved("S of the step", general, law),))
 
 
 def over_changes() -> Derivation:
-    """One candidate of the mean."""
-    law = Phi(-gap / (sp.sqrt(2) * loss_sigma))
-    pair = fixed_direction().law.subs(snr, gap**2 / (2 * loss_sigma**2))
-    return Derivation(law, (proved("S of the change", pair, law),))
+    """The mean over two candidates."""
+    law = sum(Phi(-gap / (sp.sqrt(2) * loss_sigma)) for gap in gaps) / 2
+    pairs = (fixed_direction().law.subs(snr, (g / loss_sigma) ** 2 / 2) for g in gaps)
+    return Derivation(law, (proved("S of the changes", sum(pairs) / 2, law),))
 
 
 def bent() -> Derivation:
@@ -135,11 +128,6 @@ def bent() -> Derivation:
     )
 
 
-def log_bent() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(bent().law))
-
-
 def acceptance_correlation() -> Derivation:
     """Two noisy changes share the base's noise; their signs, by the orthant's angle."""
     v, rho = sp.symbols("v rho", positive=True)
@@ -166,13 +154,8 @@ def acceptance_correlation() -> Derivation:
 
 def radius() -> Derivation:
     """One noisy loss of mean κ|Δr| and deviation σG on the wrong side of 0."""
-    law = Phi(-slope * gap / (sigma * gradient_norm))
+    law = Phi(-slope * radius_gap / (sigma * site_gradient_norm))
     one = fixed_direction().law.subs(
-        snr, (slope * gap) ** 2 / (sigma * gradient_norm) ** 2
+        snr, (slope * radius_gap) ** 2 / (sigma * site_gradient_norm) ** 2
     )
     return Derivation(law, (proved("S of one answer", one, law),))
-
-
-def log_radius() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(radius().law))

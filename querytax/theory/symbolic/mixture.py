@@ -12,31 +12,36 @@ from querytax.theory.symbolic._numeric import Quadrature
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
 delta_ms, sigma, shape, gap = sp.symbols("delta_ms sigma shape gap", positive=True)
-scales = sp.symbols("sigma_:2", positive=True)
-weights = sp.symbols("weight_:2", positive=True)
+order = sp.Symbol("order", positive=True, integer=True)
+scales = sp.symbols("sigmas_:2", positive=True)
+weights = sp.symbols("weights_:2", positive=True)
 _k, _r, _theta = sp.symbols("k r theta", positive=True)
 _x = sp.Symbol("x", real=True)
 _y = sp.Symbol("y", positive=True)
 _v1, _v2 = sp.symbols("v1 v2", real=True)
 
 
+def beta_moment() -> Derivation:
+    """A quotient of Beta functions, factor by factor."""
+    a, j = shape, order
+    law = sp.gamma(a + j) * sp.gamma(2 * a) / (sp.gamma(a) * sp.gamma(2 * a + j))
+    more = law.subs(j, j + 1) / law
+    steps = [proved("one factor more", sp.gammasimp(more), (a + j) / (2 * a + j))]
+    for k in (1, 2, 3):
+        weight = (_k * (1 - _k)) ** (k - 1)
+        mass = sp.integrate(sp.expand(weight), (_k, 0, 1))
+        cube = sp.integrate(sp.expand(_k**3 * weight), (_k, 0, 1)) / mass
+        found = sp.gammasimp(law.subs({a: k, j: 3}))
+        steps.append(proved(f"third moment, a scale of shape {k}", cube, found))
+    return Derivation(law, tuple(steps))
+
+
 def beta_snr() -> Derivation:
     """Mean square of a Beta scale; two answers."""
     law = delta_ms * (2 * shape + 1) / ((shape + 1) * sigma**2)
-    steps = []
-    for a in (1, 2, 3):
-        weight = (_k * (1 - _k)) ** (a - 1)
-        mass = sp.integrate(sp.expand(weight), (_k, 0, 1))
-        square = sp.integrate(sp.expand(_k**2 * weight), (_k, 0, 1)) / mass
-        spread = expected((sigma * (_v1 - _v2)) ** 2, _v1, _v2) * square
-        steps.append(
-            proved(f"a scale of shape {a}", delta_ms / spread, law.subs(shape, a))
-        )
-    a = shape
-    whole = sp.gamma(a + 2) / sp.gamma(2 * a + 2) * sp.gamma(2 * a) / sp.gamma(a)
-    square = (a + 1) / (2 * (2 * a + 1))
-    steps.append(proved("of any shape", sp.gammasimp(whole), square))
-    return Derivation(law, tuple(steps))
+    square = sp.gammasimp(beta_moment().law.subs(order, 2))
+    spread = expected((sigma * (_v1 - _v2)) ** 2, _v1, _v2) * square
+    return Derivation(law, (proved("two answers' noises", delta_ms / spread, law),))
 
 
 def beta_median_gain() -> Derivation:
@@ -71,15 +76,15 @@ def _by_length(density: sp.Expr, a: sp.Expr) -> sp.Expr:
     return near + Quadrature(tail * ring(sp.acos(1 / _r)), (_r, 1, sp.sqrt(2)))
 
 
-def beta_wrong_sign(form: str = "uniform") -> Derivation:
+def beta_wrong_sign(scale_law: str = "uniform") -> Derivation:
     """Mean over both scales; one answer's density against the other's tail."""
     a = gap / sigma
-    if form == "constant":
+    if scale_law == "constant":
         law = Phi(-sp.sqrt(2) * a)
         noise = sigma / 2 * (_v1 - _v2)
         spread = sp.sqrt(expected(noise**2, _v1, _v2))
         return Derivation(law, (proved("scales 1/2", Phi(-gap / spread), law),))
-    if form == "arcsine":
+    if scale_law == "arcsine":
         # Scales sin² of even quarter turns.
         both = sp.sqrt(sp.sin(_k) ** 4 + sp.sin(_theta) ** 4)
         inner = Quadrature(Phi(-a / both), (_k, 0, sp.pi / 2))
@@ -93,7 +98,7 @@ def beta_wrong_sign(form: str = "uniform") -> Derivation:
             6 * _k * (1 - _k),
             (1 + 3 * _y**2) * Phi(-_y) - 2 * _y * phi(_y) - _y**2 * first,
         ),
-    }[form]
+    }[scale_law]
     law = _by_length(weight, a)
     # One noise beyond y, as boundary.scaled_noise_flip has it, and its density.
     own, beyond = -sp.diff(tail, _y), tail.subs(_y, a + _y)
@@ -144,6 +149,14 @@ def median_gain() -> Derivation:
     median = sp.Rational(1, 4) / slope**2
     mean = _mixed(lambda s: expected((s * _v1) ** 2, _v1))
     return Derivation(law, (proved("mean over median", mean / median, law),))
+
+
+def known_scale_gain() -> Derivation:
+    """Answers weighted by 1/s² add up their precisions."""
+    law = _mixed(lambda s: s**2) * _mixed(lambda s: s**-2)
+    weighted = 1 / _mixed(lambda s: s**-2)
+    mean = _mixed(lambda s: expected((s * _v1) ** 2, _v1))
+    return Derivation(law, (proved("mean over weighted mean", mean / weighted, law),))
 
 
 def information() -> Derivation:

@@ -6,11 +6,13 @@ import sympy as sp
 
 from querytax.theory.symbolic._normal import Phi, mean, phi, quantile, xi
 from querytax.theory.symbolic._numeric import Lattice, Quadrature, Root
-from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
+from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
-snr, steps, error, distance, drift = sp.symbols(
-    "snr steps error distance drift", positive=True
+snr, noiseless_steps, steps, miss = sp.symbols(
+    "snr noiseless_steps steps miss", positive=True
 )
+# Of a Brownian path, in units of one step's noise.
+distance, drift = sp.symbols("distance drift", positive=True)
 origin, target = sp.symbols("origin target", real=True)
 n = sp.Symbol("n", positive=True, integer=True)
 r = sp.Symbol("r", nonnegative=True, integer=True)
@@ -59,12 +61,11 @@ def first_gain() -> Derivation:
 def walk_mean() -> Derivation:
     """Wald: the mean of the walk where it stops is √S E T, its level and overshoot."""
     time, over = sp.symbols("time over", positive=True)
-    level = steps * sp.sqrt(snr)
+    level = noiseless_steps * sp.sqrt(snr)
     found = sp.solve(sp.Eq(sp.sqrt(snr) * time, level + over), time)[0]
-    law = steps + _overshoot() / sp.sqrt(snr)
-    return Derivation(
-        law, (proved("Wald's identity", found, steps + over / sp.sqrt(snr)),)
-    )
+    law = noiseless_steps + _overshoot() / sp.sqrt(snr)
+    told = noiseless_steps + over / sp.sqrt(snr)
+    return Derivation(law, (proved("Wald's identity", found, told),))
 
 
 def _central(count: sp.Expr) -> sp.Expr:
@@ -89,71 +90,67 @@ def no_gain() -> Derivation:
 
 def no_gain_steps() -> Derivation:
     """Its inverse."""
-    law = Root(_central(steps) - error, steps, sp.S.Zero, 1 / (sp.pi * error**2))
-    at = {error: sp.Rational(3, 8)}
+    law = Root(_central(steps) - miss, steps, sp.S.Zero, 1 / (sp.pi * miss**2))
+    at = {miss: sp.Rational(3, 8)}
     return Derivation(law, (checked("three in eight", law, sp.Integer(2), at),))
 
 
-def _arrived() -> sp.Expr:
+def _path() -> tuple[sp.Expr, sp.Expr]:
+    """How far the goal lies behind, and its image before, in the spread by then."""
     ahead = (drift * steps - distance) / sp.sqrt(steps)
-    image = -(drift * steps + distance) / sp.sqrt(steps)
-    return Phi(ahead) + sp.exp(2 * distance * drift) * Phi(image)
+    return ahead, -(drift * steps + distance) / sp.sqrt(steps)
 
 
-def _left() -> sp.Expr:
-    ahead = (drift * steps - distance) / sp.sqrt(steps)
-    image = -(drift * steps + distance) / sp.sqrt(steps)
-    return Phi(-ahead) - sp.exp(2 * distance * drift) * Phi(image)
-
-
-def _passage_steps() -> tuple[Equality, ...]:
-    """The backward equation and its boundary, for the chance of having arrived."""
-    p = _arrived()
-    flow = drift * -sp.diff(p, distance) + sp.diff(p, distance, 2) / 2
-    return (
-        proved("backward equation", sp.diff(p, steps), sp.expand(flow)),
-        proved("at the goal", p.subs(distance, 0), sp.S.One),
-    )
+def _told(expression: sp.Expr) -> sp.Expr:
+    """In the SNR of a step and the steps of a path without noise."""
+    way = noiseless_steps * sp.sqrt(snr)
+    return expression.subs({distance: way, drift: sp.sqrt(snr)})
 
 
 def arrived() -> Derivation:
-    return Derivation(_arrived(), _passage_steps())
-
-
-def log_arrived() -> Derivation:
-    return Derivation(sp.log(_arrived()), _passage_steps())
-
-
-def log_not_arrived() -> Derivation:
+    """The backward equation and its boundary, for the chance of having arrived."""
+    ahead, image = _path()
+    p = Phi(ahead) + sp.exp(2 * distance * drift) * Phi(image)
+    flow = drift * -sp.diff(p, distance) + sp.diff(p, distance, 2) / 2
     density = distance / sp.sqrt(2 * sp.pi * steps**3)
     density *= sp.exp(-((distance - drift * steps) ** 2) / (2 * steps))
+    n, pace = noiseless_steps, sp.sqrt(snr / steps)
+    law = Phi((steps - n) * pace)
+    law += sp.exp(2 * n * snr) * Phi(-(steps + n) * pace)
     return Derivation(
-        sp.log(_left()),
-        (proved("density of the time", -sp.diff(_left(), steps), density),),
+        law,
+        (
+            proved("backward equation", sp.diff(p, steps), sp.expand(flow)),
+            proved("at the goal", p.subs(distance, 0), sp.S.One),
+            proved("density of the time", sp.diff(p, steps), density),
+            proved("in steps", _told(p), law),
+        ),
     )
 
 
 def not_arrived_time() -> Derivation:
     """The inverse of the chance that is left; without drift by erfinv."""
-    q = quantile(1 - error)
-    high = ((q + sp.sqrt(q**2 + 4 * distance * drift)) / (2 * drift)) ** 2
-    equation = sp.log(_left()) - sp.log(error)
-    law = Root(equation, steps, distance / (4 * drift), high)
-    idle = distance**2 / (2 * sp.erfinv(error) ** 2)
+    ahead, image = _path()
+    left = Phi(-ahead) - sp.exp(2 * distance * drift) * Phi(image)
+    q = quantile(1 - miss)
+    high = ((q + sp.sqrt(q**2 + 4 * noiseless_steps * snr)) ** 2) / (4 * snr)
+    equation = sp.log(_told(left)) - sp.log(miss)
+    law = Root(equation, steps, noiseless_steps / 4, high)
+    idle = distance**2 / (2 * sp.erfinv(miss) ** 2)
     return Derivation(
         law,
         (
             checked(
                 "without drift",
-                _left().subs({drift: 0, steps: idle}),
-                error,
-                {error: sp.Rational(1, 3), distance: sp.Integer(2)},
+                left.subs({drift: 0, steps: idle}),
+                miss,
+                {miss: sp.Rational(1, 3), distance: sp.Integer(2)},
             ),
         ),
     )
 
 
-def _ou() -> Derivation:
+def ou_mean() -> Derivation:
     ratio = Phi(x) / phi(x)
     law = Quadrature(ratio, (x, origin, target))
     high = sp.Symbol("high", real=True)
@@ -169,12 +166,3 @@ def _ou() -> Derivation:
             proved("far below", far, sp.S.One),
         ),
     )
-
-
-def ou_mean() -> Derivation:
-    return _ou()
-
-
-def log_ou_mean() -> Derivation:
-    found = _ou()
-    return Derivation(sp.log(found.law), found.steps)

@@ -1,4 +1,4 @@
-"""Rounded outputs: what a uniform phase, a cell's index and Poisson's sum give."""
+"""Rounded outputs: what an even place, a cell's index and Poisson's sum give."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from querytax.theory.symbolic._normal import Phi, in_erf, mean, phi, xi
 from querytax.theory.symbolic._numeric import Lattice, Quadrature, Root
 from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 
-sigma, step, gap = sp.symbols("sigma step gap", positive=True)
-output, phase = sp.symbols("output phase", nonnegative=True)
-_h = step / sigma
+sigma, grain, gap = sp.symbols("sigma grain gap", positive=True)
+output = sp.Symbol("output", nonnegative=True)
+_h = grain / sigma
 _HALF = sp.S.Half
 _f, _g = sp.symbols("f g", positive=True)
 _k, _n = sp.symbols("k n", positive=True, integer=True)
@@ -22,20 +22,20 @@ _u = sp.Symbol("u", positive=True)
 
 
 def visibility() -> Derivation:
-    """The share of phases for which the larger output lies past a threshold."""
-    law = sp.Min(1, gap / step)
+    """The share of places for which the larger output lies past a threshold."""
+    law = sp.Min(1, gap / grain)
     place, more = sp.symbols("place more", positive=True)
     # The lower output lies at ``place`` above a threshold.
-    seen = sp.Integral(1 / step, (place, step - gap, step))
-    narrow = step / (1 + more)
-    # All phases where the gap is wider than the step.
-    start = sp.Max(step - gap, 0)
-    whole = sp.Integral(1 / step, (place, start, step))
-    wide = step + more
+    seen = sp.Integral(1 / grain, (place, grain - gap, grain))
+    narrow = grain / (1 + more)
+    # All places where the gap is wider than the grain.
+    start = sp.Max(grain - gap, 0)
+    whole = sp.Integral(1 / grain, (place, start, grain))
+    wide = grain + more
     return Derivation(
         law,
         (
-            proved("gap below a step", seen.subs(gap, narrow), law.subs(gap, narrow)),
+            proved("gap below a grain", seen.subs(gap, narrow), law.subs(gap, narrow)),
             proved("gap above it", whole.subs(gap, wide), law.subs(gap, wide)),
         ),
     )
@@ -49,24 +49,21 @@ def _cell(low: sp.Expr, high: sp.Expr) -> sp.Expr:
     return (phi(low) - phi(high)) ** 2 / (Phi(-low) - Phi(-high))
 
 
-def _own() -> sp.Expr:
-    """The cell that holds the output."""
-    return _cell(-phase * _h, (1 - phase) * _h)
+def _information(place: sp.Expr) -> sp.Expr:
+    """The cell around the rounded value, and those k above and k below, mirrored.
 
+    The output lies ``place`` grains above the rounded value.
+    """
 
-def _others(k: sp.Expr) -> sp.Expr:
-    """The cells k above it and k below it; the lower one mirrored."""
-    above = _cell((k - phase) * _h, (k + 1 - phase) * _h)
-    return above + _cell((k - 1 + phase) * _h, (k + phase) * _h)
+    def cell(k: sp.Expr, side: int) -> sp.Expr:
+        return _cell((k - _HALF - side * place) * _h, (k + _HALF - side * place) * _h)
 
-
-def _information() -> sp.Expr:
-    return _own() + Lattice(_others(_k), (_k, 1, sp.oo))
+    return cell(sp.S.Zero, 1) + Lattice(cell(_k, 1) + cell(_k, -1), (_k, 1, sp.oo))
 
 
 def dither_efficiency() -> Derivation:
     """Score of the index of a cell; raw information less what the cells hide."""
-    law = _information()
+    law = _information(output / grain - sp.floor(output / grain + _HALF))
     f, low, high = sp.symbols("f low high", real=True)
     density = phi((_x - f) / sigma) / sigma
     chance = sp.integrate(density, (_x, low, high))
@@ -78,11 +75,11 @@ def dither_efficiency() -> Derivation:
     told = mean(sp.expand(xi**2 - (xi - c) ** 2), _z, _z + _u).doit().subs(c, centre)
     # All cells in their order, steps of two sigma: what is left out is below 1e-55.
     every = sp.S.Zero
-    for k in range(-9, 9):
-        a, b = ((k + side) * step for side in (0, 1))
+    for k in range(-8, 9):
+        a, b = ((k + side) * grain for side in (-_HALF, _HALF))
         share = Phi((b - f) / sigma) - Phi((a - f) / sigma)
         every += sigma**2 * sp.diff(sp.log(share), f) ** 2 * share
-    at = {sigma: _HALF, step: 1, phase: sp.Rational(2, 7), f: sp.Rational(2, 7)}
+    at = {sigma: _HALF, grain: 1, output: sp.Rational(2, 7), f: sp.Rational(2, 7)}
     near = 2 * _cell(sp.S.Zero, _u)
     return Derivation(
         law,
@@ -103,7 +100,7 @@ def dither_efficiency() -> Derivation:
     )
 
 
-def _phase_mean() -> sp.Expr:
+def _place_mean() -> sp.Expr:
     """Over all places of a cell, mirrored where it is centred on the output."""
     inside = _cell(_z, _z + _h)
     # Beyond 16 sigma lies less than 1e-54.
@@ -112,17 +109,16 @@ def _phase_mean() -> sp.Expr:
 
 
 def dither_efficiency_mean() -> Derivation:
-    """Phases of all cells, laid end to end, are one line."""
-    law = _phase_mean()
-    # Smooth and periodic in the phase: six places leave less than 1e-50.
-    places = [sp.Rational(j, 6) for j in range(6)]
-    spread = sum(_information().subs(phase, place) for place in places) / 6
-    at = {sigma: 1, step: 1}
+    """Places in all cells, laid end to end, are one line."""
+    law = _place_mean()
+    # Smooth and periodic in the place: six of them leave less than 1e-50.
+    spread = sum(_information(sp.Rational(j, 6) - _HALF) for j in range(6)) / 6
+    at = {sigma: 1, grain: 1}
     lone = sp.Limit(_cell(_z, _z + _u), _u, sp.oo)
     return Derivation(
         law,
         (
-            checked("mean over even phases", spread, law, at),
+            checked("mean over even places", spread, law, at),
             proved(
                 "weak noise: each threshold gives the information of a label",
                 in_erf(lone.doit() + lone.doit().subs(_z, -_z)),
@@ -136,24 +132,24 @@ def dither_efficiency_mean() -> Derivation:
 
 
 def _decay() -> sp.Expr:
-    return sp.exp(-2 * sp.pi**2 * _n**2 * sigma**2 / step**2)
+    return sp.exp(-2 * sp.pi**2 * _n**2 * sigma**2 / grain**2)
 
 
 def _bias() -> sp.Expr:
-    wave = (-1) ** _n / _n * _decay() * sp.sin(2 * sp.pi * _n * output / step)
-    return step / sp.pi * Lattice(wave, (_n, 1, sp.oo))
+    wave = (-1) ** _n / _n * _decay() * sp.sin(2 * sp.pi * _n * output / grain)
+    return grain / sp.pi * Lattice(wave, (_n, 1, sp.oo))
 
 
 def _passed() -> sp.Expr:
-    """Mean rounded value: a step for each threshold passed, upwards less downwards."""
-    place = (_k - _HALF) * step
+    """Mean rounded value: a grain for each threshold passed, upwards less downwards."""
+    place = (_k - _HALF) * grain
     passed = Phi((output - place) / sigma) - Phi((-output - place) / sigma)
-    return step * Lattice(passed, (_k, 1, sp.oo))
+    return grain * Lattice(passed, (_k, 1, sp.oo))
 
 
 def _waves() -> tuple[Equality, ...]:
     saw = 2 * sp.Integral(_x * sp.sin(2 * sp.pi * _n * _x), (_x, -_HALF, _HALF))
-    w = 2 * sp.pi * _n / step
+    w = 2 * sp.pi * _n / grain
     spread = sp.cos(w * output) * sp.sin(w * sigma * xi)
     spread += sp.sin(w * output) * sp.cos(w * sigma * xi)
     return (
@@ -163,8 +159,8 @@ def _waves() -> tuple[Equality, ...]:
 
 
 _AT: tuple[dict[sp.Symbol, Any], ...] = (
-    {output: sp.Rational(2, 7), sigma: sp.Rational(1, 5), step: 1},
-    {output: sp.Rational(9, 5), sigma: sp.Rational(1, 3), step: sp.Rational(1, 2)},
+    {output: sp.Rational(2, 7), sigma: sp.Rational(1, 5), grain: 1},
+    {output: sp.Rational(9, 5), sigma: sp.Rational(1, 3), grain: sp.Rational(1, 2)},
 )
 
 
@@ -186,10 +182,10 @@ def dither_mean() -> Derivation:
     chance = sp.S.Zero
     for sign in (1, -1):
         low, high = (
-            (_k + side - sign * output / step) * _h for side in (-_HALF, _HALF)
+            (_k + side - sign * output / grain) * _h for side in (-_HALF, _HALF)
         )
         chance += sign * (Phi(-low) - Phi(-high))
-    values = step * Lattice(_k * chance, (_k, 1, sp.oo))
+    values = grain * Lattice(_k * chance, (_k, 1, sp.oo))
     return Derivation(law, (*_waves(), checked("value by value", values, law, *_AT)))
 
 
@@ -212,20 +208,20 @@ class At(sp.Function):
 
 
 def largest_dither_bias() -> Derivation:
-    """Where the slope of the bias is 0, a share u of the step from a threshold."""
+    """Where the slope of the bias is 0, a share u of the grain from a threshold."""
     wave = _decay() * sp.sin(2 * sp.pi * _n * _u)
     slope = Lattice(_decay() * sp.cos(2 * sp.pi * _n * _u), (_n, 1, sp.oo))
     place = Root(slope, _u, 0, sp.Rational(1, 4))
-    law = step * At(Lattice(wave / (sp.pi * _n), (_n, 1, sp.oo)), _u, place)
+    law = grain * At(Lattice(wave / (sp.pi * _n), (_n, 1, sp.oo)), _u, place)
     # The same place and bias from the thresholds alone.
-    at_u = (_HALF - _u) * step
-    r = sigma / step
+    at_u = (_HALF - _u) * grain
+    r = sigma / grain
     density = phi(_u / r) / r + Lattice(
         (phi((_u - _k) / r) + phi((_u + _k) / r)) / r, (_k, 1, sp.oo)
     )
     crowded = Root(density - 1, _u, 0, sp.Rational(1, 4))
-    passed = (_passed() / step).subs(output, at_u)
-    other = step * At(_HALF - _u - passed, _u, crowded)
+    passed = (_passed() / grain).subs(output, at_u)
+    other = grain * At(_HALF - _u - passed, _u, crowded)
     # Each factor falls with u up to a half, so that the slope is 0 once.
     q = sp.exp(-2 * sp.pi**2 * r**2)
     factors = sp.prod(
@@ -233,14 +229,14 @@ def largest_dither_bias() -> Derivation:
         * (1 + 2 * q ** (2 * m - 1) * sp.cos(2 * sp.pi * _u) + q ** (4 * m - 2))
         for m in range(1, 50)
     )
-    near = {sigma: sp.Rational(2, 7), step: 1, _u: sp.Rational(1, 5)}
+    near = {sigma: sp.Rational(2, 7), grain: 1, _u: sp.Rational(1, 5)}
     return Derivation(
         law,
         (
             proved(
                 "a wave of the bias, from the threshold",
                 sp.expand_trig(
-                    (-1) ** _n * sp.sin(sp.expand(2 * sp.pi * _n * at_u / step))
+                    (-1) ** _n * sp.sin(sp.expand(2 * sp.pi * _n * at_u / grain))
                 ),
                 -sp.sin(2 * sp.pi * _n * _u),
             ),
@@ -250,19 +246,19 @@ def largest_dither_bias() -> Derivation:
                 "from the thresholds",
                 other,
                 law,
-                {sigma: sp.Rational(1, 9), step: sp.Rational(1, 2)},
+                {sigma: sp.Rational(1, 9), grain: sp.Rational(1, 2)},
             ),
         ),
     )
 
 
-# --- Uniform noise of one step ahead of the rounding ---------------------------------
+# --- Uniform noise of one grain ahead of the rounding ---------------------------------
 
 
 def uniform_dither_variance() -> Derivation:
     """A share f above a rounded value is rounded up with chance f."""
-    part = output / step - sp.floor(output / step)
-    law = step**2 * part * (1 - part)
+    part = output / grain - sp.floor(output / grain)
+    law = grain**2 * part * (1 - part)
     # Noise in (-1/2, 1/2) lifts f past 1/2, in steps.
     up = sp.Integral(1, (_x, _HALF - _f, _HALF))
     square = _f * (1 - _f) ** 2 + (1 - _f) * _f**2
@@ -277,14 +273,14 @@ def uniform_dither_variance() -> Derivation:
 
 def uniform_dither_snr() -> Derivation:
     """The variance averaged over all places."""
-    law = 3 * (gap / step) ** 2
-    mean = 2 * step**2 * sp.Integral(_f * (1 - _f), (_f, 0, 1))
+    law = 3 * (gap / grain) ** 2
+    mean = 2 * grain**2 * sp.Integral(_f * (1 - _f), (_f, 0, 1))
     return Derivation(law, (proved("two answers", gap**2 / mean, law),))
 
 
 def uniform_dither_wrong_sign() -> Derivation:
     """Both outputs between two rounded values, or one beyond the next."""
-    d = gap / step
+    d = gap / grain
     near, far = (1 - d + d**3 / 6) / 2, (2 - d) ** 3 / 12
     law = sp.Piecewise((near, d < 1), (far, d < 2), (0, True))
     # Lower output at f, the other at g: down against up, and half of the ties.
@@ -298,14 +294,14 @@ def uniform_dither_wrong_sign() -> Derivation:
         (
             proved("between the same values", same, (1 + _f - _g) / 2),
             proved(
-                "gap below a step",
+                "gap below a grain",
                 within + sp.integrate(across, (_f, 1 - _u, 1)),
-                near.subs(gap, _u * step),
+                near.subs(gap, _u * grain),
             ),
             proved(
                 "gap above it",
                 sp.integrate(across, (_f, 0, 2 - _u)),
-                far.subs(gap, _u * step),
+                far.subs(gap, _u * grain),
             ),
         ),
     )

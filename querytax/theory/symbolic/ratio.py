@@ -76,12 +76,12 @@ def density() -> Derivation:
     )
 
 
-def distribution(direction: str = "below") -> Derivation:
+def distribution(side: str = "below") -> Derivation:
     """The density over the angles whose tangents lie on that side."""
     angle = sp.atan(quotient)
-    low, high = (-sp.pi / 2, angle) if direction == "below" else (angle, sp.pi / 2)
+    low, high = (-sp.pi / 2, angle) if side == "below" else (angle, sp.pi / 2)
     law = _mass(low, high)
-    slope = sp.diff(law, quotient) * (1 if direction == "below" else -1)
+    slope = sp.diff(law, quotient) * (1 if side == "below" else -1)
     return Derivation(
         law,
         (
@@ -93,11 +93,6 @@ def distribution(direction: str = "below") -> Derivation:
             ),
         ),
     )
-
-
-def log_distribution(direction: str = "below") -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(distribution(direction).law))
 
 
 def same_sign() -> Derivation:
@@ -115,29 +110,19 @@ def opposite_signs() -> Derivation:
     return Derivation(law, (proved("what is left", 1 - same_sign().law, law),))
 
 
-def log_opposite_signs() -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(opposite_signs().law))
-
-
-def multiplier_distribution(direction: str = "below") -> Derivation:
+def multiplier_distribution(side: str = "below") -> Derivation:
     """The positive ratios below exp(βx), as a share of all positive ones."""
     angle = sp.atan(sp.exp(probe * multiplier))
-    low, high = (0, angle) if direction == "below" else (angle, sp.pi / 2)
+    low, high = (0, angle) if side == "below" else (angle, sp.pi / 2)
     law = _mass(low, high) / same_sign().law
     slope = sp.diff(_mass(0, angle), multiplier) / same_sign().law
-    if direction == "above":
+    if side == "above":
         slope = -sp.diff(_mass(angle, sp.pi / 2), multiplier) / same_sign().law
     point = {**_POINT, probe: sp.Rational(1, 2), multiplier: sp.Rational(1, 3)}
     density = multiplier_density().law
     return Derivation(
         law, (checked("its slope is the density", slope, density, point),)
     )
-
-
-def log_multiplier_distribution(direction: str = "below") -> Derivation:
-    """Its logarithm."""
-    return Derivation(sp.log(multiplier_distribution(direction).law))
 
 
 def multiplier_density() -> Derivation:
@@ -147,3 +132,22 @@ def multiplier_density() -> Derivation:
     slope = sp.diff(sp.exp(probe * multiplier), multiplier)
     inverse = sp.solve(sp.log(_Z) / probe - multiplier, _Z)[0]
     return Derivation(law, (proved("the change of scale", slope, probe * inverse),))
+
+
+def wrong_order() -> Derivation:
+    """The positive ratios below one, whatever the probe."""
+    law = multiplier_distribution().law.subs(multiplier, 0)
+    return Derivation(law)
+
+
+def principal_mean() -> Derivation:
+    """Poles cancel in pairs; what is left solves M' = 1 - t M, as Dawson's integral."""
+    t = _TWO
+    dawson = sp.sqrt(sp.pi) / 2 * sp.exp(-(t**2) / 2) * sp.erfi(t / sp.sqrt(2))
+    law = sp.sqrt(2) * _ONE * dawson
+    s = sp.Symbol("s", positive=True)
+    mean = sp.sqrt(2) * dawson.subs(other_output, s * sigma)
+    # The mean of 1/(s + xi) for xi normal: parts of its integral give the slope.
+    return Derivation(
+        law, (proved("slope of the mean inverse", sp.diff(mean, s), 1 - s * mean),)
+    )

@@ -10,7 +10,7 @@ from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
 snr, error = sp.symbols("snr error", positive=True)
 correlation = sp.Symbol("correlation", real=True)
-alignment = sp.Symbol("alignment", nonnegative=True)
+repeat_correlation = sp.Symbol("repeat_correlation", nonnegative=True)
 _LOG_ODDS = sp.log((1 - error) / error)
 
 
@@ -101,13 +101,13 @@ def shared_across_repeats() -> Derivation:
     """Averages of N noises of correlation c keep (1 + (N-1)c)/N of the variance."""
     n = sp.Symbol("n", positive=True)
     need = quantile(error) ** 2
-    count = (1 - alignment) * need / (snr - alignment * need)
+    count = (1 - repeat_correlation) * need / (snr - repeat_correlation * need)
     law = sp.Piecewise(
-        (sp.Integer(1), sp.And(sp.Eq(alignment, 1), snr >= need)),
-        (count, snr > alignment * need),
+        (sp.Integer(1), sp.And(sp.Eq(repeat_correlation, 1), snr >= need)),
+        (count, snr > repeat_correlation * need),
         (sp.oo, True),
     )
-    kept = (n + n * (n - 1) * alignment) / n**2
+    kept = (n + n * (n - 1) * repeat_correlation) / n**2
     solved = sp.solve(snr / kept - need, n)[0]
     return Derivation(law, (proved("enough pairs", solved, count),))
 

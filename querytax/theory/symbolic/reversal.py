@@ -10,7 +10,7 @@ from querytax.theory.symbolic.derivation import Derivation, checked, proved
 gap, period, reverse, amplitude = sp.symbols(
     "gap period reverse amplitude", positive=True
 )
-margin = sp.Symbol("margin", real=True)
+margin, answered_margin = sp.symbols("margin answered_margin", real=True)
 _n = sp.Symbol("n", nonnegative=True, integer=True)
 _f, _u, _x = sp.symbols("f u x", positive=True)
 _place, _off = sp.symbols("place off", real=True)
@@ -85,7 +85,9 @@ def released() -> Derivation:
 
 def recovered() -> Derivation:
     """An answer of slope at most 1 stays in its period, and the map is undone."""
-    law = margin - (1 + 1 / reverse) * (margin - _attractor(margin))
+    law = answered_margin - (1 + 1 / reverse) * (
+        answered_margin - _attractor(answered_margin)
+    )
     answer = _place - reverse * _off
     back = answer - (1 + 1 / reverse) * (answer - _place)
     return Derivation(law, (proved("there and back", back, _place + _off),))

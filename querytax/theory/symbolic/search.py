@@ -9,32 +9,32 @@ from querytax.theory.symbolic._normal import Phi, phi
 from querytax.theory.symbolic._numeric import Quadrature
 from querytax.theory.symbolic.derivation import Derivation, checked, proved
 
-sigma, candidate_sigma, repeats = sp.symbols(
-    "sigma candidate_sigma repeats", positive=True
+loss_sigma, candidate_sigma, repeats = sp.symbols(
+    "loss_sigma candidate_sigma repeats", positive=True
 )
-mean = sp.Symbol("mean", real=True)
+mean_change = sp.Symbol("mean_change", real=True)
 x, b, e, xi = sp.symbols("x b e xi", real=True)
 s = sp.Symbol("s", positive=True)
 
 
 def _gain(noise: sp.Expr) -> sp.Expr:
     """Fall by one candidate, of the search whose comparison has this noise."""
-    return directions.progress().law.xreplace({directions.noise_sigma: noise})
+    return directions.progress().law.xreplace({directions.comparison_sigma: noise})
 
 
 def requeried_ratio() -> Derivation:
     """Two questions a candidate, and the noise of two answers in the comparison."""
     clear = _gain(sp.Integer(0))
-    law = 2 * repeats * clear / _gain(sp.sqrt(2) * sigma)
-    root = 2 * repeats * sp.sqrt(1 + 2 * sigma**2 / (repeats * candidate_sigma**2))
+    law = 2 * repeats * clear / _gain(sp.sqrt(2) * loss_sigma)
+    root = 2 * repeats * sp.sqrt(1 + 2 * loss_sigma**2 / (repeats * candidate_sigma**2))
     # Of the changes that help alone.
     z = sp.Symbol("z", real=True)
     helped = sp.integrate(z * phi(z), (z, 0, sp.oo)) * candidate_sigma
     return Derivation(
         law,
         (
-            proved("without noise, at m = 0", clear.subs(mean, 0), helped),
-            proved("at m = 0", law.subs(mean, 0), root),
+            proved("without noise, at m = 0", clear.subs(mean_change, 0), helped),
+            proved("at m = 0", law.subs(mean_change, 0), root),
         ),
     )
 
@@ -44,8 +44,9 @@ def _below(u: sp.Expr) -> sp.Expr:
     return sp.log(1 + sp.exp(u)) - u / (1 + sp.exp(-u))
 
 
-def _stale() -> Derivation:
-    tau = sp.pi * sigma / (sp.sqrt(3) * candidate_sigma)
+def stale_ratio() -> Derivation:
+    """Stored errors by detailed balance; candidate's and stored error in one normal."""
+    tau = sp.pi * loss_sigma / (sp.sqrt(3) * candidate_sigma)
     y = -(tau**2) + sp.sqrt(2) * tau * xi
     inside = _below(y) * phi(xi)
     # Cut where its derivatives are greatest.
@@ -57,10 +58,12 @@ def _stale() -> Derivation:
     density = sp.exp(-x / s) / (s * (1 + sp.exp(-x / s)) ** 2)
 
     def flow(old: sp.Expr, new: sp.Expr) -> sp.Expr:
-        stored = phi(old / sigma) * sp.exp(-old / s)
-        return stored * phi(new / sigma) / (1 + sp.exp(-(old - new) / s))
+        stored = phi(old / loss_sigma) * sp.exp(-old / s)
+        return stored * phi(new / loss_sigma) / (1 + sp.exp(-(old - new) / s))
 
-    tilted = phi((b + sigma**2 / s) / sigma) * sp.exp(sigma**2 / (2 * s**2))
+    tilted = phi((b + loss_sigma**2 / s) / loss_sigma) * sp.exp(
+        loss_sigma**2 / (2 * s**2)
+    )
     q = sp.Symbol("q", positive=True)
     share = 1 / (1 + q)
     entropy = -share * sp.log(share) - (1 - share) * sp.log(1 - share)
@@ -70,7 +73,9 @@ def _stale() -> Derivation:
         (
             proved("detailed balance: as often to and fro", flow(b, e) / flow(e, b), 1),
             proved(
-                "the stored error is normal", phi(b / sigma) * sp.exp(-b / s), tilted
+                "the stored error is normal",
+                phi(b / loss_sigma) * sp.exp(-b / s),
+                tilted,
             ),
             proved(
                 "density of what is accepted",
@@ -83,30 +88,19 @@ def _stale() -> Derivation:
     )
 
 
-def stale_ratio() -> Derivation:
-    """Stored errors by detailed balance; candidate's and stored error in one normal."""
-    return _stale()
-
-
-def log_stale_ratio() -> Derivation:
-    """The logarithm."""
-    found = _stale()
-    return Derivation(sp.log(found.law), found.steps)
-
-
 def requeried_progress() -> Derivation:
     """One change of the sample: how often two answers put it right."""
     change = sp.Symbol("change", real=True)
-    root = sp.sqrt(repeats) / (sp.sqrt(2) * sigma)
+    root = sp.sqrt(repeats) / (sp.sqrt(2) * loss_sigma)
     law = -change * Phi(-change * root) / (2 * repeats)
     # Its own error and a fresh one of the incumbent, both of variance σ²/M.
-    two = sp.sqrt(sigma**2 / repeats + sigma**2 / repeats)
+    two = sp.sqrt(loss_sigma**2 / repeats + loss_sigma**2 / repeats)
     return Derivation(law, (proved("noise of two answers", 1 / two, root),))
 
 
 def stale_progress() -> Derivation:
     """Of logistic changes, whose stored error has a closed law."""
-    found = _stale()
+    found = stale_ratio()
     clear = candidate_sigma * sp.sqrt(3) / sp.pi * sp.log(2)
     return Derivation(clear / found.law, found.steps)
 
@@ -115,7 +109,7 @@ def averaged_progress() -> Derivation:
     """At a given mean of the incumbent's answers: one change, and the mean's next."""
     change = sp.Symbol("change", real=True)
     count, more = sp.symbols("count more", positive=True)
-    law = -change * Phi((b - change) * sp.sqrt(repeats) / sigma) / (2 * repeats)
+    law = -change * Phi((b - change) * sp.sqrt(repeats) / loss_sigma) / (2 * repeats)
     drawn = (count * b + sp.sqrt(more) * xi) / (count + more)
     middle = sp.integrate(drawn * phi(xi), (xi, -sp.oo, sp.oo))
     width = sp.integrate((drawn - middle) ** 2 * phi(xi), (xi, -sp.oo, sp.oo))

@@ -39,27 +39,27 @@ def _wick(polynomial: sp.Expr, *normals: sp.Symbol) -> sp.Expr:
     return sp.expand(total)
 
 
-def _forms(form: str) -> tuple[sp.Expr, int]:
+def _forms(differences: str) -> tuple[sp.Expr, int]:
     """The noise's factor, and whether the loss's even part survives."""
-    return (sp.Rational(1, 4), 0) if form == "antithetic" else (sp.S.One, 1)
+    return (sp.Rational(1, 4), 0) if differences == "antithetic" else (sp.S.One, 1)
 
 
-def _noise(form: str) -> sp.Expr:
-    part, _ = _forms(form)
+def _noise(differences: str) -> sp.Expr:
+    part, _ = _forms(differences)
     d, g, a = dimension, gradient_norm, frobenius
     ratio = part * sigma**2 / probe**2
-    along = (2 * part if form == "antithetic" else 1) * (d + 2) * a**2 * sigma**2
+    along = (2 * part if differences == "antithetic" else 1) * (d + 2) * a**2 * sigma**2
     return (d * ratio * (2 * g**2 + a**2 * sigma**2) + along) / repeats
 
 
-def _quadratic(form: str) -> sp.Expr:
-    _, even = _forms(form)
+def _quadratic(differences: str) -> sp.Expr:
+    _, even = _forms(differences)
     d = dimension
     curved = probe**2 / 4 * (d + 4) * (trace**2 + 2 * frobenius**2)
-    return (d + 2) * gradient_norm**2 + even * curved + _noise(form)
+    return (d + 2) * gradient_norm**2 + even * curved + _noise(differences)
 
 
-def _enumerated(form: str) -> Equality:
+def _enumerated(differences: str) -> Equality:
     """One estimate in two dimensions, a = (a₁, a₂) and A = diag(p, q)."""
     a1, a2, p, q = sp.symbols("a1 a2 p q", real=True)
     u1, u2, v1, v2, w1, w2 = normals = sp.symbols("u1 u2 v1 v2 w1 w2", real=True)
@@ -68,7 +68,7 @@ def _enumerated(form: str) -> Equality:
         return a1 * x + a2 * y + (p * x**2 + q * y**2) / 2
 
     first = loss(probe * u1 + sigma * v1, probe * u2 + sigma * v2)
-    if form == "antithetic":
+    if differences == "antithetic":
         other = loss(-probe * u1 + sigma * w1, -probe * u2 + sigma * w2)
         width = 2 * probe
     else:
@@ -81,13 +81,13 @@ def _enumerated(form: str) -> Equality:
         trace: p + q,
         frobenius: sp.sqrt(p**2 + q**2),
     }
-    law = _quadratic(form).subs(point)
+    law = _quadratic(differences).subs(point)
     return proved("every monomial's mean, d = 2", _wick(square, *normals), law)
 
 
-def linear(*, form: str = "forward") -> Derivation:
+def linear(*, differences: str = "forward") -> Derivation:
     """The slope along u has E‖u‖²(a'u)² = E‖u‖⁴/d; the noise meets E‖u‖² = d."""
-    part, _ = _forms(form)
+    part, _ = _forms(differences)
     d, g = dimension, gradient_norm
     law = g**2 * (d + 2 + 2 * part * d * sigma**2 / (probe**2 * repeats))
     # Two queries, each of variance G²σ²/M, over the distance of the two points.
@@ -97,23 +97,26 @@ def linear(*, form: str = "forward") -> Derivation:
     return Derivation(law, (_fourth(), proved("slope and noise", whole, law)))
 
 
-def noise(*, form: str = "forward") -> Derivation:
+def noise(*, differences: str = "forward") -> Derivation:
     """What is left of the mean square when the noiseless one is taken away."""
-    law = _noise(form)
-    averaged = sp.limit(_quadratic(form), repeats, sp.oo)
-    left = _quadratic(form) - averaged
+    law = _noise(differences)
+    averaged = sp.limit(_quadratic(differences), repeats, sp.oo)
+    left = _quadratic(differences) - averaged
     return Derivation(
         law,
-        (_enumerated(form), proved("all of it vanishes under averaging", left, law)),
+        (
+            _enumerated(differences),
+            proved("all of it vanishes under averaging", left, law),
+        ),
     )
 
 
-def quadratic(*, form: str = "forward") -> Derivation:
+def quadratic(*, differences: str = "forward") -> Derivation:
     """Isserlis' theorem, carried out."""
-    return Derivation(_quadratic(form), (_enumerated(form),))
+    return Derivation(_quadratic(differences), (_enumerated(differences),))
 
 
-def best_probe() -> Derivation:
+def minimising_probe() -> Derivation:
     """The stationary point of the forward mean square."""
     moment = _quadratic("forward")
     d, g, a = dimension, gradient_norm, frobenius
@@ -126,12 +129,12 @@ def best_probe() -> Derivation:
     return Derivation(law, (proved("where its slope is 0", found[0], fourth),))
 
 
-def lipschitz_bound(*, form: str = "forward") -> Derivation:
+def lipschitz_bound(*, differences: str = "forward") -> Derivation:
     """Poincaré's inequality for the noise, ‖y - x‖ or a sphere's for the signal."""
-    d, part = dimension, _forms(form)[0]
+    d, part = dimension, _forms(differences)[0]
     ratio = 2 * part * sigma**2 / (probe**2 * repeats)
     fourth = sp.gammasimp(norm_moment(4))
-    if form == "antithetic":
+    if differences == "antithetic":
         own = (d + 2) / sp.Max(d - 1, 1)
         t = sp.Symbol("t", real=True)
         # x₁ is an eigenfunction of the sphere's Laplacian: least nonzero value d - 1.
@@ -155,7 +158,7 @@ def lipschitz_bound(*, form: str = "forward") -> Derivation:
             ),
             proved(
                 "a linear loss attains the noise's part",
-                linear(form=form).law.subs(gradient_norm, lipschitz)
+                linear(differences=differences).law.subs(gradient_norm, lipschitz)
                 - lipschitz**2 * fourth / d,
                 lipschitz**2 * d * ratio,
             ),

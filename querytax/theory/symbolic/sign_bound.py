@@ -9,10 +9,10 @@ from querytax.theory.symbolic._normal import Phi, phi, quantile, xi
 from querytax.theory.symbolic.derivation import Derivation, Equality, checked, proved
 from querytax.theory.symbolic.smoothing import dimension, lipschitz, probe, sigma
 
-difference, smoothed_difference, median, displacement, smoothness = sp.symbols(
-    "difference smoothed_difference median displacement smoothness", positive=True
+gap, smoothed_gap, median_gap, separation, smoothness = sp.symbols(
+    "gap smoothed_gap median_gap separation smoothness", positive=True
 )
-repeats, share = sp.symbols("repeats share", positive=True)
+repeats, direction_share = sp.symbols("repeats direction_share", positive=True)
 t = sp.Symbol("t", positive=True)
 
 
@@ -28,20 +28,20 @@ def _steepness() -> Equality:
     return proved("squared slope in all values", squares, _spread() ** 2)
 
 
-def _chernoff(gap: sp.Expr, law: sp.Expr) -> Equality:
+def _chernoff(past: sp.Expr, law: sp.Expr) -> Equality:
     """E exp(t(X - EX)) <= exp(t² s²/2), and the best t."""
     s = _spread()
-    exponent = t**2 * s**2 / 2 - t * gap
-    return proved("least exponent", exponent - law, (t * s - gap / s) ** 2 / 2)
+    exponent = t**2 * s**2 / 2 - t * past
+    return proved("least exponent", exponent - law, (t * s - past / s) ** 2 / 2)
 
 
 def markov() -> Derivation:
     """The mean of |measured - h| is at most twice the mean of L‖σv‖."""
-    law = sp.Min(1, 2 * lipschitz * sigma * smoothing.kappa() / difference)
+    law = sp.Min(1, 2 * lipschitz * sigma * smoothing.kappa() / gap)
     r = smoothing.r
     moved = sp.integrate(2 * lipschitz * sigma * r * smoothing.chi(), (r, 0, sp.oo))
-    right = 2 * lipschitz * sigma * smoothing.kappa() / difference
-    return Derivation(law, (proved("mean over size", moved / difference, right),))
+    right = 2 * lipschitz * sigma * smoothing.kappa() / gap
+    return Derivation(law, (proved("mean over size", moved / gap, right),))
 
 
 def markov_share() -> Derivation:
@@ -56,89 +56,65 @@ def markov_share() -> Derivation:
 
 def markov_noise_ratio() -> Derivation:
     """The inverse of the share."""
-    law = -quantile(share / 2) / (2 * smoothing.kappa())
+    law = -quantile(direction_share / 2) / (2 * smoothing.kappa())
     reach = 2 * law * smoothing.kappa()
     inside = sp.Integral(phi(xi), (xi, -reach, reach))
-    at = {share: sp.Rational(1, 3), dimension: 7}
-    return Derivation(law, (checked("the rest of them", inside, 1 - share, at),))
+    at = {direction_share: sp.Rational(1, 3), dimension: 7}
+    return Derivation(
+        law, (checked("the rest of them", inside, 1 - direction_share, at),)
+    )
 
 
-def _concentration() -> tuple[sp.Expr, tuple[Equality, ...]]:
-    gap = difference - 2 * lipschitz * sigma * smoothing.kappa()
-    law = -repeats * sp.Max(gap, 0) ** 2 / (4 * lipschitz**2 * sigma**2)
-    free = sp.Symbol("gap", positive=True)
+def concentration() -> Derivation:
+    """Gaussian concentration about a mean that lies near the noiseless value."""
+    past = gap - 2 * lipschitz * sigma * smoothing.kappa()
+    law = -repeats * sp.Max(past, 0) ** 2 / (4 * lipschitz**2 * sigma**2)
+    free = sp.Symbol("free", positive=True)
     exponent = -repeats * free**2 / (4 * lipschitz**2 * sigma**2)
-    at = {lipschitz: 2, sigma: 1, dimension: 3, difference: 9, repeats: 2}
+    at = {lipschitz: 2, sigma: 1, dimension: 3, gap: 9, repeats: 2}
     shift = smoothing.smoothing_gap().law
-    return law, (
-        _steepness(),
-        _chernoff(free, exponent),
-        checked(
-            "past what smoothing may bridge at both ends",
-            exponent.subs(free, difference - 2 * shift),
-            law,
-            at,
+    return Derivation(
+        sp.exp(law),
+        (
+            _steepness(),
+            _chernoff(free, exponent),
+            checked(
+                "past what smoothing may bridge at both ends",
+                exponent.subs(free, gap - 2 * shift),
+                law,
+                at,
+            ),
         ),
     )
 
 
-def log_concentration() -> Derivation:
-    """Gaussian concentration about a mean that lies near h."""
-    return Derivation(*_concentration())
-
-
-def concentration() -> Derivation:
-    """The exponential of the same."""
-    law, steps = _concentration()
-    return Derivation(sp.exp(law), steps)
-
-
-def _smoothed() -> tuple[sp.Expr, tuple[Equality, ...]]:
-    law = -repeats * smoothed_difference**2 / (4 * lipschitz**2 * sigma**2)
-    return law, (_steepness(), _chernoff(smoothed_difference, law))
-
-
-def log_smoothed() -> Derivation:
-    """Gaussian concentration about the mean."""
-    return Derivation(*_smoothed())
-
-
 def smoothed() -> Derivation:
-    """The exponential of the same."""
-    law, steps = _smoothed()
-    return Derivation(sp.exp(law), steps)
-
-
-def _isoperimetric() -> tuple[sp.Expr, tuple[Equality, ...]]:
-    z = median * sp.sqrt(repeats) / (sp.sqrt(2) * lipschitz * sigma)
-    law = Phi(-z)
-    # A linear loss: the difference is normal about its median.
-    y = sp.Symbol("y", real=True)
-    density = phi((y - median) / _spread()) / _spread()
-    at = {median: 2, repeats: 3, lipschitz: sp.Rational(3, 2), sigma: 1}
-    wrong = sp.Rational(1, 2) - sp.Integral(density, (y, 0, median))
-    return law, (_steepness(), checked("linear losses attain it", wrong, law, at))
+    """Gaussian concentration about the mean."""
+    law = -repeats * smoothed_gap**2 / (4 * lipschitz**2 * sigma**2)
+    return Derivation(sp.exp(law), (_steepness(), _chernoff(smoothed_gap, law)))
 
 
 def isoperimetric() -> Derivation:
     """A half-space is the set that loses most when it is narrowed."""
-    return Derivation(*_isoperimetric())
-
-
-def log_isoperimetric() -> Derivation:
-    """The logarithm of the same."""
-    law, steps = _isoperimetric()
-    return Derivation(sp.log(law), steps)
+    z = median_gap * sp.sqrt(repeats) / (sp.sqrt(2) * lipschitz * sigma)
+    law = Phi(-z)
+    # A linear loss: the difference is normal about its median.
+    y = sp.Symbol("y", real=True)
+    density = phi((y - median_gap) / _spread()) / _spread()
+    at = {median_gap: 2, repeats: 3, lipschitz: sp.Rational(3, 2), sigma: 1}
+    wrong = sp.Rational(1, 2) - sp.Integral(density, (y, 0, median_gap))
+    attained = checked("linear losses attain it", wrong, law, at)
+    return Derivation(law, (_steepness(), attained))
 
 
 def smoothing_shift() -> Derivation:
     """Each end moves by the gap; or the slope between them by K σ ‖v‖."""
-    bent = smoothness * sigma * smoothing.kappa() * displacement
+    bent = smoothness * sigma * smoothing.kappa() * separation
     two = 2 * smoothing.smooth_gap().law
-    law = sp.Min(two, bent, 2 * lipschitz * displacement)
+    law = sp.Min(two, bent, 2 * lipschitz * separation)
     r, s = smoothing.r, sp.Symbol("s", positive=True)
     slope = sp.integrate(smoothness * sigma * r * smoothing.chi(), (r, 0, sp.oo))
-    along = sp.Integral(slope, (s, 0, displacement))
+    along = sp.Integral(slope, (s, 0, separation))
     at = {dimension: 3, sigma: 1, lipschitz: 10**3, smoothness: sp.Rational(1, 7)}
     parabola = smoothness * sigma**2 * dimension
     return Derivation(

@@ -10,10 +10,10 @@ from querytax.theory.symbolic.derivation import Derivation, checked, proved
 dimension, lipschitz, smoothness, probe, sigma = sp.symbols(
     "dimension lipschitz smoothness probe sigma", positive=True
 )
-gap, noise_ratio, gradient_norm, frobenius = sp.symbols(
-    "gap noise_ratio gradient_norm frobenius", positive=True
+allowed_gap, noise_ratio, gradient_norm, frobenius = sp.symbols(
+    "allowed_gap noise_ratio gradient_norm frobenius", positive=True
 )
-curvature = sp.Symbol("curvature", real=True)
+mean_curvature = sp.Symbol("mean_curvature", real=True)
 r = sp.Symbol("r", positive=True)
 
 
@@ -67,8 +67,8 @@ def probe_gap() -> Derivation:
 
 def quadratic_gap() -> Derivation:
     """c‖x + σv‖²/2, whose linear part has mean 0."""
-    law = sigma**2 * curvature * dimension / 2
-    found = sp.integrate(curvature / 2 * (sigma * r) ** 2 * chi(), (r, 0, sp.oo))
+    law = sigma**2 * mean_curvature * dimension / 2
+    found = sp.integrate(mean_curvature / 2 * (sigma * r) ** 2 * chi(), (r, 0, sp.oo))
     return Derivation(law, (proved("mean of the quadratic part", found, law),))
 
 
@@ -111,17 +111,19 @@ def quadratic_spread() -> Derivation:
 
 def largest_probe() -> Derivation:
     """The inverse of the gap that a probe adds."""
-    e = gap / (lipschitz * kappa())
+    e = allowed_gap / (lipschitz * kappa())
     law = sp.sqrt(e * (e + 2 * sigma))
     back = probe_gap().law.subs(probe, law)
-    at = {gap: 2, lipschitz: 3, dimension: 7, sigma: sp.Rational(1, 5)}
-    return Derivation(law, (checked("its gap is the allowed one", back, gap, at),))
+    at = {allowed_gap: 2, lipschitz: 3, dimension: 7, sigma: sp.Rational(1, 5)}
+    return Derivation(
+        law, (checked("its gap is the allowed one", back, allowed_gap, at),)
+    )
 
 
 def largest_probe_at_ratio() -> Derivation:
     """The same with σ = αμ, where the gap is linear in the probe."""
     a = noise_ratio
-    law = gap * (sp.sqrt(1 + a**2) + a) / (lipschitz * kappa())
+    law = allowed_gap * (sp.sqrt(1 + a**2) + a) / (lipschitz * kappa())
     added = probe_gap().law.subs(sigma, a * probe)
-    found = sp.solve(sp.Eq(sp.factor(added), gap), probe)[0]
+    found = sp.solve(sp.Eq(sp.factor(added), allowed_gap), probe)[0]
     return Derivation(law, (proved("where the gap is the allowed one", found, law),))

@@ -8,8 +8,8 @@ from querytax.theory.symbolic import efficiency
 from querytax.theory.symbolic._normal import expected
 from querytax.theory.symbolic.derivation import Derivation, proved
 
-snr, sigma, probe, step, gradient_norm, loss_sigma = sp.symbols(
-    "snr sigma probe step gradient_norm loss_sigma", positive=True
+snr, sigma, probe, candidate_step, gradient_norm, loss_sigma = sp.symbols(
+    "snr sigma probe candidate_step gradient_norm loss_sigma", positive=True
 )
 delta_ms, delta_margin_ms, signal_ms, noise_variance = sp.symbols(
     "delta_ms delta_margin_ms signal_ms noise_variance", positive=True
@@ -19,13 +19,13 @@ base_repeats, repeats = sp.symbols("base_repeats repeats", positive=True, intege
 _u, _v1, _v2, _v3, _v4 = sp.symbols("u v1:5", real=True)
 
 
-def output(form: str = "raw", reading: str = "best") -> Derivation:
+def output(release: str = "raw", reading: str = "best") -> Derivation:
     """Two fresh noises on a difference, times what folding or clipping leaves."""
     level = sp.Symbol("output", positive=True)
     gap = sp.Symbol("gap", positive=True)
     answers = gap + sigma * _v1 - sigma * _v2
     spread = expected((answers - gap) ** 2, _v1, _v2)
-    share = efficiency.fisher_efficiency(form, reading)
+    share = efficiency.fisher_efficiency(release, reading)
     scaled = {efficiency.t: level / sigma, efficiency.headroom: (1 - level) / sigma}
     law = delta_ms / (2 * sigma**2) * share.law.subs(scaled, simultaneous=True)
     raw = proved(
@@ -51,9 +51,10 @@ def loss_noise() -> Derivation:
     return Derivation(signal_ms / noise_variance)
 
 
-def _quotient(signal: sp.Expr, noise: sp.Expr) -> sp.Expr:
+def _quotient(law: sp.Expr, signal: sp.Expr, noise: sp.Expr) -> Derivation:
     """Mean square of the change over the variance of its noise."""
-    return expected(signal**2, _u) / expected(noise**2, _v1, _v2)
+    found = expected(signal**2, _u) / expected(noise**2, _v1, _v2)
+    return Derivation(law, (proved("mean square change over its noise's", found, law),))
 
 
 def antithetic() -> Derivation:
@@ -66,31 +67,12 @@ def antithetic() -> Derivation:
 
     noise = loss_sigma * (_v1 - _v2)
     law = 4 * probe**2 * gradient_norm**2 / (2 * loss_sigma**2)
-    return Derivation(
-        law,
-        (
-            proved(
-                "mean square change over its noise's variance",
-                _quotient(loss(move) - loss(-move), noise),
-                law,
-            ),
-        ),
-    )
+    return _quotient(law, loss(move) - loss(-move), noise)
 
 
 def _one_sided(size: sp.Symbol) -> Derivation:
-    change = gradient_norm * size * _u
     law = size**2 * gradient_norm**2 / (2 * loss_sigma**2)
-    return Derivation(
-        law,
-        (
-            proved(
-                "mean square change over its noise's variance",
-                _quotient(change, loss_sigma * (_v1 - _v2)),
-                law,
-            ),
-        ),
-    )
+    return _quotient(law, gradient_norm * size * _u, loss_sigma * (_v1 - _v2))
 
 
 def forward() -> Derivation:
@@ -98,9 +80,9 @@ def forward() -> Derivation:
     return _one_sided(probe)
 
 
-def random_direction() -> Derivation:
+def candidate() -> Derivation:
     """A candidate against the point it would replace, queried afresh."""
-    return _one_sided(step)
+    return _one_sided(candidate_step)
 
 
 def cached_base() -> Derivation:
@@ -109,16 +91,7 @@ def cached_base() -> Derivation:
     base = sp.Sum((loss_sigma / base_repeats) ** 2, (i, 1, base_repeats)).doit()
     noise = loss_sigma * _v1 - sp.sqrt(base) * _v2
     law = probe**2 * gradient_norm**2 / (loss_sigma**2 * (1 + 1 / base_repeats))
-    return Derivation(
-        law,
-        (
-            proved(
-                "one answer's noise and the base's",
-                _quotient(gradient_norm * probe * _u, noise),
-                law,
-            ),
-        ),
-    )
+    return _quotient(law, gradient_norm * probe * _u, noise)
 
 
 def averaged() -> Derivation:
@@ -139,8 +112,8 @@ def averaged() -> Derivation:
 
 
 def combine() -> Derivation:
-    """Three sites, ``snr_0`` to ``snr_2``, whose noises add."""
-    sites = sp.symbols("snr_:3", positive=True)
+    """Three sites, ``snrs_0`` to ``snrs_2``, whose noises add."""
+    sites = sp.symbols("snrs_:3", positive=True)
     draws = (_v1, _v2, _v3)
     noise = sum(sp.sqrt(signal_ms / s) * v for s, v in zip(sites, draws, strict=True))
     law = 1 / sum(1 / s for s in sites)

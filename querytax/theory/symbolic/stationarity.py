@@ -10,7 +10,7 @@ from querytax.theory.symbolic.derivation import Derivation, Equality, checked, p
 fall, lipschitz, dimension, probe, sigma = sp.symbols(
     "fall lipschitz dimension probe sigma", positive=True
 )
-tolerance, eta = sp.symbols("tolerance eta", positive=True)
+gradient_ms, eta = sp.symbols("gradient_ms eta", positive=True)
 _steps = sp.Symbol("steps", positive=True)
 
 
@@ -27,26 +27,26 @@ def _coefficient() -> sp.Expr:
     return _smoothness() / 2 * _second_moment()
 
 
-def _guarantee(form: str) -> sp.Expr:
+def _guarantee(iterates: str) -> sp.Expr:
     """Bound after T steps of size η; the projected one with the envelope at 1/(2ρ)."""
     rho, second = _smoothness(), _second_moment()
-    if form == "free":
+    if iterates == "free":
         return fall / (eta * _steps) + rho * eta * second / 2
     hat = 2 * rho
     return hat / (hat - rho) * (fall / (eta * _steps) + hat / 2 * eta * second)
 
 
-def _best(form: str) -> tuple[sp.Expr, sp.Expr]:
+def _best(iterates: str) -> tuple[sp.Expr, sp.Expr]:
     """Step and bound, as the laws have them."""
     c = _coefficient()
-    if form == "free":
+    if iterates == "free":
         return sp.sqrt(fall / (_steps * c)), 2 * sp.sqrt(fall * c / _steps)
     return sp.sqrt(fall / (2 * _steps * c)), 4 * sp.sqrt(2 * fall * c / _steps)
 
 
-def _optimum(form: str) -> tuple[Equality, ...]:
-    step, bound_ = _best(form)
-    guarantee = _guarantee(form)
+def _optimum(iterates: str) -> tuple[Equality, ...]:
+    step, bound_ = _best(iterates)
+    guarantee = _guarantee(iterates)
     at = {fall: 3, lipschitz: 2, dimension: 5, probe: sp.Rational(1, 3), sigma: 1}
     at[_steps] = 7
     found = sp.solve(sp.diff(guarantee, eta), eta)[0]
@@ -97,30 +97,36 @@ def least_noise_ratio() -> Derivation:
     )
 
 
-def best_step(*, form: str = "free") -> Derivation:
+def step_size(*, iterates: str = "free") -> Derivation:
     """Between a slow start and lost ground."""
-    return Derivation(_best(form)[0], _optimum(form))
+    return Derivation(_best(iterates)[0], _optimum(iterates))
 
 
-def bound(*, form: str = "free") -> Derivation:
+def bound(*, iterates: str = "free") -> Derivation:
     """The guarantee at its best step."""
-    return Derivation(_best(form)[1], _optimum(form))
+    return Derivation(_best(iterates)[1], _optimum(iterates))
 
 
-def _count(form: str) -> tuple[sp.Expr, Equality]:
-    factor = 4 if form == "free" else 32
-    law = factor * fall * _coefficient() / tolerance**2
-    found = sp.solve(sp.Eq(_best(form)[1], tolerance), _steps)[0]
+def bound_at_step(*, iterates: str = "free") -> Derivation:
+    """The guarantee before its step is chosen."""
+    step = sp.Symbol("step", positive=True)
+    return Derivation(_guarantee(iterates).subs(eta, step))
+
+
+def _count(iterates: str) -> tuple[sp.Expr, Equality]:
+    factor = 4 if iterates == "free" else 32
+    law = factor * fall * _coefficient() / gradient_ms**2
+    found = sp.solve(sp.Eq(_best(iterates)[1], gradient_ms), _steps)[0]
     return law, proved("steps at which the bound is met", found, law)
 
 
-def steps(*, form: str = "free") -> Derivation:
+def steps(*, iterates: str = "free") -> Derivation:
     """The bound, inverted."""
-    law, inverted = _count(form)
-    return Derivation(law, (*_optimum(form), inverted))
+    law, inverted = _count(iterates)
+    return Derivation(law, (*_optimum(iterates), inverted))
 
 
-def model_queries(*, form: str = "free") -> Derivation:
+def model_queries(*, iterates: str = "free") -> Derivation:
     """Each step asks the model at x + μu and at x."""
-    law, inverted = _count(form)
+    law, inverted = _count(iterates)
     return Derivation(2 * law, (inverted,))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from querytax.theory._floats import Array, square
-from querytax.theory._gaussian import mills, second_mills
+from querytax.theory.numerics.floats import Array, square
+from querytax.theory.numerics.gaussian import mills, second_mills
 
 
 def kept(t: Array, quiet: Array, loud: Array) -> Array:

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from scipy import special
 
-from querytax.theory._floats import Array, by_region, root_one_plus
+from querytax.theory.numerics.floats import Array, by_region, root_one_plus
 
 ROOT2 = np.sqrt(2.0)
 ROOT2PI = np.sqrt(2.0 * np.pi)

@@ -34,6 +34,19 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
         )
 
 
+def over(signal: npt.ArrayLike, noise: npt.ArrayLike) -> Floats:
+    """``ratio``, and 0 where there is neither: as weak noise fades beside no signal."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return np.fmax(np.divide(signal, noise), 0.0)
+
+
+def log_gap(x: Array) -> Array:
+    """ln|1 - x| for x >= 0."""
+    low = np.minimum(x, 0.5)
+    with np.errstate(divide="ignore"):
+        return np.where(x < 0.5, np.log1p(-low), np.log(np.abs(1.0 - x)))
+
+
 def root_one_plus(x: Array) -> Array:
     """√(1 + x²) for x >= 0; several times faster than hypot."""
     small = np.minimum(x, 1e100)

@@ -14,10 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.polynomial import polynomial
 from scipy import special
 
-from querytax.theory._floats import Array, by_region, ratio, square
-from querytax.theory._gaussian import ROOT2, ROOT2PI
+from querytax.theory.numerics.floats import Array, by_region, ratio, square
+from querytax.theory.numerics.gaussian import ROOT2, ROOT2PI
 
 _STEP = 0.2
 # A stored error is a lucky one: there is more room below.
@@ -285,19 +286,21 @@ def log_stale_ratio(tau: Array) -> Array:
     return by_region((tau,), (tau < 1.0, _near), (tau >= 1.0, _far))
 
 
+@cache
+def _lacking() -> Array:
+    """Σ (2k-1) c_k u^(2k), c_k of ln cosh."""
+    k = np.arange(1.0, 13.0)
+    bernoulli = special.bernoulli(24)[2::2]
+    size = 2.0 ** (2 * k - 1) * (4.0**k - 1.0) * bernoulli / k
+    return np.concatenate([[0.0], (2.0 * k - 1.0) * size / special.factorial(2 * k)])
+
+
 def _near(tau: Array) -> Array:
     """From what f lacks at ln 2, u tanh u - ln cosh u with u = y/2."""
     node = 0.35 * np.arange(1, 27)
     weight = 0.7 * np.exp(-0.5 * node * node) / ROOT2PI
     u = np.sqrt(0.5) * tau[:, None] * node
-    # Σ (2k-1) c_k u^(2k), c_k of ln cosh.
-    k = np.arange(1.0, 13.0)
-    bernoulli = special.bernoulli(24)[2::2]
-    size = 2.0 ** (2 * k - 1) * (4.0**k - 1.0) * bernoulli / k
-    terms = (2.0 * k - 1.0) * size / special.factorial(2 * k)
-    small = np.polynomial.polynomial.polyval(
-        np.square(np.minimum(u, 0.25)), np.concatenate([[0.0], terms])
-    )
+    small = polynomial.polyval(np.square(np.minimum(u, 0.25)), _lacking())
     lacking = np.where(u < 0.25, small, u * np.tanh(u) - np.log(np.cosh(u)))
     short = (weight * lacking * np.cosh(u)).sum(axis=1)
     return -np.log1p(-np.exp(-0.25 * tau * tau) * short / np.log(2.0))

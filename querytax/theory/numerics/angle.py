@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 from scipy import special
 
-from querytax.theory._floats import Array, Floats, by_region
+from querytax.theory.numerics.floats import Array, Floats, by_region
+from querytax.theory.smoothing import mean_norm
 
 _FAR = 42.0
 _T = np.arange(-4.0, 10.4, 0.08)
@@ -33,7 +34,7 @@ def _laguerre(nodes: int) -> tuple[Array, Array]:
     return t, weight
 
 
-def _peaked(d: Array, count: Array, tight: Array, nodes: int) -> Array:
+def _peaked(d: Array, count: Array, tight: Array, _: Array, nodes: int) -> Array:
     """:func:`first` where it is nearly a bell, by v = ln cosh² y and Gauss's rule."""
     t, weight = _laguerre(nodes)
     half = 0.5 * (count - 2.0)
@@ -44,6 +45,14 @@ def _peaked(d: Array, count: Array, tight: Array, nodes: int) -> Array:
     return (np.sqrt(-v / fall) * np.exp(rest)) @ weight / np.sqrt(rate)
 
 
+def mean(d: Array, count: Array, root: Array, loose: Array) -> Floats:
+    """Mean cosine of an estimate from ``count`` answers of correlation ρ = ``root``."""
+    value = mean_norm(count) / np.sqrt(2.0 * np.pi)
+    value = value * integral(d, count, np.square(root), loose)
+    # Rounding may lift a cosine above 1.
+    return np.minimum(root * value, 1.0)
+
+
 def integral(d: Array, count: Array, tight: Array, loose: Array) -> Floats:
     """:func:`first` to 13 digits, by as few nodes as that takes."""
     rate = 0.5 * (d + 1.0) + 0.5 * (count - 2.0) * tight
@@ -51,15 +60,9 @@ def integral(d: Array, count: Array, tight: Array, loose: Array) -> Floats:
     few = d + count < 6.0
     return by_region(
         (d, count, tight, loose),
-        (rate >= 400.0, lambda d, n, tight, _: _peaked(d, n, tight, 6)),
-        (
-            (rate >= 64.0) & (rate < 400.0),
-            lambda d, n, tight, _: _peaked(d, n, tight, 12),
-        ),
-        (
-            (rate >= 32.0) & (rate < 64.0),
-            lambda d, n, tight, _: _peaked(d, n, tight, 20),
-        ),
+        (rate >= 400.0, partial(_peaked, nodes=6)),
+        ((rate >= 64.0) & (rate < 400.0), partial(_peaked, nodes=12)),
+        ((rate >= 32.0) & (rate < 64.0), partial(_peaked, nodes=20)),
         ((rate < 32.0) & few, partial(first, nodes=240)),
         ((rate < 32.0) & ~few, first),
     )

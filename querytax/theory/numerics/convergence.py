@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import polynomial
 
-from querytax.theory._floats import Array
+from querytax.theory.numerics.floats import Array
 
 # --- The plateau in the box -----------------------------------------------------------
 

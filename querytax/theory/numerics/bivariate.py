@@ -11,30 +11,22 @@ falls from ψ = 0 to π/2; sectors are cut there into pieces on which it is mono
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax.theory._floats import Array, by_region
+from querytax.theory.numerics.floats import Array, by_region
+from querytax.theory.numerics.gaussian import ROOT2, ROOT2PI, legendre
 
 Piece: TypeAlias = tuple[Array, Array, Array]
 Truth: TypeAlias = npt.NDArray[np.bool_]
 
-_ROOT2 = np.sqrt(2.0)
-_ROOT2PI = np.sqrt(2.0 * np.pi)
 # exp(-40) of the largest value is below rounding.
 _FALL = 80.0
 # Angles from here on are too narrow to show that a circle is round.
 _FLAT = 1e100
-
-
-@cache
-def _nodes() -> tuple[Array, Array]:
-    x, w = special.roots_legendre(40)
-    return 0.5 * (1.0 + x), 0.5 * w
 
 
 def _piece(h: Array, u: Array, angle: Array) -> Array:
@@ -52,7 +44,7 @@ def _piece(h: Array, u: Array, angle: Array) -> Array:
     sine = _FALL * (h * h + u * u) / np.where(inside, far * u + left * h, 1.0)
     end = np.arctan2(sine, left * u + far * h)
     angle = np.where(inside, np.minimum(angle, end), angle)
-    x, weight = _nodes()
+    x, weight = legendre(40)
     step = angle[:, None] * x
     sine, cosine = np.sin(step), np.cos(step)
     h, u = h[:, None], u[:, None]
@@ -62,8 +54,8 @@ def _piece(h: Array, u: Array, angle: Array) -> Array:
     )
     # Pieces end where the distance is greatest, up to rounding.
     fall = np.exp(-0.5 * np.maximum(growth, 0.0))
-    value = side * special.erf(side / _ROOT2) * fall
-    return atom + angle / _ROOT2PI * (value * weight).sum(axis=1)
+    value = side * special.erf(side / ROOT2) * fall
+    return atom + angle / ROOT2PI * (value * weight).sum(axis=1)
 
 
 def _masses(pieces: list[Piece]) -> tuple[Array, Array]:

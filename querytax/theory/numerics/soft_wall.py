@@ -11,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from querytax.theory import _convergence, _mean_path, _passage
-from querytax.theory._floats import Array
-from querytax.theory._gaussian import ROOT2, mills
+from querytax.theory.numerics import convergence as _convergence
+from querytax.theory.numerics import mean_path as _mean_path
+from querytax.theory.numerics import passage as _passage
+from querytax.theory.numerics.floats import Array
+from querytax.theory.numerics.gaussian import ROOT2, mills
 
 # The mean overshoot of a walk of normal steps over a level, in noise of one step.
 OVERSHOOT = 0.5825971579390107
@@ -163,6 +165,12 @@ class Box:
             return time, np.where(moved, w / speed[-1] * scale, slope)
 
 
+def ball_width(top: Array, dimension: Array) -> Array:
+    """Standard deviation of the displacement at the plateau of the ball."""
+    width = (1.0 - top) * (1.0 + top) / np.sqrt(dimension * (1.0 + top * top))
+    return np.maximum(width, 1e-150)
+
+
 def ball(level: Array, drift: Array, step: Array, dimension: Array) -> Array:
     """Mean steps from the centre until the displacement is ``level``, in the ball."""
     top = _convergence.ball(drift, step)
@@ -171,8 +179,7 @@ def ball(level: Array, drift: Array, step: Array, dimension: Array) -> Array:
     near = np.minimum(level, way)
     with np.errstate(divide="ignore", invalid="ignore"):
         flown = np.where(near > 0.0, near / drift / np.minimum(step, 1.0), 0.0)
-    width = (1.0 - top) * (1.0 + top) / np.sqrt(dimension * (1.0 + top * top))
-    width = np.maximum(width, 1e-150)
+    width = ball_width(top, dimension)
     end = np.maximum(level, way)
     mantissa, exponent = _passage.ou_mantissa((way - top) / width, (end - top) / width)
     bent = np.log1p((end - way) * top / (1.0 + way * top))

@@ -14,44 +14,45 @@ import numpy as np
 from numpy.polynomial import polynomial
 from scipy import special
 
-from querytax.theory._floats import Array, Floats, by_region
+from querytax import expect
+from querytax.theory.numerics.floats import Array, Floats, by_region, over
+from querytax.theory.numerics.gaussian import ROOT2, ROOT2PI, legendre, pdf
 
 # Beyond nine standard deviations a wall changes no digit: Φ(-9) = 1e-19.
-_FAR = 9.0
+FAR = 9.0
 # Efficiencies are 1 to all digits here, and squares stay finite.
 _HUGE = 1e100
-_ROOT2 = np.sqrt(2.0)
-_ROOT2PI = np.sqrt(2.0 * np.pi)
-
-
-def _pdf(x: Array) -> Array:
-    return np.exp(-0.5 * x * x) / _ROOT2PI
 
 
 def _hazard(x: Array) -> Array:
     """φ(x)/Φ(-x)."""
-    return 2.0 / (_ROOT2PI * special.erfcx(x / _ROOT2))
+    return 2.0 / (ROOT2PI * special.erfcx(x / ROOT2))
 
 
 # --- The logarithm of a folded normal -------------------------------------------
 
 
 @cache
-def _log_chi_square() -> tuple[Array, Array]:
+def log_chi_square() -> tuple[Array, Array]:
     """Mean and variance of ln χ_ν for ν = 1, 3, 5, ...; enough for t < 9."""
     half = np.arange(116) + 0.5
     mean = 0.5 * (special.digamma(half) + np.log(2.0))
     return mean, 0.25 * special.polygamma(1, half)
 
 
-def _log_moments_near(t: Array) -> tuple[Array, Array]:
-    """Mean and variance of ln|ξ+t|: (ξ+t)² is a Poisson mixture of χ²_{1+2k}."""
-    mean, variance = _log_chi_square()
-    k = np.arange(1, mean.size)
+def chances(t: Array) -> tuple[Array, Array]:
+    """(ξ+t)² is a Poisson mixture of χ²_{1+2k}: chances up to a factor, and that."""
     half_square = 0.5 * t[:, None] ** 2
-    weight = np.ones((t.size, mean.size))
-    np.cumprod(half_square / k, axis=1, out=weight[:, 1:])
-    weight *= np.exp(-half_square)
+    weight = np.ones((t.size, 116))
+    np.cumprod(half_square / np.arange(1, 116), axis=1, out=weight[:, 1:])
+    return weight, np.exp(-half_square)
+
+
+def log_moments_near(t: Array) -> tuple[Array, Array]:
+    """Mean and variance of ln|ξ+t| for t < 9."""
+    mean, variance = log_chi_square()
+    weight, factor = chances(t)
+    weight *= factor
     g = weight @ mean
     spread = np.square(mean - g[:, None])
     return g, weight @ variance + np.einsum("ij,ij->i", weight, spread)
@@ -66,7 +67,7 @@ def _log_series() -> tuple[Array, Array]:
     return 0.5 * moments / k, moments * harmonic / k
 
 
-def _log_moments_far(t: Array) -> tuple[Array, Array]:
+def log_moments_far(t: Array) -> tuple[Array, Array]:
     """E ln|ξ+t| - ln t, and t² Var ln|ξ+t|, by their asymptotic series."""
     first, second = _log_series()
     r2 = np.square(1.0 / t)
@@ -78,8 +79,8 @@ def log_mean(t: Array) -> Floats:
     """E ln|ξ+t|."""
     return by_region(
         (t,),
-        (t < _FAR, lambda t: _log_moments_near(t)[0]),
-        (t >= _FAR, lambda t: np.log(t) + _log_moments_far(t)[0]),
+        (t < FAR, lambda t: log_moments_near(t)[0]),
+        (t >= FAR, lambda t: np.log(t) + log_moments_far(t)[0]),
     )
 
 
@@ -87,8 +88,37 @@ def log_variance(t: Array) -> Floats:
     """Var ln|ξ+t|."""
     return by_region(
         (t,),
-        (t < _FAR, lambda t: _log_moments_near(t)[1]),
-        (t >= _FAR, lambda t: _log_moments_far(t)[1] / t / t),
+        (t < FAR, lambda t: log_moments_near(t)[1]),
+        (t >= FAR, lambda t: log_moments_far(t)[1] / t / t),
+    )
+
+
+def _released_far(t: Array, c: Array) -> Array:
+    """E ln(min(|ξ+t|, t+c)/(t+c)) where t >= 9, below a near ceiling: no folding."""
+    u, w = legendre(100)
+    width = (c + FAR)[:, None]
+    x = width * u - FAR
+    read = np.log1p((x - c[:, None]) / (t + c)[:, None])
+    return (width * w * pdf(x) * read).sum(axis=1)
+
+
+def released_log_mean(f: Array, sigma: Array) -> Floats:
+    """E ln min(|f + σξ|, 1), of terms that all lie below zero."""
+
+    def folded(t: Array, c: Array, *_: Array) -> Array:
+        u, density = _folded(t, c)[:2]
+        return (density * np.log(u)).sum(axis=1)
+
+    t, c = np.minimum(over(f, sigma), 1e300), np.minimum(over(1.0 - f, sigma), 1e300)
+    near, capped = t < FAR, (c < FAR) & (sigma > 0.0)
+    with np.errstate(divide="ignore"):
+        log_f, log_s = np.log(f), np.log(sigma)
+    return by_region(
+        (t, c, log_f, log_s),
+        (near & capped, folded),
+        (~near & capped, lambda t, c, *_: _released_far(t, c)),
+        (near & ~capped, lambda t, c, _, log_s: log_s + log_moments_near(t)[0]),
+        (~near & ~capped, lambda t, c, log_f, _: log_f + log_moments_far(t)[0]),
     )
 
 
@@ -96,13 +126,13 @@ def log_variance(t: Array) -> Floats:
 
 
 def _log_near(t: Array) -> Array:
-    slope = _ROOT2 * special.dawsn(t / _ROOT2)
-    return np.square(slope) / _log_moments_near(t)[1]
+    slope = ROOT2 * special.dawsn(t / ROOT2)
+    return np.square(slope) / log_moments_near(t)[1]
 
 
 def _log_far(t: Array) -> Array:
-    slope = t * _ROOT2 * special.dawsn(t / _ROOT2)
-    return np.square(slope) / _log_moments_far(t)[1]
+    slope = t * ROOT2 * special.dawsn(t / ROOT2)
+    return np.square(slope) / log_moments_far(t)[1]
 
 
 def _fold_small(t: Array) -> Array:
@@ -113,7 +143,7 @@ def _fold_small(t: Array) -> Array:
         total += (
             np.square(y * np.tanh(t * y) - t) * np.exp(-0.5 * y * y) * np.cosh(t * y)
         )
-    return 2.0 * step / _ROOT2PI * np.exp(-0.5 * t * t) * (total + 0.5 * t * t)
+    return 2.0 * step / ROOT2PI * np.exp(-0.5 * t * t) * (total + 0.5 * t * t)
 
 
 def _fold_middle(t: Array) -> Array:
@@ -122,12 +152,12 @@ def _fold_middle(t: Array) -> Array:
     total = np.zeros_like(t)
     for z in step * np.arange(1, 121):
         total += z * z / np.cosh(z) * np.exp(-0.5 * np.square(z / t))
-    return 1.0 - 2.0 * step * _pdf(t) / t**3 * total
+    return 1.0 - 2.0 * step * pdf(t) / t**3 * total
 
 
 def _abs_open(t: Array) -> Array:
-    below = 2.0 * (_pdf(t) - t * special.ndtr(-t))
-    return np.square(special.erf(t / _ROOT2)) / (1.0 - 2.0 * t * below - below**2)
+    below = 2.0 * (pdf(t) - t * special.ndtr(-t))
+    return np.square(special.erf(t / ROOT2)) / (1.0 - 2.0 * t * below - below**2)
 
 
 # --- Efficiencies between two walls -----------------------------------------------
@@ -135,7 +165,7 @@ def _abs_open(t: Array) -> Array:
 
 def _wall(x: Array) -> Array:
     """Fisher information on one side of t: the values inside, the atom at the wall."""
-    return 0.5 * special.erf(x / _ROOT2) + _pdf(x) * (_hazard(x) - x)
+    return 0.5 * special.erf(x / ROOT2) + pdf(x) * (_hazard(x) - x)
 
 
 def _clip_best(t: Array, c: Array) -> Array:
@@ -144,29 +174,22 @@ def _clip_best(t: Array, c: Array) -> Array:
 
 def _clip_mean_wide(t: Array, c: Array) -> Array:
     def second(x: Array) -> Array:
-        return 0.5 * special.erf(x / _ROOT2) - x * _pdf(x) + x * x * special.ndtr(-x)
+        return 0.5 * special.erf(x / ROOT2) - x * pdf(x) + x * x * special.ndtr(-x)
 
-    shift = _pdf(t) - t * special.ndtr(-t) - _pdf(c) + c * special.ndtr(-c)
-    slope = 0.5 * (special.erf(t / _ROOT2) + special.erf(c / _ROOT2))
+    shift = pdf(t) - t * special.ndtr(-t) - pdf(c) + c * special.ndtr(-c)
+    slope = 0.5 * (special.erf(t / ROOT2) + special.erf(c / ROOT2))
     return np.square(slope) / (second(t) + second(c) - np.square(shift))
 
 
-@cache
-def _nodes() -> tuple[Array, Array]:
-    """Gauss-Legendre nodes and weights on (0, 1)."""
-    x, w = special.roots_legendre(100)
-    return 0.5 * (1.0 + x), 0.5 * w
-
-
 def _clip_mean_narrow(t: Array, c: Array) -> Array:
-    u, w = _nodes()
+    u, w = legendre(100)
     b = (t + c)[:, None]
-    weight = b * w * _pdf(b * u - t[:, None])
+    weight = b * w * pdf(b * u - t[:, None])
     low, high = special.ndtr(-t), special.ndtr(-c)
     mean = weight @ u + high
     variance = np.einsum("ij,ij->i", weight, np.square(u - mean[:, None]))
     variance += low * mean**2 + high * np.square(1.0 - mean)
-    slope = 0.5 * (special.erf(t / _ROOT2) + special.erf(c / _ROOT2)) / (t + c)
+    slope = 0.5 * (special.erf(t / ROOT2) + special.erf(c / ROOT2)) / (t + c)
     return np.square(slope) / variance
 
 
@@ -183,14 +206,14 @@ def _folded(t: Array, c: Array) -> tuple[Array, Array, Array, Array, Array]:
     difference φ(y-t) - φ(y+t), the atom, and the atom's derivative. The nodes
     crowd at 0, where the logarithm is singular.
     """
-    u, w = _nodes()
+    u, w = legendre(100)
     fifth = u**5
     b = t + c
     y = b[:, None] * fifth
-    bell = b[:, None] * (5.0 * u**4 * w) * _pdf(y - t[:, None])
+    bell = b[:, None] * (5.0 * u**4 * w) * pdf(y - t[:, None])
     image = -2.0 * t[:, None] * y
     atom = special.ndtr(-c) + special.ndtr(-(t + b))
-    rise = -_pdf(c) * np.expm1(-2.0 * t * b)
+    rise = -pdf(c) * np.expm1(-2.0 * t * b)
     return fifth, bell * (1.0 + np.exp(image)), -bell * np.expm1(image), atom, rise
 
 
@@ -222,10 +245,10 @@ def _fold_capped_log(t: Array, c: Array) -> Array:
 
 def _capped_log_far(t: Array, c: Array) -> Array:
     """The logarithm below a ceiling where t >= 9: no folding."""
-    u, w = _nodes()
-    width = (c + _FAR)[:, None]
-    x = width * u - _FAR
-    weight = width * w * _pdf(x)
+    u, w = legendre(100)
+    width = (c + FAR)[:, None]
+    x = width * u - FAR
+    weight = width * w * pdf(x)
     t = t[:, None]
     read, top = t * np.log1p(x / t), t[:, 0] * np.log1p(c / t[:, 0])
     atom = special.ndtr(-c)
@@ -237,17 +260,18 @@ def _capped_log_far(t: Array, c: Array) -> Array:
 
 def efficiency(t: Array, c: Array, form: str, reading: str) -> Floats:
     """J of a reading of the released value; ``c`` is infinite without a ceiling."""
+    if form == "clip":
+        expect.one_of(("best", "abs"), reading=reading)
     t, c = np.minimum(t, _HUGE), np.minimum(c, _HUGE)
     if form == "raw" and reading == "best":
         return np.ones(np.broadcast_shapes(t.shape, c.shape))[()]
     if form == "clip":
         clip = _clip_best if reading == "best" else _clip_mean
-        everywhere = np.ones(t.shape, dtype=bool)
-        return by_region((t, c), (everywhere, clip))
+        return by_region((t, c), (t >= 0.0, clip))
     if form == "raw":
         # The attacker folds the value; no ceiling cuts it.
         c = np.full_like(c, _HUGE)
-    folds, capped = t < _FAR, c < _FAR
+    folds, capped = t < FAR, c < FAR
     if reading == "log":
         return by_region(
             (t, c),

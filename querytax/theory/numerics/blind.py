@@ -8,13 +8,13 @@ that sum to 1: a law of where a backward walk enters 0..V, which can be doubled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax.theory._floats import Array
+from querytax.theory.numerics.floats import Array, Floats
 
 # Beyond it floats no longer count by ones.
 MOST = 2.0**53
@@ -154,15 +154,16 @@ def plain_queries(share: Array, success: Array) -> Array:
     return np.where(never(success, share) | (at + 1.0 > MOST), np.inf, at + 1.0)
 
 
-def populations(
-    numbers: Array, votes: Array, *tables: Array
-) -> Iterator[tuple[npt.NDArray[np.bool_], Array, int, list[Array]]]:
-    """Where each table's images and votes are asked for, and with which numbers."""
+def over_populations(
+    function: Callable[..., Array], asked: Array, votes: Array, *tables: Array
+) -> Floats:
+    """A function of numbers and of one table's images and votes, place by place."""
     full = np.broadcast_arrays(*tables)
-    lead = full[0].shape[:-1]
     rows = [t.reshape((-1, t.shape[-1])) for t in full]
-    number = np.arange(len(rows[0])).reshape(lead)
-    number, numbers, votes = np.broadcast_arrays(number, numbers, votes)
+    number = np.arange(len(rows[0])).reshape(full[0].shape[:-1])
+    number, asked, votes = np.broadcast_arrays(number, asked, votes)
+    out = np.empty(number.shape)
     for row, count in sorted(set(zip(number.flat, votes.flat, strict=True))):
         here = (number == row) & (votes == count)
-        yield here, numbers[here], int(count), [t[row] for t in rows]
+        out[here] = function(asked[here], *(t[row] for t in rows), int(count))
+    return out[()]

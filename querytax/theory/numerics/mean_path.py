@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import special
 
-from querytax.theory._convergence import walk_mean
-from querytax.theory._floats import Array
-from querytax.theory._gaussian import ROOT2PI, mills
+from querytax.theory.numerics.convergence import walk_mean
+from querytax.theory.numerics.floats import Array
+from querytax.theory.numerics.gaussian import ROOT2PI, mills
 
 # Until then no coordinate meets a wall, but for six standard deviations.
 _MARGIN = 6.0

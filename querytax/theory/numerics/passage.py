@@ -8,8 +8,14 @@ import numpy as np
 from numpy.polynomial import chebyshev, polynomial
 from scipy import special
 
-from querytax.theory._floats import Array, by_region, ratio, square
-from querytax.theory._gaussian import ROOT2, ROOT2PI, legendre, mills, second_mills
+from querytax.theory.numerics.floats import Array, by_region, ratio, square
+from querytax.theory.numerics.gaussian import (
+    ROOT2,
+    ROOT2PI,
+    legendre,
+    mills,
+    second_mills,
+)
 
 # Below this drift a power series, above it a sum over steps.
 _SMALL = 1.5
@@ -108,6 +114,18 @@ def log_central(n: Array) -> Array:
     return by_region((n,), (n < 0.2, near), (n >= 0.2, far))
 
 
+def central(value: Array) -> Array:
+    """The n at which that is ln(value), 1e-9 <= value < 1."""
+    log_value = np.log(value)
+    # Newton on a convex fall, from its left.
+    n = np.maximum(1.0 / (np.pi * value * value) - 0.28, -log_value / np.log(4.0))
+    for _ in range(8):
+        near = special.digamma(n + 0.5) - special.digamma(n + 1.0)
+        slope = np.where(n < 20.0, near, -0.5 / (n + 0.25))
+        n = n - (log_central(n) - log_value) / slope
+    return n
+
+
 # --- Brownian motion: a = (μt - h)/√t, gap = 2h/√t, b = a + gap ----------------------
 
 
@@ -157,7 +175,7 @@ def quantile(x: Array, error: Array) -> Array:
     # Not arrived is less than Φ(-a), and than without drift; arrived less than 2Φ(a).
     q, half = -special.ndtri(error), -special.ndtri(0.5 * (1.0 - error))
     wide = np.sqrt(q * q + 4.0 * x)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         drifting = np.where(q > 0.0, (q + wide) / (2.0 * x), 2.0 / (wide - q))
     idle = ratio(1.0 / ROOT2, special.erfinv(error))
     high = np.log(np.minimum(drifting, idle))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax.theory._blind import SLACK
-from querytax.theory._floats import Array
+from querytax.theory.numerics.blind import SLACK
+from querytax.theory.numerics.floats import Array, Floats
 
 
 def without(queries: Array, hits: Array, tried: Array) -> Array:
@@ -58,9 +58,9 @@ def exchangeable(hits: Array, tried: Array) -> Iterable[Array]:
         yield np.append(1.0, np.cumprod(np.maximum(n - k - j, 0.0) / (n - j)))
 
 
-def scheduled(outcomes: Array, turn: int) -> Array:
+def scheduled(outcomes: Array, turns: Array) -> Array:
     """``(images, n + 1)`` the same where kinds take turns: a product over the kinds."""
-    images, count = outcomes.shape
+    (images, count), turn = outcomes.shape, int(turns)
     # One row a round; guess t is draw t // turn of kind t % turn.
     rounds = -(-count // turn)
     room = np.zeros((images, rounds * turn))
@@ -104,3 +104,31 @@ def crossing(share: float, low: Array, middle: Array, high: Array) -> tuple[floa
     last = float(np.flatnonzero(high > level)[-1])
     upper = last + 1.0 if last < most else np.inf
     return min(max(first, 1.0), value), value, max(upper, value)
+
+
+def places(
+    tables: Sequence[Array], axes: Sequence[int]
+) -> tuple[tuple[int, ...], Iterator[tuple[tuple[int, ...], list[Array]]]]:
+    """The joint shape of tables, and what they hold at each place of it."""
+    split = [t.ndim - count for t, count in zip(tables, axes, strict=True)]
+    pairs = list(zip(tables, split, strict=True))
+    shape = np.broadcast_shapes(*(t.shape[:at] for t, at in pairs))
+    full = [np.broadcast_to(t, shape + t.shape[at:]) for t, at in pairs]
+    return shape, ((place, [t[place] for t in full]) for place in np.ndindex(shape))
+
+
+def crossings(
+    left: Callable[..., Iterable[Array]],
+    tables: Sequence[Array],
+    axes: Sequence[int],
+    share: Array,
+    confidence: Array,
+) -> tuple[Floats, Floats, Floats]:
+    """Lower end, value and upper end, place by place of all tables and numbers."""
+    shape, each = places([*tables, share, 0.5 - 0.5 * confidence], [*axes, 0, 0])
+    found = []
+    for _, held in each:
+        *rows, q, tail = held
+        found.append(crossing(float(q), *band(left(*rows), len(rows[0]), tail)))
+    low, value, high = np.reshape(found, (*shape, 3)).T
+    return low.T[()], value.T[()], high.T[()]

@@ -7,13 +7,14 @@ M = E[1 - Π Φ(z + a_i)] over the winner's own noise z.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from querytax.theory._floats import Array
+from querytax.theory.numerics import gaussian as _gaussian
+from querytax.theory.numerics.floats import Array
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -51,29 +52,102 @@ def _quadrature(gaps: Array) -> Array:
     return np.minimum(result * (step / np.sqrt(2.0 * np.pi)), 1.0)
 
 
+class Released(NamedTuple):
+    """Outputs that are released as their size, or clipped to zero.
+
+    Attributes
+    ----------
+    folded : bool
+        Whether their size is, not what lies above zero.
+    top : ndarray
+        The winner's output over sigma, one a row.
+    first : ndarray of bool
+        Whether the winner is the class that the argmax takes where all are zero.
+    """
+
+    folded: bool
+    top: Array
+    first: npt.NDArray[np.bool_]
+
+    def rows(self, where: npt.NDArray[np.bool_]) -> Released:
+        """Some of the rows."""
+        return Released(self.folded, self.top[where], self.first[where])
+
+
+def _half_line(gaps: Array, released: Released) -> Array:
+    """M of released values, by panels over the winner's own, which is z + top >= 0."""
+    size = np.log(gaps.shape[1] + 1.0)
+    reach = 9.0 + np.sqrt(size)
+    panels = int(np.ceil(2.0 * reach * (0.3 + 0.15 * size)))
+    nodes, weights = _gaussian.legendre(16)
+    grid = ((np.arange(panels)[:, None] + nodes) / panels).ravel()
+    result = np.empty(gaps.shape[0])
+    block = max(1, _CELLS // grid.size)
+    for start in range(0, gaps.shape[0], block):
+        here = slice(start, start + block)
+        # Whose squares stay in the floats.
+        part = np.minimum(gaps[here], 1e150)
+        top = np.minimum(released.top[here, None], 1e150)
+        centre = -0.5 * np.maximum(part[:, :1], 0.0)
+        low, high = np.maximum(-top, centre - reach), centre + reach
+        z = low + (high - low) * grid
+        chance = np.exp(-0.5 * z * z)
+        if released.folded:
+            chance += np.exp(-0.5 * np.square(z + 2.0 * top))
+        passed, alive = np.zeros_like(z), np.zeros_like(top)
+        for gap in part.T[:, :, None]:
+            rival = special.ndtr(-(z + gap))
+            if released.folded:
+                rival += special.ndtr(-(z + (2.0 * top - gap)))
+            passed += rival * (1.0 - passed)
+            alive += special.ndtr(top - gap) * (1.0 - alive)
+        area = (passed * chance * np.tile(weights, panels)).sum(axis=1)
+        value = (high - low)[:, 0] / panels / np.sqrt(2.0 * np.pi) * area
+        if not released.folded:
+            # Clipped itself, it loses to any rival that is not, or else the tie.
+            lost = np.where(released.first[here, None], alive, 1.0)
+            value += (special.ndtr(-top) * lost)[:, 0]
+        result[here] = value
+    return np.minimum(result, 1.0)
+
+
 def _split(
-    gaps: Array, common: Callable[[Array], Array], rare: Callable[[Array], Array]
+    gaps: Array,
+    released: Released | None,
+    common: Callable[[Array], Array],
+    rare: Callable[[Array], Array],
 ) -> Array:
+    """``common`` of M, but ``rare`` of the pairwise tails where the gaps are wide."""
     out = np.empty(gaps.shape[0])
     tail = gaps[:, 0] >= _RARE
     if not tail.all():
-        out[~tail] = common(gaps[~tail])
+        part = gaps[~tail]
+        near = released and _half_line(part, released.rows(~tail))
+        out[~tail] = common(_quadrature(part) if near is None else near)
     if tail.any():
-        out[tail] = rare(gaps[tail])
+        pairs = gaps[tail]
+        if released and released.folded:
+            # The winner's output and its rival's, over sigma; without noise infinite.
+            top = released.top[tail, None]
+            with np.errstate(over="ignore", invalid="ignore"):
+                both = np.fmax(2.0 * top - pairs, top)
+            pairs = np.concatenate([pairs, both], axis=1)
+        out[tail] = rare(-pairs / _ROOT2)
     return out
 
 
-def probability(gaps: Array) -> Array:
+def probability(gaps: Array, released: Released | None = None) -> Array:
     """M for each row."""
-    return _split(gaps, _quadrature, lambda a: special.ndtr(-a / _ROOT2).sum(axis=1))
+    return _split(gaps, released, lambda m: m, lambda x: special.ndtr(x).sum(axis=1))
 
 
-def log_probability(gaps: Array) -> Array:
+def log_probability(gaps: Array, released: Released | None = None) -> Array:
     """ln M for each row, where M itself underflows."""
     return _split(
         gaps,
-        lambda a: np.log(_quadrature(a)),
-        lambda a: special.logsumexp(special.log_ndtr(-a / _ROOT2), axis=1),
+        released,
+        np.log,
+        lambda x: special.logsumexp(special.log_ndtr(x), axis=1),
     )
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from querytax import expect
 from querytax.kernels import kernel
-from querytax.montecarlo._blocks import listed, mean, normals
+from querytax.montecarlo._blocks import mean, normals
+from querytax.montecarlo.declared import Table, simulation
 from querytax.montecarlo.runs import Experiment
-
-__all__ = ["cosine", "sign_drift_of"]
 
 
 @kernel
@@ -51,43 +49,21 @@ def _cosine(out, first, noise, dimension, pairs, linear, rest, k0, k1):  # type:
         out[i] = along[i] / math.sqrt(square[i])
 
 
+@simulation(domain={"snr": "(0, inf)"}, called="query_ratio.cosine")
 def cosine(
     snr: float, dimension: int, pairs: int, alignment: float = 1.0
 ) -> Experiment:
-    """Cosine between an NES estimate and the slope.
-
-    Parameters
-    ----------
-    snr : float
-        Power of a pair's response over that of its noise, in (0, inf).
-    dimension : int
-        Dimension of the searched space.
-    pairs : int
-        Pairs averaged into the estimate.
-    alignment : float
-        Correlation of the response with the slope along the probe, in [0, 1]; the
-        rest of the response is normal.
-    """
-    rho = float(expect.unit(alignment=alignment))
-    d = int(expect.integer(dimension=dimension))
-    p = int(expect.integer(pairs=pairs))
+    """Cosine between an NES estimate and the slope."""
     return mean(
-        "query_ratio.cosine",
-        {
-            "snr": expect.positive(snr=snr),
-            "dimension": d,
-            "pairs": p,
-            "alignment": rho,
-        },
         _cosine,
         1.0 / math.sqrt(snr),
-        d,
-        p,
-        rho,
-        math.sqrt((1.0 - rho) * (1.0 + rho)),
+        dimension,
+        pairs,
+        alignment,
+        math.sqrt((1.0 - alignment) * (1.0 + alignment)),
         low=-1.0,
         high=1.0,
-        cost=p * (d / 2.0 + 2.0),
+        cost=pairs * (dimension / 2.0 + 2.0),
     )
 
 
@@ -105,25 +81,13 @@ def _signs(out, first, gradient, sigma, k0, k1):  # type: ignore[no-untyped-def]
             out[i] += g if g + sigma * noise[i] > 0.0 else -g
 
 
-def sign_drift_of(gradient: npt.ArrayLike, cosine: float) -> Experiment:
-    """What a sign step gains on a noisy gradient, over a step along the true signs.
-
-    Parameters
-    ----------
-    gradient : array_like, shape (d,)
-        Entries of the gradient, not all 0.
-    cosine : float
-        Length of the gradient over the root-mean-square length of its noisy estimate,
-        in (0, 1].
-    """
-    g = np.abs(np.asarray(expect.finite(gradient=gradient), dtype=float)).reshape(-1)
-    expect.that(g.any(), "to have an entry other than 0", gradient=gradient)
-    c = float(expect.unit(cosine=cosine))
-    expect.positive(cosine=cosine)
-    sigma = math.sqrt(float(g @ g) / g.size * (1.0 - c) * (1.0 + c)) / c
+@simulation(domain={"cosine": "(0, 1]"}, called="query_ratio.sign_drift_of")
+def sign_of(gradient: Table, cosine: float) -> Experiment:
+    """What a sign step gains on a noisy gradient, over a step along the true signs."""
+    g = np.abs(gradient)
+    expect.that(g.any(), "to have an entry other than 0", gradient=0.0)
+    sigma = math.sqrt(float(g @ g) / g.size * (1.0 - cosine) * (1.0 + cosine)) / cosine
     return mean(
-        "query_ratio.sign_drift_of",
-        {"gradient": listed(gradient), "cosine": c},
         _signs,
         g / g.sum(),
         sigma / float(g.sum()),

@@ -1,0 +1,1 @@
+"""What laws compute with: tails, quadratures and series that keep their digits."""
