@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import textwrap
 import time
 import warnings
 from collections.abc import Mapping
@@ -21,38 +20,66 @@ __all__ = ["commands", "json_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+# What says how a simulation is made, and not what is simulated.
+_HOW = {"before", "burn", "counted", "features", "interval", "looks"}
 
-def _all_laws() -> tuple[Any, ...]:
-    from querytax.theory.law import laws
-    from querytax.validation.printed import printed_laws
 
-    return (*laws(), *printed_laws())
+def _named(name: str) -> tuple[Any, ...]:
+    """The laws of a name, with or without its topic; printed ones by their claim."""
+    from querytax.theory.law import find, laws
+
+    if name.startswith("printed:"):
+        from querytax.validation.printed import printed_laws
+
+        return (find(name, printed_laws()),)
+    known = laws()
+    alike = tuple(e for e in known if e.name.partition(".")[2] == name)
+    return alike or (find(name, known),)
+
+
+def _find(name: str) -> Any:
+    """The one law of a name."""
+    found = _named(name)
+    if len(found) > 1:
+        names = " or ".join(entry.name for entry in found)
+        raise DomainError(f"expected the name of one law, {names}, got {name!r}")
+    return found[0]
 
 
 @click.command()
+@click.argument("words", nargs=-1)
+@click.option("--printed", is_flag=True, help="What the papers print, true or not.")
+@click.option(
+    "-o", "--out", type=click.Path(file_okay=False), help="Write a page a group here."
+)
 @json_option
-def laws(as_json: bool) -> None:
-    """List every law by topic."""
-    entries = _all_laws()
-    if as_json:
-        rows = [
-            {"name": e.name, "formula": e.formula, "regime": e.regime} for e in entries
-        ]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    topic = ""
-    for entry in entries:
-        if entry.topic != topic:
-            note = (
-                "  (as a paper prints it, not true)" if entry.topic == "printed" else ""
-            )
-            click.echo(("\n" if topic else "") + entry.topic + note)
-            topic = entry.topic
-        first = (entry.function.__doc__ or "").strip().splitlines()[0]
-        first = first.replace(":func:", "").replace("`", "")
-        summary = textwrap.shorten(first, 49, placeholder=" ...")
-        click.echo(f"  {entry.name.split('.')[1]:<28}{summary}")
-    click.echo("\nquerytax show TOPIC.NAME for formula, symbols, regime and source")
+def laws(words: tuple[str, ...], printed: bool, out: str | None, as_json: bool) -> None:
+    """List every law by topic, or those with all WORDS in them.
+
+    A word is looked for in names, summaries, formulas, and the names, symbols and
+    meanings of parameters.
+    """
+    from querytax import theory
+    from querytax.report_laws import law_data, matches, pages, print_laws
+
+    if printed:
+        from querytax.validation.printed import printed_laws
+
+        entries: tuple[Any, ...] = tuple(printed_laws())
+        groups: Any = {"as papers print it": ["printed"]}
+    else:
+        from querytax.theory.law import laws as all_laws
+
+        entries, groups = all_laws(), theory.GROUPS
+    entries = tuple(e for e in entries if matches(e, words))
+    if out is not None:
+        click.echo("\n".join(str(path) for path in pages(entries, groups, out)))
+    elif as_json:
+        click.echo(json.dumps([law_data(e) for e in entries], indent=2))
+    else:
+        print_laws(entries, groups)
+    if not entries:
+        sys.exit(1)
 
 
 @click.command()
@@ -62,39 +89,44 @@ def laws(as_json: bool) -> None:
 )
 @json_option
 def show(name: str, derivation: bool, as_json: bool) -> None:
-    """Print a law: formula, symbols with units, regime, source, LaTeX."""
-    from querytax.theory.law import find
+    """Print a law: formula, parameters, regime, limits, source, LaTeX.
 
-    entry = find(name, _all_laws())
+    A name without its topic shows the law of that name, or lists them.
+    """
+    from querytax.report_laws import law_data, print_derivation, print_law, print_laws
+
+    found = _named(name)
+    if len(found) > 1:
+        if as_json:
+            click.echo(json.dumps([law_data(e, latex=True) for e in found], indent=2))
+        else:
+            print_laws(found, {name: [e.topic for e in found]})
+        return
+    entry = found[0]
     steps: tuple[Any, ...] = ()
     if derivation:
         from querytax.theory.symbolic.derivation import derive
 
-        if entry.topic == "printed":
+        if entry.name.startswith("printed"):
             raise DomainError(f"expected a true law to derive, got {name!r}")
-        steps = derive(name).steps
-    if as_json:
-        fields = ("name", "formula", "latex", "regime", "source")
-        shown = {f: getattr(entry, f) for f in fields}
-        shown["symbols"] = dict(entry.symbols)
-        shown["limits"] = list(entry.limits)
+        steps = derive(entry.name).steps
+    if not as_json:
+        print_law(entry)
         if derivation:
-            shown["derivation"] = [
-                {
-                    "words": step.words,
-                    "left": str(step.left),
-                    "right": str(step.right),
-                    "known": step.known,
-                }
-                for step in steps
-            ]
-        click.echo(json.dumps(shown, indent=2))
+            print_derivation(steps)
         return
-    from querytax.report import print_derivation, print_law
-
-    print_law(entry)
+    shown = law_data(entry, latex=True)
     if derivation:
-        print_derivation(steps)
+        shown["derivation"] = [
+            {
+                "words": step.words,
+                "left": str(step.left),
+                "right": str(step.right),
+                "known": step.known,
+            }
+            for step in steps
+        ]
+    click.echo(json.dumps(shown, indent=2))
 
 
 @click.command("eval")
@@ -106,6 +138,7 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
 
     \b
     querytax eval query_ratio.best_step snr=1e-7,1 dimension=3072 pairs=10
+    querytax eval printed:aithal-li-2022/eq-6 ...    what a paper prints
 
     A value is a number, a comma-separated list, a JSON array, or a word. With
     errors=nan an element outside the law's domain gives NaN, not an error.
@@ -114,9 +147,9 @@ def evaluate(name: str, values: tuple[str, ...], as_json: bool) -> None:
 
     import numpy as np
 
-    from querytax.theory.law import RegimeWarning, find
+    from querytax.theory.law import RegimeWarning
 
-    entry = find(name, _all_laws())
+    entry = _find(name)
     parameters = inspect.signature(entry.function).parameters
     arguments = _arguments(values, entry.name, parameters)
     with warnings.catch_warnings(record=True) as caught:
@@ -239,7 +272,8 @@ def simulate(
     known = experiments()
     expect.one_of(known, name=name)
     parameters = inspect.signature(known[name]).parameters
-    experiment = _experiment(known[name], _arguments(values, name, parameters))
+    given = _arguments(values, name, parameters)
+    experiment = known[name](**given)
     waited = compiled(experiment)
     if waited > 0.5 and not as_json:
         click.echo(f"compiled in {waited:.1f} s; kept for the next time", err=True)
@@ -255,13 +289,13 @@ def simulate(
         resume=resume,
         verbose=not as_json,
     )
-    law = _law_of(experiment, parameters)
+    law = _law_of(name, given, parameters)
     if as_json:
         answer = {**asdict(found), "arguments": dict(experiment.arguments), "law": law}
         del answer["moments"]
         click.echo(json.dumps({k: _jsonable(v) for k, v in answer.items()}))
     else:
-        from querytax.report import print_simulation
+        from querytax.report_laws import print_simulation
 
         print_simulation(found, experiment, law, time.perf_counter() - start)
     if found.stopped == "interrupted":
@@ -270,23 +304,9 @@ def simulate(
         sys.exit(4)
 
 
-def _experiment(make: Any, arguments: Mapping[str, Any]) -> Any:
-    """What is simulated; one number at a time, where a law takes many."""
-    try:
-        return make(**arguments)
-    except DomainError:
-        raise
-    except (TypeError, ValueError) as error:
-        lists = [name for name, value in arguments.items() if isinstance(value, list)]
-        raise DomainError(
-            f"expected one number for {lists[0]} in a simulation, "
-            f"got {arguments[lists[0]]!r}"
-            if lists
-            else f"expected values that can be simulated: {error}"
-        ) from None
-
-
-def _law_of(experiment: Any, parameters: Mapping[str, Any]) -> float | None:
+def _law_of(
+    name: str, arguments: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> float | None:
     """The law of the same name at the same arguments, if there is one.
 
     An argument that the law does not know must have its default.
@@ -296,15 +316,13 @@ def _law_of(experiment: Any, parameters: Mapping[str, Any]) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RegimeWarning)
         try:
-            entry = find(experiment.name)
-            arguments = {
-                name: value
-                for name, value in experiment.arguments.items()
-                if name in entry.symbols
-                or name not in parameters
-                or parameters[name].default != value
-            }
-            return float(entry.function(**arguments))
+            entry = find(name)
+            given = {p: arguments.get(p, parameters[p].default) for p in parameters}
+            unlike = {p for p in given if given[p] != parameters[p].default}
+            if unlike - {*entry.parameters} - _HOW:
+                return None
+            known = {p: given[p] for p in given if p in entry.parameters}
+            return float(entry.function(**known))
         except (DomainError, TypeError, ValueError):
             return None
 

@@ -2,32 +2,96 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from shell import call, refused, told
 
+from querytax.theory import GROUPS
 from querytax.theory.law import laws
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+PRINTED = "printed:aithal-li-2022/eq-6"
 
 
 def test_laws_in_text_and_json():
     text = call("laws").stdout
     rows = told("laws")
     names = {row["name"] for row in rows}
-    assert names >= {entry.name for entry in laws()}
-    assert "printed.query_ratio_6" in names
-    for name in names:
-        assert f"  {name.split('.')[1]}" in text
-    assert "printed  (as a paper prints it, not true)" in text
+    assert names == {entry.name for entry in laws()}
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for entry in laws():
+        assert f"  {entry.name.split('.')[1]}" in text
+    # No summary is cut off.
+    whole = " ".join(text.split())
+    assert all(" ".join(row["summary"].split()) in whole for row in rows)
+    for group in GROUPS:
+        assert f"{group.upper()}\n" in text
+    first = rows[0]
+    assert {"topic", "limits", "source", "kind", "regime", "within"} <= set(first)
+    assert first["parameters"][0].keys() >= {"name", "symbol", "meaning", "unit"}
 
 
-@pytest.mark.parametrize("name", [e.name for e in laws()] + ["printed.repeats_8"])
+def test_laws_are_found_by_word():
+    found = {row["name"] for row in told("laws", "REFLECT")}
+    assert "bias.reflected_mean" in found
+    assert len(found) < 20
+    fewer = {row["name"] for row in told("laws", "reflect", "mean")}
+    assert fewer < found
+    # By the symbol and by the name of a parameter.
+    assert "passage.walk_mean" in {
+        row["name"] for row in told("laws", "noiseless_steps")
+    }
+    assert "No law speaks of that" in call("laws", "aardvark", code=1).stdout
+
+
+def test_what_papers_print_is_listed_apart():
+    assert {PRINTED} < {row["name"] for row in told("laws", "--printed")}
+    text = call("laws", "--printed").stdout
+    assert "AS PAPERS PRINT IT" in text
+    assert "printed:" not in call("laws").stdout
+
+
+def test_pages_of_laws(tmp_path):
+    written = call("laws", "-o", str(tmp_path)).stdout.split("\n")[:-1]
+    text = "".join(Path(path).read_text() for path in written)
+    assert len(written) == len(GROUPS)
+    for entry in laws():
+        assert f"## `{entry.name}`" in text
+    # The pages of the documentation are these.
+    for path in written:
+        kept = ROOT / "docs" / "laws" / Path(path).name
+        assert kept.read_text() == Path(path).read_text(), "querytax laws -o docs/laws"
+
+
+@pytest.mark.parametrize("name", [e.name for e in laws()] + [PRINTED])
 def test_show_every_law(name):
     text = call("show", name).stdout
     entry = told("show", name)
     assert entry["name"] == name
-    for word in ("Regime: ", "Source: ", "LaTeX: ", *entry["symbols"]):
+    assert entry["latex"]
+    names = [p["name"] for p in entry["parameters"]]
+    for word in ("Regime: ", "Source: ", "LaTeX: ", *names):
         assert word in text
+
+
+def test_a_bare_name_shows_the_law_or_lists_those_of_the_name():
+    assert call("show", "flip").stdout == call("show", "boundary.flip").stdout
+    text = call("show", "random_direction").stdout
+    assert "misstep" in text
+    assert "repeats" in text
+    assert {row["topic"] for row in told("show", "random_direction")} == {
+        "misstep",
+        "repeats",
+    }
+    found = call("eval", "flip", "margin=1", "margin_sigma=1").stdout
+    assert float(found) == pytest.approx(0.158655, abs=1e-6)
+    assert "misstep.random_direction or repeats.random_direction" in refused(
+        "eval", "random_direction", "snr=1"
+    )
 
 
 def test_show_with_the_derivation():
@@ -38,8 +102,8 @@ def test_show_with_the_derivation():
     text = call("show", "query_ratio.best_step", "--derivation").output
     assert "Derivation\n" in text
     assert all(len(line) <= 80 for line in text.splitlines())
-    refused = call("show", "printed.repeats_8", "--derivation", code=2)
-    assert "expected a true law to derive, got 'printed.repeats_8'" in refused.stderr
+    refused = call("show", PRINTED, "--derivation", code=2)
+    assert "expected a true law to derive, got 'printed:" in refused.stderr
 
 
 def test_eval_gives_nan_on_request():
@@ -86,14 +150,12 @@ def test_eval_takes_words():
 
 
 def test_outside_the_regime_the_value_still_stands():
-    words = ("printed.query_ratio_6", "snr=1e-4", "contraction=0.2")
-    result = call("eval", *words, code=5)
+    words = ("snr=1e-4", "contraction=0.2", "remaining=0.5", "error=0.1")
+    result = call("eval", PRINTED, *words, code=5)
     assert float(result.stdout) > 1
     assert result.stderr.startswith("warning: ")
-    again = call("eval", *words, "--json", code=5)
+    again = call("eval", PRINTED, *words, "--json", code=5)
     assert json.loads(again.stdout)["value"] == float(result.stdout)
-    inside = call("eval", "printed.query_ratio_6", "snr=10", "contraction=0.2")
-    assert inside.stderr == ""
 
 
 BEST = ("query_ratio.best_step", "dimension=9")
@@ -130,7 +192,7 @@ def test_simulate_holds_the_law_against_its_definition(tmp_path):
     text = call(*words).output
     assert "inside" in text
     clipped = ("ratio.truncated_mean", "output=0.1", "other_output=0.05", "sigma=0.05")
-    bounds = ("low=-10", "high=10", "--samples", "1e5")
+    bounds = ("truncated_low=-10", "truncated_high=10", "--samples", "1e5")
     assert "clipped    to [-10, 10]" in call("simulate", *clipped, *bounds).output
     assert all(len(line) <= 80 for line in text.splitlines())
     kept = (*words, "--resume", str(tmp_path / "run.json"), "--json")
