@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import inspect
 import math
 import re
 import textwrap
@@ -21,7 +22,7 @@ from typing import Any
 
 from querytax import expect
 
-__all__ = ["PARAMETERS", "Domain", "Parameter", "named", "section"]
+__all__ = ["PARAMETERS", "Domain", "Parameter", "named", "section", "taken_by"]
 
 # What an error says that was expected, where an interval reads better in words.
 _WORDS = {
@@ -261,6 +262,46 @@ def named(name: str, where: str = "") -> Parameter:
             f"parameters.csv{hint}"
         )
     return PARAMETERS[name]
+
+
+def taken_by(
+    function: Callable[..., Any],
+    domain: Mapping[str, str] | None = None,
+    tables: Mapping[str, int] | None = None,
+) -> dict[str, Parameter]:
+    """The parameters of a function.
+
+    Parameters
+    ----------
+    function : callable
+    domain, tables : mapping, optional
+        Domains and axes that are not the vocabulary's.
+
+    Raises
+    ------
+    TypeError
+        If the vocabulary has no such parameter, or they do not come in its order:
+        first those without a default, then those with one.
+    """
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    given = inspect.signature(function).parameters
+    found = {}
+    for p in given:
+        entry = named(p, name)
+        if domain and p in domain:
+            entry = entry.within(domain[p])
+        if tables and p in tables:
+            entry = entry.read(tables[p])
+        found[p] = entry
+    if unknown := {*(domain or ()), *(tables or ())} - {*found}:
+        raise TypeError(f"{name} has no parameter {', '.join(sorted(unknown))}")
+    empty = inspect.Parameter.empty
+    ordered = sorted(
+        found, key=lambda p: (given[p].default is not empty, found[p].place)
+    )
+    if ordered != [*found]:
+        raise TypeError(f"{name} wants its parameters in the order {ordered}")
+    return found
 
 
 def section(

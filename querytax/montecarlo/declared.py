@@ -16,7 +16,7 @@ import numpy as np
 
 from querytax import expect
 from querytax.montecarlo.runs import Experiment
-from querytax.parameters import Parameter, named, section
+from querytax.parameters import Parameter, section, taken_by
 
 __all__ = ["EXPERIMENTS", "Table", "settled", "simulation"]
 
@@ -62,25 +62,12 @@ def simulation(
     def declare(function: Callable[P, Experiment]) -> Callable[P, Experiment]:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         signature = inspect.signature(function)
-        found = {}
-        for p in signature.parameters:
-            entry = named(p, name)
-            if domain and p in domain:
-                entry = entry.within(domain[p])
-            if tables and p in tables:
-                entry = entry.read(tables[p])
-            found[p] = entry
-        if unknown := {*(domain or ()), *(tables or ())} - {*found}:
-            raise TypeError(f"{name} has no parameter {', '.join(sorted(unknown))}")
+        found = taken_by(function, domain, tables)
         defaults = {
             p.name: p.default
             for p in signature.parameters.values()
             if p.default is not p.empty
         }
-        for group in ([p for p in found if p not in defaults], [*defaults]):
-            ordered = sorted(group, key=lambda p: found[p].place)
-            if group != ordered:
-                raise TypeError(f"{name} wants its parameters in the order {ordered}")
         plain = {p: _plain(entry) for p, entry in found.items()}
         base, _, later = keyed.partition("[")
         key = _words(base) or [(p, p) for p in found]

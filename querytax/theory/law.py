@@ -30,7 +30,7 @@ from typing import (
 import numpy as np
 
 from querytax import expect
-from querytax.parameters import Domain, Parameter, named
+from querytax.parameters import Domain, Parameter, taken_by
 from querytax.theory.documented import documented
 
 __all__ = [
@@ -266,24 +266,13 @@ def law(
     """
 
     def register(function: Callable[P, Any]) -> LawFunction[P]:
-        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        found = {}
-        for p in inspect.signature(function).parameters:
-            entry = named(p, name)
-            if domain and p in domain:
-                entry = entry.within(domain[p])
-            if tables and p in tables:
-                entry = entry.read(tables[p])
-            found[p] = entry
-        if unknown := {*(domain or ()), *(tables or ())} - {*found}:
-            raise TypeError(f"{name} has no parameter {', '.join(sorted(unknown))}")
         return register_law(
             function,
             formula=formula,
             source=source,
             regime=regime,
             kind=kind,
-            parameters=found,
+            parameters=taken_by(function, domain, tables),
             limits=dict(limits or {}),
             within=Domain.of(within),
             rises=tuple(rises.split()),
@@ -304,10 +293,6 @@ def register_law(function: Callable[P, Any], **known: Any) -> LawFunction[P]:
         for p in signature.parameters.values()
         if p.default is not p.empty
     }
-    for group in ([p for p in parameters if p not in defaults], list(defaults)):
-        ordered = sorted(group, key=lambda p: parameters[p].place)
-        if group != ordered:
-            raise TypeError(f"{name} wants its parameters in the order {ordered}")
     checks = {p: entry.checked() for p, entry in parameters.items()}
     listed = tuple(checks.items())
     place = {p: k for k, p in enumerate(checks)}
