@@ -67,7 +67,9 @@ def _check(
     ((name, value),) = named.items()
     if isinstance(value, bool) or value is None or isinstance(value, str):
         raise DomainError(f"expected {name} {expectation}, got {value!r}")
-    if isinstance(value, (int, float)) and holds(value):
+    # Plain, since a float of numpy warns of inf % 1.
+    plain = float(value) if isinstance(value, float) else value
+    if isinstance(plain, (int, float)) and holds(plain):
         return value
     import numpy as np
 

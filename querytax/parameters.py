@@ -113,15 +113,14 @@ class Domain:
             return f"{sign} {self.low:g} and finite"
         return _WORDS.get(self.text, f"in {self.text}")
 
-    def scalar(self) -> Callable[[float], bool]:
-        """A fast test of one plain number."""
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Least and greatest float inside: no end is left out of these."""
         low, high = self.low, self.high
-        # The float next to an end that is left out: one comparison for all cases.
-        least = math.nextafter(low, math.inf) if self.open_low else low
-        most = math.nextafter(high, -math.inf) if self.open_high else high
-        if self.whole:
-            return lambda value: least <= value <= most and value % 1 == 0
-        return lambda value: least <= value <= most
+        return (
+            math.nextafter(low, math.inf) if self.open_low else low,
+            math.nextafter(high, -math.inf) if self.open_high else high,
+        )
 
     def holds(self, value: Any) -> Any:
         """Which elements lie inside."""
@@ -195,15 +194,20 @@ class Parameter:
                 return expect.one_of(domain.options, **{name: value})
 
             return word
-        scalar, expectation, axes = domain.scalar(), domain.expectation, self.axes
+        expectation = domain.expectation
+        (least, most), whole, axes = domain.ends, domain.whole, self.axes
         double, array = np.float64, np.array
 
         def number(value: Any) -> Any:
-            # The common case first: it costs less than the call of a validator.
             kind = type(value)
-            if (kind is float or kind is double or kind is int) and scalar(value):
+            # The common case first: it costs less than the call of a validator.
+            if (
+                (kind is float or kind is double or kind is int)
+                and least <= value <= most
+                and not (whole and value % 1)
+            ):
                 return array(value, double, ndmin=axes) if axes else double(value)
-            expect.element(domain.holds, expectation, not domain.whole, **{name: value})
+            expect.element(domain.holds, expectation, not whole, **{name: value})
             found = np.asarray(value, dtype=float)
             return found if found.ndim >= axes else array(found, ndmin=axes)
 

@@ -187,12 +187,7 @@ def _solved(
     shape: tuple[int, ...],
 ) -> Any:
     """Bisection over the floats themselves, so that no magnitude is too small."""
-    domain = sought.domain
-    ends = [
-        np.nextafter(domain.low, math.inf) if domain.open_low else domain.low,
-        np.nextafter(domain.high, -math.inf) if domain.open_high else domain.high,
-    ]
-    low, high = (np.full(shape or 1, _place(end)) for end in ends)
+    low, high = (np.full(shape or 1, _place(end)) for end in sought.domain.ends)
     sign = 1.0 if rises else -1.0
     for end, side in ((low, 1.0), (high, -1.0)):
         beyond = side * sign * (law(_float(end)) - goal) > 0.0
