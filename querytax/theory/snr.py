@@ -15,14 +15,14 @@ import numpy as np
 from querytax import expect
 from querytax.theory.law import Given, law
 from querytax.theory.numerics import efficiency as _efficiency
-from querytax.theory.numerics.floats import Floats, over, square
+from querytax.theory.numerics.floats import Floats, over, square, zeroed
 
 
 def _linear(slope: Given, step: Given, noise: Given, queries: float) -> Floats:
     """(slope·step/noise)²/queries in an order that neither over- nor underflows."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         # Without a step no slope, however steep, is seen.
-        return square(over(np.where(step > 0.0, slope, 0.0), noise) * step) / queries
+        return square(zeroed(over(slope, noise) * step)) / queries
 
 
 def _raw(release: str, reading: str) -> bool:

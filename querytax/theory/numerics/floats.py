@@ -37,7 +37,14 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
 def over(signal: npt.ArrayLike, noise: npt.ArrayLike) -> Floats:
     """``ratio``, and 0 where there is neither: as weak noise fades beside no signal."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return np.fmax(np.divide(signal, noise), 0.0)
+        return zeroed(np.divide(signal, noise))
+
+
+def zeroed(x: Any) -> Floats:
+    """0 for what is no number: a product or quotient of nothing and infinity."""
+    missing = np.isnan(x)
+    # Looking is several times cheaper than writing.
+    return np.where(missing, 0.0, x)[()] if missing.any() else x
 
 
 def log_gap(x: Array) -> Array:
