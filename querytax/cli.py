@@ -17,6 +17,7 @@ import click
 from querytax import __version__
 from querytax.cli_attack import attack, attacks
 from querytax.cli_audit import audit
+from querytax.cli_campaign import campaign
 from querytax.cli_defences import defences
 from querytax.cli_figures import figures
 from querytax.cli_laws import commands, json_option
@@ -128,6 +129,7 @@ def main() -> None:
     querytax probe MODEL --data D      measure a model
     querytax recommend STATS           sigma for a target query count, by laws
     querytax attack MODEL --data D     count the queries of attacks, for real
+    querytax campaign run PLAN         many attacks, stored, resumed, on a cluster
     querytax attacks                   the attacks: access, norms, source
     querytax defences                  the defences: cost, source, breaker
     querytax audit MODEL --data D      is its noise any? and of results
@@ -148,6 +150,7 @@ for _command in (
     sites,
     attack,
     attacks,
+    campaign,
     defences,
     audit,
     *commands,

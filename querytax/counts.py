@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class QueryCount:
         expect.probability(q=q)
         if not self.success.any():
             return math.inf
-        survival = self._fit().sf
+        survival = self._fit.sf
         reached = survival.probabilities <= 1.0 - q + 1e-12
         return float(survival.quantiles[reached][0]) if reached.any() else math.inf
 
@@ -148,7 +149,7 @@ class QueryCount:
 
     def _band(self, confidence: float) -> tuple[np.ndarray, ...]:
         """Queries, success rate, and the band of survival: Greenwood's, log-log."""
-        survival = self._fit().sf
+        survival = self._fit.sf
         # Log-log intervals are undefined where nobody or everybody has fallen, and
         # scipy says so with a warning. The bounds there are exact.
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -164,7 +165,9 @@ class QueryCount:
             np.nan_to_num(high, nan=1.0),
         )
 
+    @cached_property
     def _fit(self) -> Any:
+        """Kaplan and Meier's, which takes a sort."""
         from scipy import stats
 
         done = self.queries[self.success].astype(float)

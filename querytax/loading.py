@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from querytax.expect import DomainError
 from querytax.files import parsed
 from querytax.images import load_images
-from querytax.recommend import Recommendation
-from querytax.recommend.portfolio import tuned
 
 __all__ = ["load_attack", "load_data", "load_model"]
 
@@ -92,6 +90,9 @@ def load_attack(path: str) -> dict[str, Any]:
     DomainError
         If it cannot be read or holds no recommendation.
     """
+    from querytax.recommend import Recommendation
+    from querytax.recommend.portfolio import tuned
+
     try:
         with open(path, encoding="utf-8") as stream:
             rec = Recommendation.from_json(parsed(stream.read())["recommendations"][0])

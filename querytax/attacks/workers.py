@@ -22,7 +22,7 @@ import torch
 from querytax.attacks.course import Course, Ended
 from querytax.attacks.scheduler import drive
 
-__all__ = ["beside", "cores", "may_fork"]
+__all__ = ["beside", "cores", "may_fork", "sendable"]
 
 # Seconds between two words of how far a worker is.
 _NEWS = 0.2
@@ -179,12 +179,12 @@ def _drive(
             send("warned", (str(warning.message), warning.category))
         send("over")
     except Exception as error:
-        send("failed", _sendable(error))
+        send("failed", sendable(error))
     finally:
         pipe.close()
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """An error that another process can read, with where it came from."""
     error.add_note("".join(traceback.format_exception(error)))
     try:

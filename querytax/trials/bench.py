@@ -18,20 +18,19 @@ from querytax.attacks.memory import Memories
 from querytax.attacks.oracle import Model, clean_model
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.run import attack_all
-from querytax.attacks.table import find, plan_of
-from querytax.attacks.work import Run, entry_of, pays
+from querytax.attacks.table import find
+from querytax.attacks.work import Run, pays
 from querytax.evidence import Evidence, Trial, Tried
 from querytax.plans import Plan
 from querytax.sites import Site
 from querytax.trials.code import code_of
 from querytax.trials.ground import Ground, Pool, attacker_seed, noise_seed
+from querytax.trials.identity import identify
 from querytax.trials.pace import seconds_per_row
 from querytax.trials.reading import (
-    APART,
     contender_of,
     largest_of,
     rows_of,
-    settings_of,
     tried_of,
     untried,
 )
@@ -219,6 +218,8 @@ class Bench:
             for run in self.store.runs()
             if ACCESS.index(run.access) >= ACCESS.index(access)
             and run.votes == self.votes
+            # Those of libraries are of campaigns, and no contenders here.
+            and ":" not in run.attack
             and run.surrogate in lent
         ]
         found = []
@@ -281,7 +282,13 @@ class Bench:
                     f"expected images <= {len(pool)}, those of {trial.part!r} that "
                     f"the network gets right, got {trial.images}"
                 )
-            run, plan, model = self._identified(trial, pool)
+            if ":" in trial.contender.attack:
+                raise expect.DomainError(
+                    f"expected an attack of this house, got {trial.contender.attack!r}"
+                )
+            run, plan, model = identify(
+                self.ground, trial, votes=self.votes, surrogate=self.surrogate
+            )
             if not pays(plan, trial.n_queries + trial.rest, self.votes):
                 runs.append(None)
                 continue
@@ -306,54 +313,6 @@ class Bench:
                     # What is known already stays known.
                     job.wanted[i] = max(job.wanted[i], row.n_queries)
         return list(jobs.values()), runs
-
-    def _identified(self, trial: Trial, pool: Pool) -> tuple[RunKey, Plan, Model]:
-        who = trial.contender
-        shape = tuple(pool.images.shape[1:])
-        for name, _ in who.changes:
-            if name in APART:
-                raise expect.DomainError(
-                    f"expected changes to be settings of {who.attack}'s plan, which "
-                    f"{name!r} of the trial is not"
-                )
-        plan = plan_of(
-            who.attack,
-            float(trial.eps),
-            trial.norm,
-            recipe=who.recipe,
-            shape=shape,
-            **Site.parse(trial.site).knowing(who.changes, float(trial.sigma)),
-        )
-        expect.one_of(ACCESS, access=trial.access)
-        entry = entry_of(plan, trial.access)
-        plan.check_shape(shape)
-        if entry.surrogate and self.surrogate is None:
-            raise expect.DomainError(
-                f"expected surrogate for {entry.name}, a network of the attacker's "
-                "own, got None"
-            )
-        seed = expect.count(0, seed=trial.seed)
-        expect.that(seed < 1 << 63, "< 2**63", seed=seed)
-        site, model = self.ground.noisy(
-            trial.network, trial.site, float(trial.sigma), noise_seed(seed)
-        )
-        run = RunKey(
-            network=self.ground.print_of(trial.network),
-            site=site,
-            sigma=float(trial.sigma),
-            attack=entry.name,
-            recipe=who.recipe,
-            settings=settings_of(plan),
-            eps=plan.eps,
-            norm=plan.norm,
-            # An attack is told what it needs, and no more: more access changes nothing.
-            access=entry.access,
-            votes=self.votes,
-            seed=int(seed),
-            surrogate=self._surrogate_print() if entry.surrogate else "",
-            code=code_of(entry.engine, model),
-        )
-        return run, plan, model
 
     # -- attacks --------------------------------------------------------------------
 

@@ -255,6 +255,15 @@ class Store:
                 raise ValueError("another seal")
         return {(row.image, row.key): row for row in rows}
 
+    def has(self, run: RunKey, image: str, key: int) -> bool:
+        """Whether something is known of an image in a run."""
+        one = f'SELECT 1 FROM counts WHERE run = ({_FIND_RUN}) AND "image" = ? '
+        with self._errors("read"):
+            found = self._db.execute(
+                f'{one} AND "key" = ?', (*_values(run), image, key)
+            )
+            return found.fetchone() is not None
+
     def put(self, run: RunKey, rows: Iterable[ImageRow]) -> None:
         """Write images of a run down, all of them or none.
 
@@ -269,7 +278,13 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; the lock is taken at once, so that it cannot fail midway."""
+        """One transaction; the lock is taken at once, so that it cannot fail midway.
+
+        Inside of another one it is a part of that.
+        """
+        if self._db.in_transaction:
+            yield self._db
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db

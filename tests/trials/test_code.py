@@ -5,7 +5,7 @@ from trial_setting import Planes, numbers, parts, trial
 
 from querytax.attacks.table import find
 from querytax.defenses import defend
-from querytax.trials import Bench, Store, code
+from querytax.trials import Bench, Store, code, identity
 from querytax.trials import bench as room
 
 ENGINE = '''
@@ -85,7 +85,8 @@ def test_trials_of_other_code_are_kept_and_not_believed(tmp_path, monkeypatch, s
     assert len(bench().evidence(site)) == 1
     known = bench().store.rows(bench().store.runs()[0])
     with monkeypatch.context() as patch:
-        patch.setattr(room, "code_of", lambda engine, model: "another")
+        for place in (room, identity):
+            patch.setattr(place, "code_of", lambda engine, model: "another")
         later = bench()
         assert len(later.evidence(site)) == 0
         assert later.estimate(asked) > 0.0

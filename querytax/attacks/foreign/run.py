@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from querytax import expect
-from querytax.attacks.block import ACCESS
 from querytax.attacks.failures import broke_in, said_of
 from querytax.attacks.foreign.meter import (
-    PROBABILITIES,
     Metered,
     OutOfTime,
     Stopped,
@@ -25,85 +20,21 @@ from querytax.attacks.foreign.meter import (
     seed_for,
     seeded,
 )
-from querytax.attacks.foreign.table import Foreign, find, load
+from querytax.attacks.foreign.plan import ForeignPlan, foreign_plan, library_of
+from querytax.attacks.foreign.table import Foreign, find
 from querytax.attacks.oracle import Model, evaluating
 from querytax.attacks.outcome import AttackResult
 from querytax.attacks.table import Attack
 from querytax.attacks.work import Run, Work
 from querytax.losses import check_images
-from querytax.plans import Plan
 from querytax.progress import progress
 
-__all__ = ["ForeignPlan", "foreign_attack"]
+__all__ = ["foreign_attack"]
 
 # ``attack(model, image, label, **settings)``: what it found, or None.
 Function = Callable[..., Tensor | None]
 # ``prepare(what, meter, settings, seed)``: the attack, made; called, it runs.
 Prepare = Callable[[str, Metered, dict[str, Any], int], Callable[[], Tensor | None]]
-
-# Arguments of the libraries' classes that are ours to give.
-_OURS = (
-    *("model", "estimator", "classifier", "args", "kwargs"),
-    *("eps", "norm", "constraint", "targeted", "verbose", "batch_size"),
-)
-
-
-@dataclass(frozen=True)
-class ForeignPlan(Plan):
-    """What a library's attack was told to do.
-
-    Attributes
-    ----------
-    eps, norm, name
-        As in :class:`querytax.plans.Plan`. What a library cannot be told stands at its
-        default and has no effect: ``loss``, ``repeats`` and ``sequential``.
-    what : str
-        Library and attack, as in ``"art:square"``.
-    settings : tuple of (str, value)
-        All that the attack's class was given beside these, sorted.
-    version : str
-        Of the library.
-    probabilities : {"answered", "renormalised", "logarithm"}
-        What it was told where the model answers probabilities.
-    restarts : int
-        How often it was begun again, at most.
-    seconds : float or None
-        What one image might take.
-    """
-
-    attack: ClassVar[str] = "foreign"
-
-    name: str = "library"
-    what: str = ""
-    settings: tuple[tuple[str, Any], ...] = ()
-    version: str = ""
-    probabilities: str = "answered"
-    restarts: int = 0
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        expect.one_of(PROBABILITIES, probabilities=self.probabilities)
-        restarts = int(expect.count(minimum=0, restarts=self.restarts))
-        object.__setattr__(self, "restarts", restarts)
-        object.__setattr__(self, "settings", tuple(sorted(self.settings)))
-        if self.seconds is not None:
-            expect.positive(seconds=self.seconds)
-
-    def describe(self) -> str:
-        """One line for a person."""
-        said = [f"{self.what}{self.version and f' of {self.version}'}"]
-        said.append(f"{self.norm} eps {self.eps:.4g}")
-        said += [f"{name} {value}" for name, value in self.settings]
-        if self.probabilities == "renormalised":
-            said.append("probabilities clipped at 0 and renormalised")
-        elif self.probabilities == "logarithm":
-            said.append("logarithms of probabilities")
-        if self.restarts:
-            said.append(f"begun again up to {self.restarts} times")
-        if self.seconds is not None:
-            said.append(f"{self.seconds:g} s an image")
-        return ", ".join(said)
 
 
 def foreign_attack(
@@ -203,38 +134,38 @@ def foreign_attack(
     """
     images = check_images(images)
     n_queries = int(expect.count(n_queries=n_queries))
-    own: dict[str, Any] = {}
-    version = ""
+    kept: dict[str, Any] = {
+        "probabilities": probabilities,
+        "restarts": restarts,
+        "seconds": seconds,
+    }
     if callable(what):
         expect.one_of(("scores", "labels"), access=access)
-        name, entry = f"function:{_name(what)}", Foreign("", "", "", access)
-        prepare = _function(what)
+        name = f"function:{_name(what)}"
+        entry, prepare = Foreign("", "", "", access), _function(what)
+        plan = ForeignPlan(
+            eps=eps, norm=norm, what=name, settings=tuple(settings.items()), **kept
+        )
     else:
-        name, entry = what, find(what)
-        _check(name, entry, norm, access, targets, starts)
-        kind = load(name)
-        library = importlib.import_module(f"querytax.attacks.foreign.{entry.library}")
-        given = inspect.signature(kind).parameters
-        for setting in settings:
-            expect.one_of([n for n in given if n not in _OURS], setting=setting)
-        own = library.settings(name, n_queries, tuple(images.shape[1:]))
-        version = f"{entry.package} {importlib.metadata.version(entry.package)}"
-        prepare = library.prepare
+        entry = find(what)
+        plan = foreign_plan(
+            what,
+            eps=eps,
+            norm=norm,
+            n_queries=n_queries,
+            access=access,
+            shape=tuple(images.shape[1:]),
+            targets=targets is not None,
+            starts=starts is not None,
+            **kept,
+            **settings,
+        )
+        prepare = library_of(entry).prepare
     if probabilities != "answered" and getattr(model, "answers", "logits") == "logits":
         raise expect.DomainError(
             "expected probabilities 'answered' for a model that answers logits, "
             f"got {probabilities!r}"
         )
-    plan = ForeignPlan(
-        eps=eps,
-        norm=norm,
-        what=name,
-        settings=tuple({**own, **settings}.items()),
-        version=version,
-        probabilities=probabilities,
-        restarts=restarts,
-        seconds=seconds,
-    )
     return _run(
         Run(model, images, labels, plan, targets, starts, keys, None, rng),
         plan,
@@ -247,29 +178,6 @@ def foreign_attack(
         keep_images=keep_images,
         verbose=verbose,
     )
-
-
-def _check(
-    what: str,
-    entry: Foreign,
-    norm: str,
-    access: str,
-    targets: Tensor | None,
-    starts: Tensor | None,
-) -> None:
-    """Whether the attack can do what is asked of it."""
-    expect.one_of(entry.norms, **{f"norm of {what}": norm})
-    expect.one_of(ACCESS, access=access)
-    if ACCESS.index(access) > ACCESS.index(entry.access):
-        raise expect.DomainError(
-            f"expected access {entry.access!r} or more for {what}, got {access!r}"
-        )
-    if starts is not None and not entry.starts:
-        raise expect.DomainError(f"expected no starts, {what} makes its own")
-    if entry.targeted == "only" and targets is None:
-        raise expect.DomainError(f"expected targets for {what}, got None")
-    if entry.targeted == "start" and targets is not None and starts is None:
-        raise expect.DomainError(f"expected starts with targets for {what}, got None")
 
 
 def _name(function: Function) -> str:
