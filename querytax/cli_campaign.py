@@ -57,12 +57,12 @@ def campaign() -> None:
     """Attacks x networks x defences x strengths x seeds x images, stored and resumed.
 
     \b
-    querytax campaign run plan.toml            do what is left, and keep it in plan.db
-    querytax campaign run plan.toml --jobs 2   in two processes
-    querytax campaign run plan.toml --scheduler tcp://host:8786   on a Dask cluster
-    querytax campaign status plan.toml         done, left, and the time that it takes
-    querytax campaign show plan.toml --attack square   rates and medians, by group
-    querytax campaign export plan.toml -o outcomes.csv    or .parquet, every image
+    querytax campaign run plan.toml           what is left; kept in plan.db
+    querytax campaign run plan.toml --jobs 2  in two processes
+    querytax campaign run plan.toml --scheduler tcp://host:8786  a cluster
+    querytax campaign status plan.toml        done, left, time left
+    querytax campaign show plan.toml --attack square  rates and medians
+    querytax campaign export plan.toml -o outcomes.csv  every image
 
     docs/campaigns.md tells what a plan says. What is done is never done again, and
     nothing done is lost, whatever stops a run.

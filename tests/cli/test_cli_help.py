@@ -14,10 +14,13 @@ from querytax.cli import main
 def test_help_of_every_command():
     text = call("--help").stdout
     assert "Exit codes: 0 feasible" in text
-    for name in main.commands:
+    for name, command in main.commands.items():
         assert name in text
-        assert "--json" in call(name, "--help").stdout
         assert "Usage:" in call(name, "-h").stdout
+        for words in [(name, sub) for sub in getattr(command, "commands", ())] or [
+            (name,)
+        ]:
+            assert "--json" in call(*words, "--help").stdout
     assert call("--version").stdout.strip().endswith("0.1.0")
 
 
