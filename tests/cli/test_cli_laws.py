@@ -55,8 +55,9 @@ def test_what_papers_print_is_listed_apart():
     assert "printed:" not in call("laws").stdout
 
 
-def test_pages_of_laws(tmp_path):
-    written = call("laws", "-o", str(tmp_path)).stdout.split("\n")[:-1]
+def test_pages_of_laws(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = call("laws", "-o", "pages").stdout.split("\n")[:-1]
     text = "".join(Path(path).read_text() for path in written)
     assert len(written) == len(GROUPS)
     for entry in laws():
