@@ -177,7 +177,7 @@ class Law:
         for limit, within, names in self._watched:
             given = {
                 name: value
-                if (value := arguments[name]) is None or self.parameters[name].is_word
+                if isinstance(value := arguments[name], np.floating | str | None)
                 else np.array(
                     value, float, ndmin=self.parameters[name].axes, copy=None
                 )[()]
@@ -293,24 +293,25 @@ def register_law(function: Callable[P, Any], **known: Any) -> LawFunction[P]:
         for p in signature.parameters.values()
         if p.default is not p.empty
     }
-    checks = {p: entry.checked() for p, entry in parameters.items()}
-    listed = tuple(checks.items())
-    place = {p: k for k, p in enumerate(checks)}
-    optional = {p for p, value in defaults.items() if value is None}
-    settled = {
-        p: value if value is None else checks[p](value) for p, value in defaults.items()
+    checks = {
+        p: _unless_none(entry.checked())
+        if defaults.get(p, "") is None
+        else entry.checked()
+        for p, entry in parameters.items()
     }
+    listed, count = tuple(checks.items()), len(checks)
+    settled = {p: checks[p](value) for p, value in defaults.items()}
 
     def bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, validated and in double precision."""
-        given = dict(settled)
-        for (p, check), value in zip(listed, args, strict=False):
-            given[p] = value if value is None and p in optional else check(value)
+        given = {p: check(v) for (p, check), v in zip(listed, args, strict=False)}
         for p, value in kwargs.items():
-            if place.get(p, -1) < len(args):
+            if p in given or p not in checks:
                 signature.bind(*args, **kwargs)
-            given[p] = value if value is None and p in optional else checks[p](value)
-        if len(given) != len(listed) or len(args) > len(listed):
+            given[p] = checks[p](value)
+        if len(given) < count:
+            given = {**settled, **given}
+        if len(given) < count or len(args) > count:
             signature.bind(*args, **kwargs)
         return given
 
@@ -327,11 +328,12 @@ def register_law(function: Callable[P, Any], **known: Any) -> LawFunction[P]:
             given = signature.bind(*args, **kwargs).arguments
             value = _inside(body, given, entry.tables)
             given = {**settled, **given}
-        if entry.limits and (broken := entry.broken(given)):
+        if limited and (broken := entry.broken(given)):
             warnings.warn(broken, RegimeWarning, stacklevel=2)
         return value
 
     entry = Law(name, topic, evaluate, **known)
+    limited = bool(entry.limits)
     errors = inspect.Parameter(
         "errors", inspect.Parameter.KEYWORD_ONLY, default="raise"
     )
@@ -343,6 +345,11 @@ def register_law(function: Callable[P, Any], **known: Any) -> LawFunction[P]:
     described.entry, described.supports = entry, entry.supports
     _LAWS.setdefault(package, {})[name] = entry
     return cast("LawFunction[P]", evaluate)
+
+
+def _unless_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The check of a parameter that may be left out."""
+    return lambda value: None if value is None else check(value)
 
 
 def _inside(
