@@ -189,7 +189,6 @@ def effective_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     "derived here; Output Randomization 2020, section 4.2",
     regime="independent normal noise",
     within="[0, 1]",
-    falls="",
 )
 def all_positive(outputs: Given, sigma: Given) -> Floats:
     """Chance that every noisy output has a logarithm.
