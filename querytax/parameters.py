@@ -180,6 +180,13 @@ class Parameter:
         """The same parameter, read at once over so many of its last axes."""
         return replace(self, axes=axes)
 
+    @property
+    def plain_ends(self) -> tuple[float, float]:
+        """Between which any float may stand as it is; none where more is asked."""
+        if self.is_word or self.domain.whole or self.axes:
+            return math.inf, -math.inf
+        return self.domain.ends
+
     def checked(self) -> Callable[[Any], Any]:
         """A function that converts a value to double precision, or refuses it.
 

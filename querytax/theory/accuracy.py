@@ -80,7 +80,7 @@ def _changed(
     "M = 1 - ∫ φ(z) Π_i Φ(z + ΔF_i/σ) dz",
     _SOURCE,
     regime=_REGIME,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def misclassification(
     outputs: Given, sigma: Given, labels: Given = None, release: str = "raw"
@@ -114,8 +114,7 @@ log_misclassification = log_of(
     "derived here, on the clipping of Aithal & Li 2022, Sec. IV-B",
     regime="independent normal noise on every output, then clipping to zero",
     domain={"outputs": "[0, inf)"},
-    within="[0, 1]",
-    rises="sigma",
+    value="[0, 1]; rises in sigma",
 )
 def clipped_tie(outputs: Given, sigma: Given) -> Floats:
     """Probability that all outputs are clipped to zero, and all tie.
@@ -134,7 +133,7 @@ def clipped_tie(outputs: Given, sigma: Given) -> Floats:
     "Output Randomization 2020, eq. (8); corrected by Slepian's inequality",
     regime=_REGIME,
     kind="bound",
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def misclassification_bounds(outputs: Given, sigma: Given) -> tuple[Floats, Floats]:
     """Closed-form bounds on :func:`misclassification`, from pairs of classes.
@@ -155,7 +154,7 @@ def misclassification_bounds(outputs: Given, sigma: Given) -> tuple[Floats, Floa
     "derived here",
     regime=_REGIME,
     tables={"outputs": 2, "labels": 1},
-    within="[-1, 1]",
+    value="[-1, 1]",
 )
 def accuracy_loss(
     outputs: Given, sigma: Given, labels: Given = None, release: str = "raw"
@@ -179,8 +178,7 @@ def accuracy_loss(
     "σ = ΔF/(√2 |Φ⁻¹(K)|)",
     "Output Randomization 2020, eq. (11); corrected: σ² = ΔF²/(2 Φ⁻¹(K)²)",
     regime="two classes; an upper limit for more",
-    within="[0, inf]",
-    rises="gap rate",
+    value="[0, inf]; rises in gap rate",
 )
 def two_class_sigma(gap: Given, rate: Given) -> Floats:
     """Noise at which two classes trade places at a given rate.
@@ -204,8 +202,7 @@ def _lowered(sigma: Array, rate: Array, erring: Callable[[Array], Array]) -> Arr
     "largest σ with M(F, σ) <= K",
     "Output Randomization 2020, eq. (11); corrected and for any classes",
     regime=_REGIME,
-    within="[0, inf]",
-    rises="rate",
+    value="[0, inf]; rises in rate",
 )
 def largest_sigma(outputs: Given, rate: Given) -> Floats:
     """Largest noise, row by row, at which the argmax seldom enough changes.
@@ -249,7 +246,7 @@ def largest_sigma(outputs: Given, rate: Given) -> Floats:
     "derived here",
     regime=_REGIME,
     tables={"outputs": 2},
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def largest_sigma_mean(
     outputs: Given, rate: Given, relative_tolerance: Given = 1e-6

@@ -28,8 +28,7 @@ _NES = (
     "n = (1/r² - 1)/S",
     _SOURCE,
     regime=_BEST,
-    within="[0, inf]",
-    falls="snr remaining",
+    value="[0, inf]; falls in snr remaining",
 )
 def steps(snr: Given, remaining: Given) -> Floats:
     """Steps of the best schedule until so much of the error is left.
@@ -49,8 +48,7 @@ def steps(snr: Given, remaining: Given) -> Floats:
     "r = 1/sqrt(1 + n S)",
     _SOURCE,
     regime=_BEST,
-    within="[0, 1]",
-    falls="snr steps",
+    value="[0, 1]; falls in snr steps",
 )
 def remaining(snr: Given, steps: Given) -> Floats:
     """Root-mean-square error after steps of the best schedule, over the start's.
@@ -66,9 +64,7 @@ def remaining(snr: Given, steps: Given) -> Floats:
     _SOURCE,
     regime=_CONSTANT,
     domain={"contraction": "(0, 2)"},
-    within="[0, inf]",
-    rises="contraction",
-    falls="snr",
+    value="[0, inf]; rises in contraction; falls in snr",
 )
 def constant_step_floor(snr: Given, contraction: Given) -> Floats:
     """Root-mean-square error at which a constant step stalls, over the start's.
@@ -86,8 +82,7 @@ def constant_step_floor(snr: Given, contraction: Given) -> Floats:
     _SOURCE,
     regime=_CONSTANT,
     domain={"contraction": "(0, 2)"},
-    within="[0, inf]",
-    falls="snr",
+    value="[0, inf]; falls in snr",
 )
 def constant_step_remaining(snr: Given, contraction: Given, steps: Given) -> Floats:
     """Root-mean-square error after steps of constant size, over the start's.
@@ -132,8 +127,7 @@ def _constant(log_r: Array, end: Array) -> Array:
     "1 if S >= 1/r² - 1",
     _SOURCE,
     regime=_CONSTANT + ", the best one; exact once rounded up",
-    within="[1, inf]",
-    falls="snr remaining",
+    value="[1, inf]; falls in snr remaining",
 )
 def constant_steps(snr: Given, remaining: Given) -> Floats:
     """Steps of the best constant size until so much of the error is left.
@@ -165,9 +159,7 @@ def constant_steps(snr: Given, remaining: Given) -> Floats:
     _SOURCE,
     regime=_NES + "; sufficient, once rounded up to whole steps",
     kind="bound",
-    within="[0, inf]",
-    rises="dimension pairs",
-    falls="snr remaining",
+    value="[0, inf]; rises in dimension pairs; falls in snr remaining",
 )
 def nes_pairs(snr: Given, dimension: Given, pairs: Given, remaining: Given) -> Floats:
     """Pairs of queries that suffice an NES attack in many dimensions.
@@ -189,9 +181,7 @@ def nes_pairs(snr: Given, dimension: Given, pairs: Given, remaining: Given) -> F
     _SOURCE,
     regime=_NES + "; necessary, for any number of pairs in a step",
     kind="bound",
-    within="[0, inf]",
-    rises="dimension",
-    falls="snr remaining",
+    value="[0, inf]; rises in dimension; falls in snr remaining",
 )
 def nes_least_pairs(snr: Given, dimension: Given, remaining: Given) -> Floats:
     """Pairs of queries below which no NES attack has arrived in the mean square.
@@ -209,9 +199,7 @@ def nes_least_pairs(snr: Given, dimension: Given, remaining: Given) -> Floats:
     _SOURCE,
     regime=_NES,
     domain={"steps": "{0, ..., 10000}"},
-    within="[0, 1]",
-    rises="dimension",
-    falls="snr pairs steps",
+    value="[0, 1]; rises in dimension; falls in snr pairs steps",
 )
 def nes_remaining(snr: Given, dimension: Given, pairs: Given, steps: Given) -> Floats:
     """Root-mean-square distance after steps of an NES attack, over the start's.

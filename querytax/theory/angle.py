@@ -38,9 +38,7 @@ def _parts(
     "1/ρ² = 1 + c σ²/(μ² M), c = 2, ½, 1 with B - 1 for B",
     "derived here; κ is smoothing.mean_norm",
     regime=_REGIME,
-    within="[0, 1]",
-    rises="directions probe repeats",
-    falls="dimension sigma",
+    value="[0, 1]; rises in directions probe repeats; falls in dimension sigma",
 )
 def mean_cosine(
     probe: Given,
@@ -69,9 +67,7 @@ def mean_cosine(
     "+ ρ² (B-1)/(d+2) ₂F₁((3-B)/2, 1; d/2 + 2; ρ²); its root",
     "derived here; drift.plain is ‖E g‖/√E‖g‖² in its place",
     regime=_REGIME,
-    within="[0, 1]",
-    rises="directions probe repeats",
-    falls="dimension sigma",
+    value="[0, 1]; rises in directions probe repeats; falls in dimension sigma",
 )
 def rms_cosine(
     probe: Given,
@@ -113,9 +109,7 @@ def _log_backwards(
     "P(cos < 0) = ½ I_{1-ρ²}(B/2, ½)",
     "derived here; at B = 1 it is RFD 2024, Theorem 1, in its exact form",
     regime=f"{_REGIME}; any dimension",
-    within="[0, 1/2]",
-    rises="sigma",
-    falls="directions probe repeats",
+    value="[0, 1/2]; rises in sigma; falls in directions probe repeats",
 )
 def backwards(
     probe: Given,

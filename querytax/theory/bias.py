@@ -22,8 +22,7 @@ _GELU = "one GELU x Φ(x), not its tanh approximation, normal noise"
     "b = s (φ(t) - |t| Φ(-|t|)), t = x/s",
     _RELU,
     regime="one ReLU, normal noise on its input",
-    within="[0, inf]",
-    rises="value_sigma",
+    value="[0, inf]; rises in value_sigma",
 )
 def relu_bias(value: Given, value_sigma: Given) -> Floats:
     """Mean of a ReLU under noise, minus the ReLU of the mean.
@@ -42,8 +41,7 @@ def relu_bias(value: Given, value_sigma: Given) -> Floats:
     "E = x Φ(t) + s φ(t), t = x/s",
     _RELU + "; the proof's Pr(Y>0) = 1 - Φ(μ/σ) is a slip for Φ(μ/σ)",
     regime="one ReLU, normal noise on its input",
-    within="[0, inf]",
-    rises="value value_sigma",
+    value="[0, inf]; rises in value value_sigma",
 )
 def relu_mean(value: Given, value_sigma: Given) -> Floats:
     """Mean of a ReLU whose input carries normal noise.
@@ -58,7 +56,7 @@ def relu_mean(value: Given, value_sigma: Given) -> Floats:
     "E = a x + (1 - a)(x Φ(t) + s φ(t)), t = x/s",
     _AFTER,
     regime="one leaky ReLU, normal noise on its input",
-    rises="value value_sigma",
+    value="(-inf, inf); rises in value value_sigma",
 )
 def leaky_relu_mean(value: Given, negative_slope: Given, value_sigma: Given) -> Floats:
     """Mean of a leaky ReLU whose input carries normal noise.
@@ -115,8 +113,7 @@ def gelu_bias(value: Given, value_sigma: Given) -> Floats:
     "E = E tanh(D/2), D ~ N(m, s²)",
     "derived here, after SND 2022, Example 2",
     regime="softmax of two logits whose difference is normal",
-    within="[-1, 1]",
-    rises="margin",
+    value="[-1, 1]; rises in margin",
 )
 def two_class_margin(margin: Given, margin_sigma: Given) -> Floats:
     """Mean difference of two softmax probabilities of noisy logits.
@@ -141,8 +138,7 @@ def two_class_margin(margin: Given, margin_sigma: Given) -> Floats:
     "E = min(m, m₂) - s_R (φ(t) - |t| Φ(-|t|)), t = (m - m₂)/s_R",
     "Clark 1961, the mean of the greater of two normals; rearranged",
     regime="three logits, jointly normal noise of mean zero",
-    rises="margin second_margin",
-    falls="rivals_sigma",
+    value="(-inf, inf); rises in margin second_margin; falls in rivals_sigma",
 )
 def three_class_margin(
     margin: Given, second_margin: Given, rivals_sigma: Given
@@ -162,8 +158,7 @@ def three_class_margin(
     "E = F + 2σ (φ(t) - t Φ(-t)), t = F/σ",
     _PRACTICAL,
     regime="exact without a ceiling; with one at 1, for 1 - F some σ or more",
-    within="[0, inf]",
-    rises="output sigma",
+    value="[0, inf]; rises in output sigma",
 )
 def reflected_mean(output: Given, sigma: Given) -> Floats:
     """Mean of a noisy output that is reflected at zero.
@@ -179,8 +174,7 @@ def reflected_mean(output: Given, sigma: Given) -> Floats:
     _PRACTICAL,
     regime="normal noise, then clipping to [0, 1]",
     domain={"output": "[0, 1]"},
-    within="[0, 1]",
-    rises="output",
+    value="[0, 1]; rises in output",
 )
 def clipped_mean(output: Given, sigma: Given) -> Floats:
     """Mean of a noisy probability that is clipped to [0, 1].

@@ -27,8 +27,7 @@ def _half(votes: Array) -> Array:
     "P = I_p(k, k), k = ⌊(V+1)/2⌋",
     "derived here; against SND 2022, Sec. 4.6, where P does not fall with V",
     regime="independent labels of two classes; ties broken at random",
-    within="[0, 1]",
-    rises="label_error",
+    value="[0, 1]; rises in label_error",
 )
 def majority(label_error: Given, votes: Given) -> Floats:
     """Probability that the majority of so many labels is wrong.
@@ -49,9 +48,7 @@ def majority(label_error: Given, votes: Given) -> Floats:
     "derived here",
     regime="the slope of P at the boundary is the same; further out it is not",
     kind="definition",
-    within="[0, inf]",
-    rises="margin_sigma",
-    falls="votes",
+    value="[0, inf]; rises in margin_sigma; falls in votes",
 )
 def voted_sigma(margin_sigma: Given, votes: Given) -> Floats:
     """Noise of one label that is as steep at the boundary as a majority.
@@ -106,7 +103,7 @@ def _of_cells(
     "derived here; RFD 2024, Sec. 3.4, says that no analytical form exists",
     regime=_BISECTION,
     domain=_HALVINGS,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def cells(
     boundary: Given, ray_sigma: Given, halvings: Given, votes: Given = 1
@@ -130,8 +127,7 @@ def cells(
     _CELL,
     regime=_BISECTION,
     domain=_HALVINGS,
-    within="[0, 1]",
-    rises="boundary",
+    value="[0, 1]; rises in boundary",
 )
 def mean_estimate(
     boundary: Given, ray_sigma: Given, halvings: Given, votes: Given = 1
@@ -155,7 +151,7 @@ def mean_estimate(
     _CELL,
     regime=_BISECTION,
     domain=_HALVINGS,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def rmse(
     boundary: Given, ray_sigma: Given, halvings: Given, votes: Given = 1
@@ -181,9 +177,7 @@ def rmse(
     regime="lower bound of Cramér and Rao for an unbiased search, any place of labels",
     kind="bound",
     domain={"queries": "{1, 2, ...}"},
-    within="[0, inf]",
-    rises="ray_sigma",
-    falls="queries",
+    value="[0, inf]; rises in ray_sigma; falls in queries",
 )
 def information_rmse(ray_sigma: Given, queries: Given) -> Floats:
     """Least root-mean-square error of unbiased searches along a ray.

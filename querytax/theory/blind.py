@@ -39,8 +39,7 @@ def _together(success: Array, false_alarm: Array) -> None:
     regime=_FRESH,
     domain={"queries": _COUNTS["queries"]},
     tables={"success": 1},
-    within="[0, 1]",
-    falls="queries",
+    value="[0, 1]; falls in queries",
 )
 def survival(success: Given, queries: Given) -> Floats:
     """Share of images that blind guesses have not broken.
@@ -56,8 +55,7 @@ def survival(success: Given, queries: Given) -> Floats:
     "derived here",
     regime=f"{_FRESH}; inf beyond 2^53",
     tables={"success": 1},
-    within="[1, inf]",
-    rises="share",
+    value="[1, inf]; rises in share",
 )
 def queries(success: Given, share: Given) -> Floats:
     """Blind guesses that break a share of the images.
@@ -78,7 +76,7 @@ def queries(success: Given, share: Given) -> Floats:
     "derived here",
     regime=_VOTED,
     domain=_VOTES,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def success(label_shares: Given, votes: Given) -> Floats:
     """Chance that a guess is called adversarial and its votes confirm it.
@@ -95,7 +93,7 @@ def success(label_shares: Given, votes: Given) -> Floats:
     "derived here",
     regime=_VOTED,
     domain=_VOTES,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def false_alarm(label_shares: Given, votes: Given) -> Floats:
     """Chance that a guess is called adversarial and its votes refute it.
@@ -113,8 +111,7 @@ def false_alarm(label_shares: Given, votes: Given) -> Floats:
     regime=_VOTED,
     domain=_COUNTS,
     tables=_IMAGES,
-    within="[0, 1]",
-    falls="queries",
+    value="[0, 1]; falls in queries",
 )
 def confirmed_survival(
     success: Given, false_alarm: Given, votes: Given, queries: Given
@@ -136,8 +133,7 @@ def confirmed_survival(
     regime=f"{_VOTED}; inf beyond 2^53",
     domain=_VOTES,
     tables=_IMAGES,
-    within="[1, inf]",
-    rises="share",
+    value="[1, inf]; rises in share",
 )
 def confirmed_queries(
     success: Given, false_alarm: Given, votes: Given, share: Given
@@ -160,9 +156,7 @@ def confirmed_queries(
     "derived here",
     regime=_VOTED,
     domain=_VOTES,
-    within="[1, inf]",
-    rises="false_alarm votes",
-    falls="success",
+    value="[1, inf]; rises in false_alarm votes; falls in success",
 )
 def confirmed_mean(success: Given, false_alarm: Given, votes: Given) -> Floats:
     """Mean number of queries until a guess is confirmed, on one image.

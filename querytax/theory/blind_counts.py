@@ -45,8 +45,7 @@ def _untouched(hits: Array, tried: Array, queries: Array) -> Array:
     "derived here",
     regime=f"unbiased: {_COUNTED}",
     domain=_WHOLE,
-    within="[0, 1]",
-    falls="queries",
+    value="[0, 1]; falls in queries",
 )
 def survival(hits: Given, tried: Given, queries: Given) -> Floats:
     """Share of images that guesses leave, from how many patterns hit each.
@@ -64,7 +63,7 @@ def survival(hits: Given, tried: Given, queries: Given) -> Floats:
     "derived here",
     regime=f"its square is unbiased: {_COUNTED}; inf for one image",
     domain=_WHOLE,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def error(hits: Given, tried: Given, queries: Given) -> Floats:
     """Standard error of :func:`survival`, sampling of images included.
@@ -86,8 +85,7 @@ def error(hits: Given, tried: Given, queries: Given) -> Floats:
     _GAFFKE,
     regime=f"{_COUNTED}, {_ENDS}",
     kind="definition",
-    within="[1, inf]",
-    rises="share",
+    value="[1, inf]; rises in share",
 )
 def interval(
     hits: Given, tried: Given, share: Given, confidence: Given = 0.95
@@ -122,8 +120,7 @@ def _turns(outcomes: Array, turn: Array) -> tuple[Array, Array]:
     "derived here",
     regime=f"unbiased: {_TURNS}",
     domain=_WHOLE,
-    within="[0, 1]",
-    falls="queries",
+    value="[0, 1]; falls in queries",
 )
 def scheduled_survival(outcomes: Given, turn: Given, queries: Given) -> Floats:
     """Share of images that guesses leave whose kinds come in the same turns.
@@ -154,8 +151,7 @@ def scheduled_survival(outcomes: Given, turn: Given, queries: Given) -> Floats:
     _GAFFKE,
     regime=f"{_TURNS}, {_ENDS}",
     kind="definition",
-    within="[1, inf]",
-    rises="share",
+    value="[1, inf]; rises in share",
 )
 def scheduled_interval(
     outcomes: Given, turn: Given, share: Given, confidence: Given = 0.95
@@ -183,7 +179,7 @@ def scheduled_interval(
     "Clopper and Pearson, never too sure",
     kind="definition",
     tables={"hits": 0, "tried": 0},
-    within="[1, inf]",
+    value="[1, inf]",
 )
 def image_interval(
     hits: Given, tried: Given, share: Given, confidence: Given = 0.95

@@ -35,8 +35,7 @@ def _scaled(margin: Array, margin_sigma: Array) -> Floats:
     "P = Φ(-|m|/s)",
     "derived here for SND 2022, P_mis; RFD 2024, eq. (9), with one noise draw",
     regime=_LINEAR,
-    within="[0, 1/2]",
-    rises="margin_sigma",
+    value="[0, 1/2]; rises in margin_sigma",
 )
 def flip(margin: Given, margin_sigma: Given) -> Floats:
     """Probability that noise changes one label, s the noise of its margin.
@@ -57,9 +56,7 @@ log_flip = log_of(flip, lambda **given: special.log_ndtr(-_scaled(**given)))
     "P = (φ(0) - φ(z) + z Φ(-z))/z, z = w/s",
     "derived here for SND 2022, P_mis",
     regime="margins uniform over the band; " + _LINEAR,
-    within="[0, 1/2]",
-    rises="margin_sigma",
-    falls="width",
+    value="[0, 1/2]; rises in margin_sigma; falls in width",
 )
 def band_flip(width: Given, margin_sigma: Given) -> Floats:
     """Share of labels that noise changes among margins spread over a band.
@@ -83,8 +80,7 @@ def band_flip(width: Given, margin_sigma: Given) -> Floats:
             density * margin_sigma <= 0.1
         )
     },
-    within="[0, inf]",
-    rises="density margin_sigma",
+    value="[0, inf]; rises in density margin_sigma",
 )
 def flip_rate(density: Given, margin_sigma: Given) -> Floats:
     """Share of labels that weak noise changes: linear in the noise.
@@ -109,7 +105,7 @@ def _weak(density_slope: Array, margin_sigma: Array) -> Floats:
     regime=_SMALL,
     kind="approximation",
     limits={"abs(density_slope) * margin_sigma**2 <= 0.03": _weak},
-    rises="density_slope",
+    value="(-inf, inf); rises in density_slope",
 )
 def net_loss(density_slope: Given, margin_sigma: Given) -> Floats:
     """Accuracy that weak noise costs: quadratic in the noise.
@@ -129,7 +125,7 @@ def net_loss(density_slope: Given, margin_sigma: Given) -> Floats:
     "g = √(2/π) (μ/T) exp(-m²/(2T²)), T² = μ² + σ²",
     "derived here for SND 2022, Sec. 3.3, on decision-based attacks",
     regime=_PROBE,
-    within="[0, 0.8]",
+    value="[0, 0.8]",
 )
 def hopskipjump_gain(probe: Given, sigma: Given, offset: Given = 0.0) -> Floats:
     """Length of the mean of ``sign(label) u``, which points along the gradient.
@@ -148,7 +144,7 @@ def hopskipjump_gain(probe: Given, sigma: Given, offset: Given = 0.0) -> Floats:
     "R = (1 + σ²/μ²) exp(y² - x²) Φ(y)Φ(-y)/(Φ(x)Φ(-x)), x = m/μ, y = m/√(μ² + σ²)",
     "derived here for SND 2022, Sec. 3.3, on decision-based attacks",
     regime="many dimensions and labels, their mean subtracted; " + _PROBE,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def hopskipjump_cost(probe: Given, sigma: Given, offset: Given = 0.0) -> Floats:
     """Labels for one direction estimate with noise over those without.
@@ -181,8 +177,7 @@ def hopskipjump_cost(probe: Given, sigma: Given, offset: Given = 0.0) -> Floats:
     "P = E Φ(-|m|/(k s)), k ~ Beta(a, a)",
     "derived here for SND 2022, Sec. 4.7",
     regime=_LINEAR + ", its scale drawn afresh for each answer",
-    within="[0, 1/2]",
-    rises="margin_sigma",
+    value="[0, 1/2]; rises in margin_sigma",
 )
 def scaled_noise_flip(
     margin: Given, margin_sigma: Given, scale_law: str = "uniform"

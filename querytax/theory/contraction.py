@@ -91,8 +91,7 @@ def _least(z: Array) -> Array:
     _SOURCE,
     regime=_MODEL,
     domain=_ANY_STEP,
-    within="[0, inf]",
-    falls="snr",
+    value="[0, inf]; falls in snr",
 )
 def mean_square(snr: Given, contraction: Given) -> Floats:
     """Factor of one step on the mean square distance; above 1 it diverges.
@@ -104,7 +103,7 @@ def mean_square(snr: Given, contraction: Given) -> Floats:
         return square(1.0 - contraction) + square(ratio(contraction, np.sqrt(snr)))
 
 
-@law("S = m/(2-m)", _SOURCE, regime=_MODEL, within="[0, 1]", rises="contraction")
+@law("S = m/(2-m)", _SOURCE, regime=_MODEL, value="[0, 1]; rises in contraction")
 def mean_square_threshold(contraction: Given) -> Floats:
     """SNR below which the mean square distance diverges.
 
@@ -114,7 +113,7 @@ def mean_square_threshold(contraction: Given) -> Floats:
     return contraction / (2.0 - contraction)
 
 
-@law("m = S/(1+S)", _SOURCE, regime=_MODEL, within="[0, 1]", rises="snr")
+@law("m = S/(1+S)", _SOURCE, regime=_MODEL, value="[0, 1]; rises in snr")
 def mean_square_step(snr: Given) -> Floats:
     """Contraction of the step that lowers the mean square most: by 1 + S.
 
@@ -166,8 +165,7 @@ def lyapunov(snr: Given, contraction: Given) -> Floats:
     _SOURCE,
     regime=_MODEL,
     domain=_ANY_STEP,
-    within="[0, 1.23370055014]",
-    falls="snr",
+    value="[0, 1.23370055014]; falls in snr",
 )
 def lyapunov_variance(snr: Given, contraction: Given) -> Floats:
     """Variance of the growth of the logarithm of the distance in one step.
@@ -178,7 +176,7 @@ def lyapunov_variance(snr: Given, contraction: Given) -> Floats:
     return _efficiency.log_variance(_way(snr, contraction))
 
 
-@law("Λ(S, m) = 0", _SOURCE, regime=_MODEL, within="[0, 1]", rises="contraction")
+@law("Λ(S, m) = 0", _SOURCE, regime=_MODEL, value="[0, 1]; rises in contraction")
 def almost_sure_threshold(contraction: Given) -> Floats:
     """SNR below which the distance grows without bound, with probability 1.
 
@@ -201,8 +199,7 @@ def almost_sure_threshold(contraction: Given) -> Floats:
     "m = √S g'(z), g'(z)(z + √S) = 1, g'(z) = √2 Dawson(z/√2)",
     _SOURCE,
     regime=_MODEL,
-    within="[0, 1]",
-    rises="snr",
+    value="[0, 1]; rises in snr",
 )
 def almost_sure_step(snr: Given) -> Floats:
     """Contraction of the step that converges fastest with probability 1.
@@ -220,8 +217,7 @@ def almost_sure_step(snr: Given) -> Floats:
     "Λ = g(z) + ln g'(z), g'(z)(z + √S) = 1",
     _SOURCE,
     regime="multiplicative noise, the step best with probability 1, one mode",
-    within="(-inf, -0.245357064]",
-    falls="snr",
+    value="(-inf, -0.245357064]; falls in snr",
 )
 def best_lyapunov(snr: Given) -> Floats:
     """Least growth per step of the log distance, over all steps.
@@ -247,8 +243,7 @@ def best_lyapunov(snr: Given) -> Floats:
             lambda snr, remaining: -np.log(remaining) >= 6.4 + 5.0 * np.log1p(snr)
         ),
     },
-    within="[0, inf]",
-    falls="remaining miss",
+    value="[0, inf]; falls in remaining miss",
 )
 def tuned_steps(snr: Given, remaining: Given, miss: Given) -> Floats:
     """Steps after which the best-tuned attack has arrived, but for ``miss``.
@@ -274,8 +269,7 @@ def tuned_steps(snr: Given, remaining: Given, miss: Given) -> Floats:
     "n = ln r/ln(1-m)",
     "Aithal & Li 2022, eq. (29); exact in place of eq. (30)",
     regime="one mode",
-    within="[0, inf]",
-    falls="contraction remaining",
+    value="[0, inf]; falls in contraction remaining",
 )
 def noiseless_steps(contraction: Given, remaining: Given) -> Floats:
     """Steps without noise; the next whole number of them suffices.
@@ -290,8 +284,7 @@ def noiseless_steps(contraction: Given, remaining: Given) -> Floats:
     "r = (1 - m)^n",
     "Aithal & Li 2022, eq. (29)",
     regime="no noise, one mode; more modes leave more than the one of the least slope",
-    within="[0, 1]",
-    falls="contraction steps",
+    value="[0, 1]; falls in contraction steps",
 )
 def noiseless_remaining(contraction: Given, steps: Given) -> Floats:
     """Distance that so many steps leave without noise, over that at the start.
@@ -309,8 +302,7 @@ def noiseless_remaining(contraction: Given, steps: Given) -> Floats:
     kind="approximation",
     limits={"steps >= 30": lambda steps: steps >= 30.0},
     domain=_ANY_STEP | {"snr": "(0, inf)", "steps": "(0, inf)"},
-    within="[0, 1]",
-    falls="remaining",
+    value="[0, 1]; falls in remaining",
 )
 def not_arrived(
     snr: Given, contraction: Given, steps: Given, remaining: Given

@@ -47,9 +47,7 @@ _FINE = {
     "2c L³ + a L² - 2c L - a c² in the ball",
     _SOURCE,
     regime=_SLOPES + "; exact for the mean, in the ball as the dimension grows",
-    within="[0, 1]",
-    rises="drift",
-    falls="step",
+    value="[0, 1]; rises in drift; falls in step",
 )
 def plateau(drift: Given, step: Given, norm: str = "Linf") -> Floats:
     """Displacement at which a walk of fixed steps settles, over the budget.
@@ -66,7 +64,7 @@ def plateau(drift: Given, step: Given, norm: str = "Linf") -> Floats:
     "the mean square is a parabola in a between",
     _SOURCE,
     regime="equal slopes in the box",
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def spread(drift: Given, step: Given) -> Floats:
     """Variance of one coordinate at the plateau of the box, over the radius².
@@ -88,8 +86,7 @@ def spread(drift: Given, step: Given) -> Floats:
     regime=_MEAN,
     kind="approximation",
     limits=_FINE,
-    within="[0, inf]",
-    rises="displacement",
+    value="[0, inf]; rises in displacement",
 )
 def steps(
     displacement: Given,
@@ -130,8 +127,7 @@ def steps(
     regime=_MEAN,
     kind="approximation",
     limits=_FINE,
-    within="[0, 1]",
-    rises="steps",
+    value="[0, 1]; rises in steps",
 )
 def displacement(drift: Given, step: Given, steps: Given, norm: str = "Linf") -> Floats:
     """Displacement that walks of fixed steps have covered on average.
@@ -175,8 +171,7 @@ def _in_reach(
         **_FINE,
         "a goal at most two standard deviations above the plateau": _in_reach,
     },
-    within="[0, inf]",
-    rises="displacement",
+    value="[0, inf]; rises in displacement",
 )
 def first_passage(
     displacement: Given,

@@ -33,9 +33,8 @@ def _noise_ratio(probe: Floats, sigma: Floats) -> Floats:
     "centred: G² [M (d+1) + d σ²/μ²]/(Q - M)",
     "derived here",
     regime=f"{_LINEAR}; Q a multiple of the queries per direction",
-    within="[0, inf]",
-    rises="gradient_norm dimension sigma repeats",
-    falls="probe queries",
+    value="[0, inf]; rises in gradient_norm dimension sigma repeats; falls "
+    "in probe queries",
 )
 def spread(
     gradient_norm: Given,
@@ -69,9 +68,7 @@ def spread(
     "tr Cov = G² [(d+1) + d (1 + 1/M₀) σ²/μ²]/(Q - M₀)",
     "derived here",
     regime=f"{_LINEAR} but the base's, which all directions share",
-    within="[0, inf]",
-    rises="gradient_norm dimension sigma",
-    falls="probe queries",
+    value="[0, inf]; rises in gradient_norm dimension sigma; falls in probe queries",
 )
 def cached_spread(
     gradient_norm: Given,
@@ -99,9 +96,7 @@ def cached_spread(
     "derived here",
     regime="minimiser of directions.cached_spread over whole numbers",
     domain={"queries": "[2, inf)"},
-    within="[1, inf]",
-    rises="dimension sigma queries",
-    falls="probe",
+    value="[1, inf]; rises in dimension sigma queries; falls in probe",
 )
 def best_base_repeats(
     probe: Given, sigma: Given, dimension: Given, queries: Given
@@ -130,8 +125,7 @@ def best_base_repeats(
     "E = √(2/π) G μ",
     "RND 2021, Remark 2, G μ √d at most; corrected: the dimension has no part",
     regime="linear loss, probe μu, u ~ N(0, I)",
-    within="[0, inf]",
-    rises="gradient_norm probe",
+    value="[0, inf]; rises in gradient_norm probe",
 )
 def probe_change(gradient_norm: Given, probe: Given) -> Floats:
     """Mean size of the loss's change over one random probe.
@@ -146,8 +140,7 @@ def probe_change(gradient_norm: Given, probe: Given) -> Floats:
     "E = (s_H²/W) φ(m/W) - m Φ(-m/W), W² = s_H² + s_N²/M",
     "derived here; RFD 2024, Theorem 1, counts wrong signs only, at m = 0",
     regime=_SEARCH,
-    rises="repeats",
-    falls="comparison_sigma",
+    value="(-inf, inf); rises in repeats; falls in comparison_sigma",
 )
 def progress(
     mean_change: Given,
@@ -185,7 +178,12 @@ def _hindered(m: Array, own: Array, noise: Array) -> Array:
     return width * (pdf(t) * _search.kept(t, quiet, loud))
 
 
-@law("E/M", "derived here", regime=_SEARCH, falls="comparison_sigma")
+@law(
+    "E/M",
+    "derived here",
+    regime=_SEARCH,
+    value="(-inf, inf); falls in comparison_sigma",
+)
 def progress_per_query(
     mean_change: Given,
     candidate_sigma: Given,
@@ -206,9 +204,7 @@ def progress_per_query(
     "argmax over M >= 1 of E(M)/M",
     "derived here",
     regime=_SEARCH,
-    within="[1, inf]",
-    rises="mean_change comparison_sigma",
-    falls="candidate_sigma",
+    value="[1, inf]; rises in mean_change comparison_sigma; falls in candidate_sigma",
 )
 def best_repeats(
     mean_change: Given, candidate_sigma: Given, comparison_sigma: Given

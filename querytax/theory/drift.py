@@ -16,9 +16,7 @@ from querytax.theory.numerics.floats import Floats, ratio
     "derived here; angle.mean_cosine by the SNR of a pair; κ is smoothing.mean_norm",
     regime="normal probes, fresh normal noise, and a response that is linear or whose "
     "rest is normal, with a size that the probe does not change",
-    within="[0, 1]",
-    rises="snr pairs alignment",
-    falls="dimension",
+    value="[0, 1]; rises in snr pairs alignment; falls in dimension",
 )
 def cosine(
     snr: Given, dimension: Given, pairs: Given, alignment: Given = 1.0
@@ -44,9 +42,7 @@ def cosine(
     "c = ρ √(p/(ρ² (p+1) + d + d/S))",
     "derived here; at ρ = 1, RND 2021, moments of the estimator",
     regime="normal probes, fresh noise, response uncorrelated but for its slope",
-    within="[0, 1]",
-    rises="snr pairs alignment",
-    falls="dimension",
+    value="[0, 1]; rises in snr pairs alignment; falls in dimension",
 )
 def plain(snr: Given, dimension: Given, pairs: Given, alignment: Given = 1.0) -> Floats:
     """Drift of a step as long as its NES estimate, ‖E ĝ‖/√E‖ĝ‖².
@@ -83,8 +79,7 @@ def _told_by_gain(cosine: Given, gain: Given) -> Floats:
         "cosine gain⁴ <= 0.2, or gain within 0.1 of 1 (normal entries); "
         "drift.sign_of takes the entries": _told_by_gain
     },
-    within="[0, 1]",
-    rises="cosine gain",
+    value="[0, 1]; rises in cosine gain",
 )
 def sign(cosine: Given, gain: Given = 1.0) -> Floats:
     """Drift of a sign step, as a share of that of the exact gradient's sign.
@@ -114,8 +109,7 @@ def sign(cosine: Given, gain: Given = 1.0) -> Floats:
     regime="normal errors, independent and alike over the coordinates; c is the "
     "gradient's length over the root-mean-square length of its estimate, which at "
     "many coordinates is the mean cosine",
-    within="[0, 1]",
-    rises="cosine",
+    value="[0, 1]; rises in cosine",
 )
 def sign_of(gradient: Given, cosine: Given) -> Floats:
     """Drift of a sign step on a known gradient, as a share of the exact signs'.

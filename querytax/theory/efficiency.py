@@ -12,7 +12,7 @@ from querytax.theory.numerics.floats import Floats
 @law(
     "g(t) = E ln|ξ + t|",
     "derived here; enters Aithal & Li 2022, Theorem 1, in place of ln t",
-    rises="relative_output",
+    value="(-inf, inf); rises in relative_output",
 )
 def log_mean(relative_output: Given) -> Floats:
     """Mean logarithm of a folded normal, what a mean of ``ln|F+v|`` tends to.
@@ -29,8 +29,7 @@ def log_mean(relative_output: Given) -> Floats:
     "V(t) = Var ln|ξ + t|",
     "derived here; replaces the delta-method variance σ²/F² of "
     "Aithal & Li 2022, eq. (4)",
-    within="[0, 1.2338]",
-    falls="relative_output",
+    value="[0, 1.2338]; falls in relative_output",
 )
 def log_variance(relative_output: Given) -> Floats:
     """Variance of the logarithm of a folded normal.
@@ -47,8 +46,7 @@ def log_variance(relative_output: Given) -> Floats:
     "E ln min(|F + v|, 1)",
     "derived here for the practical noise of Aithal & Li 2022, Sec. IV-B",
     domain={"output": "[0, 1]"},
-    within="[-inf, 0]",
-    rises="output",
+    value="[-inf, 0]; rises in output",
 )
 def released_log_mean(output: Given, sigma: Given) -> Floats:
     """Mean logarithm of a probability released as ``min(|F+v|, 1)``.
@@ -68,7 +66,7 @@ def released_log_mean(output: Given, sigma: Given) -> Floats:
     "J = σ² I(F) for the best reading; (dE h/dt)²/Var h for a statistic h",
     "derived here for the practical noise of Aithal & Li 2022, Sec. IV-B",
     regime="changes of F small against σ",
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def fisher_efficiency(
     relative_output: Given,

@@ -41,9 +41,7 @@ def _deviations(gap: Given, sigma: Given, correlation: Given, pairs: Given) -> F
     "P = Φ(-ΔF √p/(σ √(2(1-ρ))))",
     "Aithal & Li 2022, Theorem 4, eq. (65); corrected: (8) lacks its true form",
     regime="exact; noise fresh for each pair, averaged before any nonlinear step",
-    within="[0, 1/2]",
-    rises="sigma",
-    falls="gap pairs correlation",
+    value="[0, 1/2]; rises in sigma; falls in gap pairs correlation",
 )
 def outputs_first(
     gap: Given, sigma: Given, pairs: Given, correlation: Given = 0.0
@@ -75,8 +73,7 @@ def _not_rare(output: Any, other_output: Any, sigma: Any, pairs: Any) -> Any:
         "pairs >= 100": lambda pairs: ~(np.asarray(pairs) < 100),
         "no rare error, pairs x log_ratio.effective_snr <= 9": _not_rare,
     },
-    within="[0, 1/2]",
-    falls="pairs",
+    value="[0, 1/2]; falls in pairs",
 )
 def log_first(output: Given, other_output: Given, sigma: Given, pairs: Given) -> Floats:
     """Chance of the wrong sign after averaging logs of noisy magnitudes.
@@ -97,7 +94,7 @@ def log_first(output: Given, other_output: Given, sigma: Given, pairs: Given) ->
     "derived here for Aithal & Li 2022, Lemma 4",
     regime="the limit of many pairs, the same error; two different outputs",
     domain=_ABOVE_ZERO,
-    within="[1, inf]",
+    value="[1, inf]",
 )
 def log_first_cost(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Pairs that averaging logs needs, over those of averaging outputs.
@@ -120,8 +117,7 @@ def log_first_cost(output: Given, other_output: Given, sigma: Given) -> Floats:
     "a = -ln w, w = (m₁ + √(m₁² + 4σ_Z² m₂))/(2 m₂)",
     "derived here: the root of Aithal & Li 2022, eq. (59), in place of (57)",
     regime=_MODEL,
-    rises="mean_square_ratio",
-    falls="mean_ratio relative_sigma",
+    value="(-inf, inf); rises in mean_square_ratio; falls in mean_ratio relative_sigma",
 )
 def likelihood_root(
     mean_ratio: Given, mean_square_ratio: Given, relative_sigma: Given
@@ -171,9 +167,7 @@ def _two_sum(b: Array, a: Array) -> Array:
     "I = μ²(1/σ_Z² + 2)",
     "derived here for Aithal & Li 2022, Lemma 3 and eq. (58)",
     regime=_MODEL,
-    within="[0, inf]",
-    rises="probe",
-    falls="relative_sigma",
+    value="[0, inf]; rises in probe; falls in relative_sigma",
 )
 def fisher_information(probe: Given, relative_sigma: Given) -> Floats:
     """Fisher information about the noiseless factor in one noisy ratio.
@@ -189,9 +183,7 @@ def fisher_information(probe: Given, relative_sigma: Given) -> Floats:
     "derived here for Aithal & Li 2022, Lemma 3 and eq. (58)",
     regime=_MODEL + "; unbiased estimators",
     kind="bound",
-    within="[0, inf]",
-    rises="relative_sigma",
-    falls="pairs probe",
+    value="[0, inf]; rises in relative_sigma; falls in pairs probe",
 )
 def variance_bound(probe: Given, relative_sigma: Given, pairs: Given) -> Floats:
     """Least variance of an unbiased estimate of the factor from ratios.
@@ -209,9 +201,7 @@ def variance_bound(probe: Given, relative_sigma: Given, pairs: Given) -> Floats:
     regime="exact: both raw noisy outputs of each pair are seen; unbiased estimators",
     kind="bound",
     domain=_ABOVE_ZERO,
-    within="[0, inf]",
-    rises="sigma",
-    falls="output other_output pairs probe",
+    value="[0, inf]; rises in sigma; falls in output other_output pairs probe",
 )
 def variance_bound_of_pairs(
     output: Given, other_output: Given, probe: Given, sigma: Given, pairs: Given

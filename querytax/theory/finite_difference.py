@@ -21,7 +21,7 @@ _PROBABILITY = {"output": "(0, 1]"}
     "E - f' = μ² f'''/6",
     "Taylor with remainder; Output Randomization 2020, row B5",
     regime="exact for some point of the probe, for any where f''' is constant",
-    rises="third_derivative",
+    value="(-inf, inf); rises in third_derivative",
 )
 def central_bias(third_derivative: Given, probe: Given) -> Floats:
     """Bias of the slope read from both sides, (f(x+μ) - f(x-μ))/(2μ).
@@ -37,7 +37,7 @@ def central_bias(third_derivative: Given, probe: Given) -> Floats:
     "E - f' = μ f''/2",
     "Taylor with remainder",
     regime="exact for some point of the probe, for any where f'' is constant",
-    rises="curvature",
+    value="(-inf, inf); rises in curvature",
 )
 def forward_bias(curvature: Given, probe: Given) -> Floats:
     """Bias of the slope read from one side, (f(x+μ) - f(x))/μ.
@@ -53,9 +53,7 @@ def forward_bias(curvature: Given, probe: Given) -> Floats:
     "sd = s/(√2 μ)",
     "derived here; SND 2023, row S5, both sides",
     regime="fresh noise on both losses; exact",
-    within="[0, inf]",
-    rises="loss_sigma",
-    falls="probe",
+    value="[0, inf]; rises in loss_sigma; falls in probe",
 )
 def central_sd(probe: Given, loss_sigma: Given) -> Floats:
     """Standard deviation of the slope read from both sides.
@@ -70,9 +68,7 @@ def central_sd(probe: Given, loss_sigma: Given) -> Floats:
     "sd = √2 s/μ",
     "SND 2023, row S5",
     regime="fresh noise on both losses; exact",
-    within="[0, inf]",
-    rises="loss_sigma",
-    falls="probe",
+    value="[0, inf]; rises in loss_sigma; falls in probe",
 )
 def forward_sd(probe: Given, loss_sigma: Given) -> Floats:
     """Standard deviation of the slope read from one side.
@@ -93,9 +89,7 @@ def _cubic(third_derivative: Given, loss_sigma: Given, pairs: Given) -> tuple[An
     "μ = (3s/(|f'''| √p))^(1/3)",
     "derived here; Aithal & Li 2022, Sec. III-D, has the opposite conclusion",
     regime="constant third derivative, fresh noise on every loss",
-    within="[0, inf]",
-    rises="loss_sigma",
-    falls="pairs",
+    value="[0, inf]; rises in loss_sigma; falls in pairs",
 )
 def best_probe(third_derivative: Given, loss_sigma: Given, pairs: Given = 1) -> Floats:
     """Two-sided probe of the least mean square error of the slope.
@@ -111,9 +105,7 @@ def best_probe(third_derivative: Given, loss_sigma: Given, pairs: Given = 1) -> 
     "e = (3s/√p)^(2/3) |f'''|^(1/3)/√12",
     "derived here",
     regime="constant third derivative, fresh noise on every loss, the best probe",
-    within="[0, inf]",
-    rises="loss_sigma",
-    falls="pairs",
+    value="[0, inf]; rises in loss_sigma; falls in pairs",
 )
 def best_rms_error(
     third_derivative: Given, loss_sigma: Given, pairs: Given = 1
@@ -131,9 +123,7 @@ def best_rms_error(
     "μ = (8 s²/(p f''²))^(1/4)",
     "derived here",
     regime="constant second derivative, fresh noise on every loss",
-    within="[0, inf]",
-    rises="loss_sigma",
-    falls="pairs",
+    value="[0, inf]; rises in loss_sigma; falls in pairs",
 )
 def best_forward_probe(curvature: Given, loss_sigma: Given, pairs: Given = 1) -> Floats:
     """One-sided probe of the least mean square error of the slope.
@@ -237,9 +227,8 @@ def log_ratio_bias_weak(
     "derived here; (σ/(2μ)) √Σ 1/F² of row B21 for small noise",
     regime=_LOGS + "; exact",
     domain=_PROBABILITY,
-    within="[0, inf]",
-    rises="sigma",
-    falls="output rival output_behind rival_behind probe",
+    value="[0, inf]; rises in sigma; falls in output rival output_behind "
+    "rival_behind probe",
 )
 def log_ratio_sd(
     output: Given,
@@ -297,9 +286,7 @@ def log_slope_bias(
     regime="noise weak beside the output; relative noise √2 σ/ΔF of a difference, σ/F "
     "of a gradient of ln F by backpropagation",
     domain={"output": "(0, inf)"},
-    within="[0, inf]",
-    rises="output",
-    falls="gap",
+    value="[0, inf]; rises in output; falls in gap",
 )
 def white_box_saving(output: Given, gap: Given) -> Floats:
     """Samples that a difference of outputs needs over those of a gradient.
@@ -315,7 +302,7 @@ def white_box_saving(output: Given, gap: Given) -> Floats:
     "derived here; Output Randomization 2020, section 4.2, with its powers corrected",
     regime="weak noise on four outputs of two classes",
     domain={"output": "(0, 1]"},
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def unbiased_output_behind(output: Given, rival: Given, rival_behind: Given) -> Floats:
     """Output behind the point at which the bias of a log ratio's slope vanishes.

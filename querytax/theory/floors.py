@@ -20,9 +20,7 @@ _GRADIENT = {"gradient_norm": "(0, inf)"}
     regime="number of pairs fixed in advance; attained (Neyman-Pearson)",
     kind="bound",
     domain=_GAP,
-    within="[0, inf]",
-    rises="sigma",
-    falls="error gap",
+    value="[0, inf]; rises in sigma; falls in error gap",
 )
 def pairs_per_sign(gap: Given, sigma: Given, error: Given) -> Floats:
     """Pairs per reliable sign of one difference along a direction.
@@ -40,9 +38,7 @@ def pairs_per_sign(gap: Given, sigma: Given, error: Given) -> Floats:
     "allowed queries, all outputs revealed; no bound on an attack that need not",
     kind="bound",
     domain=_GAP,
-    within="[0, inf]",
-    rises="sigma",
-    falls="error gap",
+    value="[0, inf]; rises in sigma; falls in error gap",
 )
 def queries_any_attacker(gap: Given, sigma: Given, error: Given) -> Floats:
     """Least mean number of single queries that tell two models apart.
@@ -72,9 +68,7 @@ def _noise(
     regime="one scalar output, linear response, gradient entries ±G/√d",
     kind="bound",
     domain=_GRADIENT,
-    within="[0, inf]",
-    rises="sigma dimension",
-    falls="gradient_norm radius error",
+    value="[0, inf]; rises in sigma dimension; falls in gradient_norm radius error",
 )
 def gradient_signs(
     gradient_norm: Given, radius: Given, sigma: Given, dimension: Given, error: Given
@@ -97,9 +91,7 @@ def gradient_signs(
     "square, linear response",
     kind="bound",
     domain=_GRADIENT,
-    within="[0, 1]",
-    rises="gradient_norm radius queries",
-    falls="sigma dimension",
+    value="[0, 1]; rises in gradient_norm radius queries; falls in sigma dimension",
 )
 def explained_fraction(
     gradient_norm: Given, radius: Given, sigma: Given, dimension: Given, queries: Given
@@ -119,9 +111,7 @@ def explained_fraction(
     "derived here",
     regime="functions of one variable with curvature in [1/2, 3/2], any queries",
     kind="bound",
-    within="[0, inf]",
-    rises="sigma",
-    falls="error excess",
+    value="[0, inf]; rises in sigma; falls in error excess",
 )
 def optimisation_1d(excess: Given, sigma: Given, error: Given) -> Floats:
     """Least mean number of queries that find an e-minimiser on a line.
@@ -142,9 +132,7 @@ def optimisation_1d(excess: Given, sigma: Given, error: Given) -> Floats:
     regime="the worst of f = ‖x‖²/2 - ⟨e, x⟩; any adaptive choice of queries",
     kind="bound",
     domain={"queries": "(0, inf)"},
-    within="[0, inf]",
-    rises="dimension sigma",
-    falls="queries",
+    value="[0, inf]; rises in dimension sigma; falls in queries",
 )
 def optimisation(
     radius: Given, sigma: Given, dimension: Given, queries: Given
@@ -172,7 +160,7 @@ def _shape(margin: Array, sigma: Array) -> tuple[Array, Array]:
     "I = φ(u)²/(2σ² Φ(u) Φ(-u)), u = m/(√2 σ)",
     "derived here; Aithal & Li 2022, hard-label attacks",
     regime="hard labels of two classes, normal noise before the argmax",
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def hard_label_information(margin: Given, sigma: Given) -> Floats:
     """Fisher information that one noisy hard label carries about the margin.

@@ -22,9 +22,7 @@ _STEP = float(np.sqrt(2.0) - 1.0)
     "derived here for Chen & Gu 2020, Algorithm 3",
     regime=_PATTERNS,
     limits=_HALVED,
-    within="[0, 1]",
-    rises="checks",
-    falls="dimension",
+    value="[0, 1]; rises in checks; falls in dimension",
 )
 def rays_share(checks: Given, dimension: Given) -> Floats:
     """What a pattern of RayS gains, over what the best of all gains.
@@ -51,8 +49,7 @@ def rays_share(checks: Given, dimension: Given) -> Floats:
     "derived here for Chen & Gu 2020, Algorithm 3",
     regime=_PATTERNS + "; where the mean path is, not the mean over paths",
     limits=_HALVED,
-    within="[0, inf]",
-    rises="gain_share dimension",
+    value="[0, inf]; rises in gain_share dimension",
 )
 def rays_checks(gain_share: Given, dimension: Given) -> Floats:
     """Runs of signs that RayS tries until its mean gain is a share of all.
@@ -76,8 +73,7 @@ def rays_checks(gain_share: Given, dimension: Given) -> Floats:
     "P = Φ(y/s) (1 - Π_k Φ(-y_k/s)), y_k = (1 + y)(1 - 2^-k) - 1, k = 1..h",
     "derived here for Chen & Gu 2020, Algorithm 2",
     regime="margin linear along the ray, fresh normal noise; a bisection from 0",
-    within="[0, 1]",
-    rises="beyond halvings",
+    value="[0, 1]; rises in beyond halvings",
 )
 def rays_accepted(beyond: Given, ray_sigma: Given, halvings: Given) -> Floats:
     """Probability that RayS takes a pattern for shorter than its best.
@@ -109,9 +105,7 @@ def _signed(y: Array, sigma: Array) -> Array:
     regime="flat boundary, exact bisection; d -> inf: what a step has across the "
     "normal is at right angles to the way from the image",
     domain={"step": "[0, inf)"},
-    within="[1, inf]",
-    rises="distance",
-    falls="cosine",
+    value="[1, inf]; rises in distance; falls in cosine",
 )
 def distance_after_step(distance: Given, cosine: Given, step: Given) -> Floats:
     """Distance of HopSkipJump's next iterate, after step and bisection.

@@ -43,9 +43,7 @@ def _first_order(one: Given, two: Given, sigma: Given) -> Floats:
     "E ln|y/y'| = g(F/σ) - g(F'/σ), g(t) = E ln|ξ + t|",
     "derived here; replaces ln(F/F') in Aithal & Li 2022, Theorem 1",
     regime=_EXACT,
-    within="[-inf, inf]",
-    rises="output",
-    falls="other_output",
+    value="[-inf, inf]; rises in output; falls in other_output",
 )
 def mean(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Mean logarithm of the ratio of two noisy outputs: μ times A's mean.
@@ -62,9 +60,7 @@ def mean(output: Given, other_output: Given, sigma: Given) -> Floats:
     "Var ln|y/y'| = V(F/σ) + V(F'/σ), V(t) = Var ln|ξ + t|",
     "derived here; replaces σ_Z² in Aithal & Li 2022, Theorem 1",
     regime=_EXACT,
-    within="[0, 2.46740110027]",
-    rises="sigma",
-    falls="output other_output",
+    value="[0, 2.46740110027]; rises in sigma; falls in output other_output",
 )
 def variance(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Variance of the logarithm of that ratio: μ² times the variance of A.
@@ -82,8 +78,7 @@ def variance(output: Given, other_output: Given, sigma: Given) -> Floats:
     "derived here; Aithal & Li 2022, Theorem 3 and eq. (7), has small noise",
     regime=_EXACT,
     domain={"outputs": "[0, inf)"},
-    within="[0, inf)",
-    rises="sigma",
+    value="[0, inf); rises in sigma",
 )
 def variance_of_sum(outputs: Given, sigma: Given) -> Floats:
     """Variance of sums and differences of logarithms of noisy outputs.
@@ -104,8 +99,7 @@ def variance_of_sum(outputs: Given, sigma: Given) -> Floats:
     kind="approximation",
     limits=_WEAK,
     domain=_ABOVE_ZERO,
-    within="[0, inf]",
-    rises="sigma",
+    value="[0, inf]; rises in sigma",
 )
 def relative_sigma(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Standard deviation of the logarithm of the ratio, for weak noise.
@@ -125,8 +119,7 @@ def relative_sigma(output: Given, other_output: Given, sigma: Given) -> Floats:
     kind="approximation",
     limits=_WEAK,
     domain=_ABOVE_ZERO,
-    within="[0, inf]",
-    falls="sigma",
+    value="[0, inf]; falls in sigma",
 )
 def log_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Squared logarithm of the ratio over its variance, for weak noise.
@@ -147,7 +140,7 @@ def log_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     "Aithal & Li 2022, the SNR of A as defined there, without a limit",
     regime="exact for reflected outputs |F + v|, without a ceiling",
     domain=_ABOVE_ZERO,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def definition_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     """The noiseless factor squared over the noisy one's mean square error.
@@ -169,7 +162,7 @@ def definition_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     "(g(t) - g(t'))²/(V(t) + V(t')), t = F/σ, t' = F'/σ",
     "derived here for Aithal & Li 2022, Lemma 1, with its practical noise",
     regime="exact for |F + v| without a ceiling; of the sign, for many pairs",
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def effective_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Decision SNR of an attacker who averages logs of reflected outputs.
@@ -188,7 +181,7 @@ def effective_snr(output: Given, other_output: Given, sigma: Given) -> Floats:
     "P = Π_i Φ(F_i/σ)",
     "derived here; Output Randomization 2020, section 4.2",
     regime="independent normal noise",
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def all_positive(outputs: Given, sigma: Given) -> Floats:
     """Chance that every noisy output has a logarithm.

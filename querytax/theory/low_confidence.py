@@ -18,9 +18,8 @@ _SOURCE = "derived here for Boundary Defense 2022"
     "S = Δ²m/(2kσ²), k of the two answers below θ; infinite for k = 0",
     _SOURCE + "; snr.output_logits for k = 2",
     regime="exact: the margin of two logits, noisy or not, at any noise",
-    within="[0, inf]",
-    rises="delta_margin_ms top_probability other_top_probability",
-    falls="sigma threshold",
+    value="[0, inf]; rises in delta_margin_ms top_probability "
+    "other_top_probability; falls in sigma threshold",
 )
 def snr(
     delta_margin_ms: Given,
@@ -52,8 +51,7 @@ def snr(
     _SOURCE + "; the greatest probability is 1/(1 + n e^(-m))",
     regime="exact: the margin falls evenly to 0 and the rivals stay level; two classes "
     "have one rival, and C classes at most C - 1",
-    within="[0, 1]",
-    falls="threshold rivals",
+    value="[0, 1]; falls in threshold rivals",
 )
 def silent_share(margin: Given, threshold: Given, rivals: Given = 1) -> Floats:
     """Share of a straight way to the boundary on which no answer is noisy.

@@ -34,7 +34,7 @@ def _scaled(margins: Array, site_gradient_norms: Array, sigma: Array) -> Array:
     "mean of Φ(m_i/(σ G_i)) over the images",
     _SOURCE,
     regime=_LINEAR,
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def accuracy(margins: Given, site_gradient_norms: Given, sigma: Given) -> Floats:
     """Accuracy under noise at one site, from margins and their gradients.
@@ -49,7 +49,7 @@ def accuracy(margins: Given, site_gradient_norms: Given, sigma: Given) -> Floats
     "mean of sign(m_i) Φ(-|m_i|/(σ G_i)) over the images",
     _SOURCE + "; clean accuracy less it, images wrong at first included",
     regime=_LINEAR,
-    within="[-1/2, 1/2]",
+    value="[-1/2, 1/2]",
 )
 def accuracy_loss(margins: Given, site_gradient_norms: Given, sigma: Given) -> Floats:
     """Accuracy that noise costs: what right images lose, wrong ones gain.
@@ -68,8 +68,7 @@ def accuracy_loss(margins: Given, site_gradient_norms: Given, sigma: Given) -> F
     "mean of Φ(-|m_i|/(σ G_i)) over the images",
     "SND 2022, P_mis on clean images; derived here",
     regime=_LINEAR,
-    within="[0, 1/2]",
-    rises="site_gradient_norms sigma",
+    value="[0, 1/2]; rises in site_gradient_norms sigma",
 )
 def flip_share(margins: Given, site_gradient_norms: Given, sigma: Given) -> Floats:
     """Share of answers that noise changes, to wrong or to right.
@@ -86,8 +85,7 @@ def flip_share(margins: Given, site_gradient_norms: Given, sigma: Given) -> Floa
     "derived here for RFD 2024, which puts σ proportional to q",
     regime="right images' m/G spread evenly from 0 to some σ, images wrong at first "
     "not counted; so r is small",
-    within="[0, inf]",
-    rises="quantile",
+    value="[0, inf]; rises in quantile",
 )
 def quantile_sigma(quantile: Given) -> Floats:
     """Noise that changes a share r of right answers, by m/G's r-quantile.
@@ -119,9 +117,7 @@ def _tied(most: float) -> Callable[[Array, Array], Array]:
     "derived here in place of RFD 2024, eq. (13), which freezes the runner-up",
     regime="equal rivals, independent normal noise on every score",
     domain={"rivals": "{1, ..., 1000000000000}"},
-    within="[0, 1]",
-    rises="rivals sigma",
-    falls="gap",
+    value="[0, 1]; rises in rivals sigma; falls in gap",
 )
 def tied_rivals(gap: Given, sigma: Given, rivals: Given) -> Floats:
     """Probability that noise makes one of n equal rivals win.
@@ -178,9 +174,7 @@ def _leaves(depth: Array, radius: Array, dimension: Array) -> Array:
     "P = P(‖x + σξ‖ > R), ‖x‖ = R - m",
     "derived here for SND 2022, on votes; a non-central χ² tail",
     regime="a class that is a ball, normal noise on the input",
-    within="[0, 1]",
-    rises="dimension sigma",
-    falls="depth ball_radius",
+    value="[0, 1]; rises in dimension sigma; falls in depth ball_radius",
 )
 def ball_flip(
     depth: Given, ball_radius: Given, sigma: Given, dimension: Given

@@ -19,8 +19,7 @@ _FRESH = "fresh normal noise per query, averaged before any nonlinear step"
     "P = Φ(-√S)",
     "Aithal & Li 2022, Remark 2; corrected to raw outputs: Φ(-ΔF/(√2 σ))",
     regime="normal noise; one direction, whose difference is given",
-    within="[0, 1/2]",
-    falls="snr",
+    value="[0, 1/2]; falls in snr",
 )
 def fixed_direction(snr: Given) -> Floats:
     """Probability that a pair along a given direction shows the wrong sign.
@@ -40,8 +39,7 @@ log_fixed_direction = log_of(
     "P = arctan(1/√S)/π",
     "RFD 2024, Theorem 1, with R = 1/S; the exact form of its correlation",
     regime=_RANDOM,
-    within="[0, 1/2]",
-    falls="snr",
+    value="[0, 1/2]; falls in snr",
 )
 def random_direction(snr: Given) -> Floats:
     """Share of random directions whose pair shows the wrong sign.
@@ -67,8 +65,7 @@ def _law_of_one(direction: str, snr: Array) -> Floats:
     "P(M S), P the law of one pair",
     "RFD 2024, Theorem 1 with R/M; Aithal & Li 2022, Theorem 4, corrected",
     regime=_FRESH,
-    within="[0, 1/2]",
-    falls="snr repeats",
+    value="[0, 1/2]; falls in snr repeats",
 )
 def after_repeats(snr: Given, repeats: Given, direction: str = "random") -> Floats:
     """Probability of the wrong sign with both queries repeated and averaged.
@@ -83,8 +80,7 @@ def after_repeats(snr: Given, repeats: Given, direction: str = "random") -> Floa
     "P(2 S/(1/M + 1/M₀)), P the law of one pair",
     "RFD 2024, Theorem 1, with unequal repeats",
     regime=_FRESH,
-    within="[0, 1/2]",
-    falls="snr repeats base_repeats",
+    value="[0, 1/2]; falls in snr repeats base_repeats",
 )
 def after_unequal_repeats(
     snr: Given, repeats: Given, base_repeats: Given, direction: str = "random"
@@ -108,8 +104,7 @@ def after_unequal_repeats(
         "site_gradient_norms": "[0, inf)",
         "candidate_step": "(0, inf)",
     },
-    within="[0, 1/2]",
-    falls="gradient_norm candidate_step",
+    value="[0, 1/2]; falls in gradient_norm candidate_step",
 )
 def noisy_layers(
     gradient_norm: Given,
@@ -145,8 +140,7 @@ def _product(left: Array, right: Array) -> tuple[Array, Array]:
     "P = mean over i of Φ(-ΔF_i/(√2 s))",
     "RFD 2024, Theorem 1, conditional on the change; for any probes",
     regime="exact for these candidates; normal noise; any law of the changes",
-    within="[0, 1/2]",
-    rises="loss_sigma",
+    value="[0, 1/2]; rises in loss_sigma",
 )
 def over_changes(gaps: Given, loss_sigma: Given) -> Floats:
     """Share of wrong signs over given changes of the loss, normal or not.
@@ -171,8 +165,7 @@ def _bent(snr: Array, bend: Array) -> tuple[Array, Array]:
     "P = E Φ(-|x|√S), x ~ N(b, 1)",
     "derived here; RFD 2024, Theorem 1, beyond its linear loss",
     regime="normal changes with a mean, as curvature gives them; normal noise",
-    within="[0, 1/2]",
-    falls="snr",
+    value="[0, 1/2]; falls in snr",
 )
 def bent(snr: Given, bend: Given) -> Floats:
     """Share of wrong signs where changes have a mean: a curved loss.
@@ -197,9 +190,7 @@ log_bent = log_of(bent, lambda snr, bend: _bivariate.logarithm(*_bent(snr, bend)
     "(2/π) arcsin(1/(1 + M₀/M + 2 M₀ S))",
     "derived here for RFD 2024, Theorem 1 and the acceptance rule",
     regime=_RANDOM + "; independent directions against one averaged noisy base",
-    within="[0, 1]",
-    rises="repeats",
-    falls="snr base_repeats",
+    value="[0, 1]; rises in repeats; falls in snr base_repeats",
 )
 def acceptance_correlation(
     snr: Given, repeats: Given = 1, base_repeats: Given = 1
@@ -229,9 +220,7 @@ def _radii(
     "P = Φ(-κΔr/(σG))",
     "RFD 2024, eqs. (7)-(9), with the bracket missing in (7)",
     regime="loss linear between the two radii; one noisy answer, not two",
-    within="[0, 1/2]",
-    rises="sigma site_gradient_norm",
-    falls="radius_gap slope",
+    value="[0, 1/2]; rises in sigma site_gradient_norm; falls in radius_gap slope",
 )
 def radius(
     radius_gap: Given, slope: Given, site_gradient_norm: Given, sigma: Given
@@ -251,9 +240,7 @@ log_radius = log_of(radius, lambda **given: special.log_ndtr(-_radii(**given)))
     "P = 2 Φ(-ΔF/(√2 s))",
     "SND 2022, section 3.2; corrected: two answers, and both sides",
     regime="normal noise on both answers, no change of the loss",
-    within="[0, 1]",
-    rises="loss_sigma",
-    falls="gap",
+    value="[0, 1]; rises in loss_sigma; falls in gap",
 )
 def moved(gap: Given, loss_sigma: Given) -> Floats:
     """Chance that noise alone moves a difference of two losses by so much.

@@ -29,8 +29,7 @@ _SHAPES = {"arcsine": 0.5, "uniform": 1.0, "bell": 2.0}
 @law(
     "E[k^j] = Π_{i<j} (a + i)/(2a + i), k ~ Beta(a, a)",
     _BETA,
-    within="[0, 1/2]",
-    falls="shape order",
+    value="[0, 1/2]; falls in shape order",
 )
 def beta_moment(shape: Given, order: Given) -> Floats:
     """Moment of a noise scale that follows a Beta law on [0, 1].
@@ -49,9 +48,7 @@ def beta_moment(shape: Given, order: Given) -> Floats:
     "S = Δ² (2a + 1)/((a + 1) σ²)",
     _BETA,
     regime=_AVERAGED,
-    within="[0, inf]",
-    rises="delta_ms shape",
-    falls="sigma",
+    value="[0, inf]; rises in delta_ms shape; falls in sigma",
 )
 def beta_snr(delta_ms: Given, sigma: Given, shape: Given) -> Floats:
     """Decision SNR of two answers whose noise has a scale by a Beta law.
@@ -69,8 +66,7 @@ def beta_snr(delta_ms: Given, sigma: Given, shape: Given) -> Floats:
     "((a + 1)/(2a + 1)) ((2a - 1)/(a - 1))²/π; infinite for a of at most 1",
     _BETA + "; variance of the mean over that of the median",
     regime=_MANY,
-    within="[0, inf]",
-    falls="shape",
+    value="[0, inf]; falls in shape",
 )
 def beta_median_gain(shape: Given) -> Floats:
     """How many times the answers a mean needs of a median's, Beta scale.
@@ -104,9 +100,7 @@ def _scales(shape: float) -> tuple[Array, Array]:
     "P = E Φ(-ΔF/(σ√(k² + k'²))), k and k' ~ Beta(a, a)",
     _BETA + "; of two answers, where boundary.scaled_noise_flip is of one",
     regime=_NORMAL,
-    within="[0, 1/2]",
-    rises="sigma",
-    falls="gap",
+    value="[0, 1/2]; rises in sigma; falls in gap",
 )
 def beta_wrong_sign(gap: Given, sigma: Given, scale_law: str = "uniform") -> Floats:
     """Probability that two answers with noise of random scale mislead.
@@ -167,7 +161,7 @@ def _deviation(s: Array, w: Array) -> Array:
     "S = Δ²/(2 Σ w_i σ_i²), Σ w_i = 1",
     _MIXED,
     regime=_AVERAGED,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def snr(delta_ms: Given, sigmas: Given, weights: Given) -> Floats:
     """Decision SNR of two answers under a mixture of normal noises.
@@ -182,8 +176,7 @@ def snr(delta_ms: Given, sigmas: Given, weights: Given) -> Floats:
     "P = Σ_ij w_i w_j Φ(-ΔF/√(σ_i² + σ_j²)), Σ w_i = 1",
     _MIXED,
     regime=_NORMAL,
-    within="[0, 1/2]",
-    falls="gap",
+    value="[0, 1/2]; falls in gap",
 )
 def wrong_sign(gap: Given, sigmas: Given, weights: Given) -> Floats:
     """Probability that two answers under a mixture of normal noises mislead.
@@ -204,7 +197,7 @@ def wrong_sign(gap: Given, sigmas: Given, weights: Given) -> Floats:
     _MIXED + "; variance of the mean over that of the median",
     regime=_MANY,
     domain={"sigmas": "(0, inf)"},
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def median_gain(sigmas: Given, weights: Given) -> Floats:
     """How many times the answers a mean needs of a median's.
@@ -231,7 +224,7 @@ def median_gain(sigmas: Given, weights: Given) -> Floats:
         "weights within a factor of 1e6": lambda weights: _close(weights),
     },
     domain={"sigmas": "(0, inf)"},
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def information(sigmas: Given, weights: Given) -> Floats:
     """How many times the answers a mean needs of the best estimate's.
@@ -263,7 +256,7 @@ def information(sigmas: Given, weights: Given) -> Floats:
     "(Σ w_i σ_i²) (Σ w_i/σ_i²)",
     "derived here; Output Randomization 2020, appendix",
     regime="each answer's scale is told or can be read off",
-    within="[1, inf]",
+    value="[1, inf]",
 )
 def known_scale_gain(sigmas: Given, weights: Given) -> Floats:
     """Queries saved by one who knows each answer's scale and weights it so.

@@ -25,8 +25,7 @@ _BROWNIAN = "Brownian path with drift"
     "ρ = (1 + S)/(2√S) - Σ_n E max(-S_n, 0)/n; ρ = -ζ(1/2)/√(2π) = 0.5826 at S = 0",
     _SPITZER,
     regime="walk of normal steps, distant level",
-    within="[0.582597157939, inf]",
-    rises="snr",
+    value="[0.582597157939, inf]; rises in snr",
 )
 def overshoot(snr: Given) -> Floats:
     """Mean overshoot of a walk over a distant level, in noise of one step.
@@ -41,8 +40,7 @@ def overshoot(snr: Given) -> Floats:
     "E T = exp(Σ_n Φ(-√(n S))/n)",
     _SPITZER,
     regime="walk of normal steps",
-    within="[1, inf]",
-    falls="snr",
+    value="[1, inf]; falls in snr",
 )
 def first_gain(snr: Given) -> Floats:
     """Mean number of steps until a walk first lies above its start.
@@ -73,8 +71,7 @@ def _memories(snr: Array, noiseless_steps: Array) -> Array:
             lambda snr, noiseless_steps: _memories(snr, noiseless_steps) >= 8.0
         ),
     },
-    within="[0, inf]",
-    rises="noiseless_steps",
+    value="[0, inf]; rises in noiseless_steps",
 )
 def walk_mean(snr: Given, noiseless_steps: Given) -> Floats:
     """Mean number of steps until a noisy linear path first reaches its goal.
@@ -94,8 +91,7 @@ def walk_mean(snr: Given, noiseless_steps: Given) -> Floats:
     _ANDERSEN,
     regime=_NOISE,
     domain={"steps": "{0, 1, ...}"},
-    within="[0, 1]",
-    falls="steps",
+    value="[0, 1]; falls in steps",
 )
 def no_gain(steps: Given) -> Floats:
     """Chance that pure noise has not yet lifted a path above its start.
@@ -110,8 +106,7 @@ def no_gain(steps: Given) -> Floats:
     "Γ(n + 1/2)/(√π Γ(n + 1)) = ε",
     _ANDERSEN,
     regime=_NOISE,
-    within="[0, inf]",
-    falls="miss",
+    value="[0, inf]; falls in miss",
 )
 def no_gain_steps(miss: Given) -> Floats:
     """Steps until pure noise has lifted a path above its start, but for ``miss``.
@@ -155,9 +150,7 @@ def _log_not_arrived(snr: Given, noiseless_steps: Given, steps: Given) -> Floats
     "derived here; Aithal & Li 2022, eq. (36), with the distance in place of its root",
     regime="walk of normal steps",
     domain={"snr": "(0, inf)", "steps": "(0, inf)"},
-    within="[0, 1]",
-    rises="steps",
-    falls="noiseless_steps",
+    value="[0, 1]; rises in steps; falls in noiseless_steps",
 )
 def beyond_goal(snr: Given, noiseless_steps: Given, steps: Given) -> Floats:
     """Chance that a walk lies beyond its goal after so many steps.
@@ -178,9 +171,7 @@ def beyond_goal(snr: Given, noiseless_steps: Given, steps: Given) -> Floats:
     "Schrödinger 1915, the inverse normal law",
     regime=_BROWNIAN,
     domain={"snr": "(0, inf)"},
-    within="[0, 1]",
-    rises="steps",
-    falls="noiseless_steps",
+    value="[0, 1]; rises in steps; falls in noiseless_steps",
 )
 def arrived(snr: Given, noiseless_steps: Given, steps: Given) -> Floats:
     """Chance that a drifting path has reached its goal by some time.
@@ -236,9 +227,7 @@ def _held(origin: Array, target: Array) -> tuple[Array, Array]:
     "θ T = √(2π) ∫ Φ(z) exp(z²/2) dz from x₀ to x₁",
     "derived here from the backward equation",
     regime="Ornstein-Uhlenbeck process: linear pull θ, constant normal noise",
-    within="[0, inf]",
-    rises="target",
-    falls="origin",
+    value="[0, inf]; rises in target; falls in origin",
 )
 def ou_mean(origin: Given, target: Given) -> Floats:
     """Mean time until a path held about a mean first reaches a goal above it.

@@ -22,9 +22,7 @@ _SOURCE = "derived here for Aithal & Li 2022, Lemma 2"
     "P = min(1, ΔF/Δ)",
     _SOURCE,
     regime="exact for an even place; rounding first and noise, if any, after it",
-    within="[0, 1]",
-    rises="gap",
-    falls="grain",
+    value="[0, 1]; rises in gap; falls in grain",
 )
 def visibility(gap: Given, grain: Given) -> Floats:
     """Probability that a threshold lies between two outputs.
@@ -99,7 +97,7 @@ def _cells(sigma: Array, grain: Array) -> Array:
     "J = Σ_k (φ(z_k) - φ(z_{k+1}))²/(Φ(z_{k+1}) - Φ(z_k)), z_k = ((k - 1/2) Δ - F)/σ",
     _SOURCE,
     regime=f"exact for changes of F small against σ: {_DITHER}",
-    within="[0, 1]",
+    value="[0, 1]",
 )
 def dither_efficiency(output: Given, sigma: Given, grain: Given) -> Floats:
     """Share of the raw output's S that survives noise, then rounding.
@@ -127,9 +125,7 @@ def dither_efficiency(output: Given, sigma: Given, grain: Given) -> Floats:
     "J = ∫ J(F) dF/Δ over one grain",
     _SOURCE,
     regime=f"exact for an even place and changes of F small against σ: {_DITHER}",
-    within="[0, 1]",
-    rises="sigma",
-    falls="grain",
+    value="[0, 1]; rises in sigma; falls in grain",
 )
 def dither_efficiency_mean(sigma: Given, grain: Given) -> Floats:
     """Mean of :func:`dither_efficiency` over outputs spread evenly.
@@ -226,8 +222,7 @@ def dither_bias(output: Given, sigma: Given, grain: Given) -> Floats:
     "E = F + (Δ/π) Σ_n (-1)ⁿ exp(-2π²n²σ²/Δ²) sin(2πnF/Δ)/n",
     _SOURCE,
     regime=f"exact: {_DITHER}",
-    within="[0, inf]",
-    rises="output",
+    value="[0, inf]; rises in output",
 )
 def dither_mean(output: Given, sigma: Given, grain: Given) -> Floats:
     """Mean of a noisy output after rounding.
@@ -271,9 +266,7 @@ def _worst_strong(r: Array) -> Floats:
     "max over F of |b(F)|; (Δ/π) exp(-2π²σ²/Δ²) for σ of Δ/4 or more",
     _SOURCE,
     regime=f"exact: {_DITHER}; the exponential form is no bound: weak noise exceeds it",
-    within="[0, inf]",
-    rises="grain",
-    falls="sigma",
+    value="[0, inf]; rises in grain; falls in sigma",
 )
 def largest_dither_bias(sigma: Given, grain: Given) -> Floats:
     """Largest bias, over all outputs, of the mean of a noisy rounded output.
@@ -296,7 +289,7 @@ _NON_SUBTRACTIVE = _SOURCE + "; non-subtractive dither"
     "Var = Δ² f (1 - f), f = F/Δ - ⌊F/Δ⌋",
     _NON_SUBTRACTIVE,
     regime=f"exact: {_UNIFORM}",
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def uniform_dither_variance(output: Given, grain: Given) -> Floats:
     """Variance of an output rounded under uniform noise of one grain.
@@ -317,9 +310,7 @@ def uniform_dither_variance(output: Given, grain: Given) -> Floats:
     _NON_SUBTRACTIVE,
     regime="the variance averaged over an even place; what follows from S needs "
     f"averages of many answers; {_UNIFORM}",
-    within="[0, inf]",
-    rises="gap",
-    falls="grain",
+    value="[0, inf]; rises in gap; falls in grain",
 )
 def uniform_dither_snr(gap: Given, grain: Given) -> Floats:
     """Decision SNR of outputs rounded under uniform noise of one grain.
@@ -334,9 +325,7 @@ def uniform_dither_snr(gap: Given, grain: Given) -> Floats:
     "P = (1 - d + d³/6)/2 for d < 1, (2 - d)³/12 for 1 <= d < 2, 0 beyond; d = ΔF/Δ",
     _NON_SUBTRACTIVE,
     regime=f"exact for an even place; one answer each, a tie counts half; {_UNIFORM}",
-    within="[0, 1/2]",
-    rises="grain",
-    falls="gap",
+    value="[0, 1/2]; rises in grain; falls in gap",
 )
 def uniform_dither_wrong_sign(gap: Given, grain: Given) -> Floats:
     """Probability that two outputs rounded under uniform noise mislead.

@@ -21,8 +21,7 @@ _MULTIPLICATIVE = "noise in proportion to the distance"
     "derived here for Aithal & Li 2022, Theorem 2, whose printed ratio holds "
     "only up to R = 5",
     regime="NES, smooth loss, step tuned at every iterate, S constant along the path",
-    within="[1, inf]",
-    falls="snr pairs",
+    value="[1, inf]; falls in snr pairs",
 )
 def best_step(snr: Given, dimension: Given, pairs: Given) -> Floats:
     """Query ratio of an NES attack that takes the best plain step.
@@ -43,8 +42,7 @@ def best_step(snr: Given, dimension: Given, pairs: Given) -> Floats:
     regime="NES, linear loss, far from the walls of the box and from the minimum; "
     "steps along the normalised estimate, or sign steps in the mean over gradients "
     "with normal entries",
-    within="[1, inf]",
-    falls="snr pairs",
+    value="[1, inf]; falls in snr pairs",
 )
 def fixed_length_step(snr: Given, dimension: Given, pairs: Given) -> Floats:
     """Query ratio of an NES attack whose steps have a fixed length.
@@ -72,8 +70,7 @@ def fixed_length_step(snr: Given, dimension: Given, pairs: Given) -> Floats:
     "R = 1/(2Φ(√S) - 1)",
     "Output Randomization 2020, eq. (7) (row B7); derived here",
     regime="one sign step per coordinate difference; known |slope|, normal noise",
-    within="[1, inf]",
-    falls="snr",
+    value="[1, inf]; falls in snr",
 )
 def sign_coordinate(snr: Given) -> Floats:
     """Query ratio of coordinates that move by the sign of their own difference.
@@ -103,8 +100,7 @@ def _unaveraged(snr: Array, contraction: Array, *_: Array) -> Array:
     "else 2 ln(1/(1-m))/(-ln((1-m)² + m²/S))",
     "derived here for Aithal & Li 2022, eq. (32), in place of eq. (6)",
     regime=f"{_MULTIPLICATIVE}; convergence in mean square, step at most m",
-    within="[1, inf]",
-    falls="snr",
+    value="[1, inf]; falls in snr",
 )
 def best_constant_step(snr: Given, contraction: Given) -> Floats:
     """Query ratio of the best constant step, in mean square.
@@ -142,8 +138,7 @@ def _minibatch_floor(contraction: Array) -> tuple[Array, Array]:
     "R = min over B >= 1 of 2 B ln(1/(1-m))/(-ln((1-m)² + m²/(B S)))",
     "derived here for Aithal & Li 2022, eq. (32), in place of eq. (6)",
     regime=f"{_MULTIPLICATIVE}; mean square, step unchanged, B real",
-    within="[1, inf]",
-    falls="snr",
+    value="[1, inf]; falls in snr",
 )
 def best_minibatch(snr: Given, contraction: Given) -> Floats:
     """Query ratio when the step stays and B pairs are averaged into each step.
@@ -165,8 +160,7 @@ def best_minibatch(snr: Given, contraction: Given) -> Floats:
     "derived here for Aithal & Li 2022, eq. (32)",
     regime=f"{_MULTIPLICATIVE}; best constant step; sufficient (Markov)",
     kind="bound",
-    within="[0, inf]",
-    falls="snr miss remaining",
+    value="[0, inf]; falls in snr miss remaining",
 )
 def guaranteed_steps(snr: Given, remaining: Given, miss: Given) -> Floats:
     """Steps after which the attack has arrived with probability 1 - ε.

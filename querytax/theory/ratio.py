@@ -89,8 +89,7 @@ def _wedge(
     "h = (zF' - F)/(σ√(1+z²)), k = -F'/σ, r = -z/√(1+z²)",
     _SOURCE,
     regime=_EXACT,
-    within="[0, 1]",
-    rises="quotient",
+    value="[0, 1]; rises in quotient",
 )
 def distribution(
     quotient: Given,
@@ -136,7 +135,7 @@ def _spread(line: Line, pair: Pair) -> Array:
     "Hinkley 1969; written here without cancelling terms",
     regime=_EXACT,
     domain=_NOISY,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def density(
     quotient: Given, output: Given, other_output: Given, sigma: Given
@@ -158,9 +157,7 @@ def density(
     "P = Φ(F/σ)Φ(F'/σ) + Φ(-F/σ)Φ(-F'/σ)",
     "derived here; missing from Aithal & Li 2022, Theorem 1",
     regime=_EXACT,
-    within="[1/2, 1]",
-    rises="output other_output",
-    falls="sigma",
+    value="[1/2, 1]; rises in output other_output; falls in sigma",
 )
 def same_sign(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Chance that A is real: two noisy outputs have one sign.
@@ -176,9 +173,7 @@ def same_sign(output: Given, other_output: Given, sigma: Given) -> Floats:
     "P = Φ(F/σ)Φ(-F'/σ) + Φ(-F/σ)Φ(F'/σ)",
     "derived here; missing from Aithal & Li 2022, Theorem 1",
     regime=_EXACT,
-    within="[0, 1/2]",
-    rises="sigma",
-    falls="output other_output",
+    value="[0, 1/2]; rises in sigma; falls in output other_output",
 )
 def opposite_signs(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Chance that A is not real: two noisy outputs differ in sign.
@@ -227,8 +222,7 @@ def _tail(
     "P(A <= x | A real) = P(0 < Z <= exp(μx))/P(Z > 0)",
     "derived here for Aithal & Li 2022, Theorem 1 and eq. (17)",
     regime=_REAL,
-    within="[0, 1]",
-    rises="multiplier",
+    value="[0, 1]; rises in multiplier",
 )
 def multiplier_distribution(
     multiplier: Given,
@@ -268,7 +262,7 @@ log_multiplier_distribution = log_of(
     "derived here; Aithal & Li 2022, eq. (17), corrected and made exact",
     regime=_REAL,
     domain=_NOISY,
-    within="[0, inf]",
+    value="[0, inf]",
 )
 def multiplier_density(
     multiplier: Given, output: Given, other_output: Given, probe: Given, sigma: Given
@@ -289,8 +283,7 @@ def multiplier_density(
     "derived here; Aithal & Li 2022, Remark 2, corrected: exact, at any noise",
     regime="the ratio is positive, as its logarithm wants",
     domain={"sigma": "(0, inf)"},
-    within="[0, 1]",
-    rises="other_output",
+    value="[0, 1]; rises in other_output",
 )
 def wrong_order(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Chance that a pair's log ratio says that the first output is the smaller.
@@ -306,8 +299,7 @@ def wrong_order(output: Given, other_output: Given, sigma: Given) -> Floats:
     "derived here; Aithal & Li 2022, Lemma 4, eq. (67)",
     regime="principal value: the mean itself does not exist",
     domain={"sigma": "(0, inf)"},
-    within="[0, inf]",
-    rises="output",
+    value="[0, inf]; rises in output",
 )
 def principal_mean(output: Given, other_output: Given, sigma: Given) -> Floats:
     """Mean ratio of two noisy outputs, where poles on both sides cancel.

@@ -25,8 +25,7 @@ _COUNT = {"queries": "{1, 2, ...}"}
     _SOURCE,
     regime=_UNTIED,
     domain=_COUNT,
-    within="[0, inf]",
-    rises="queries",
+    value="[0, inf]; rises in queries",
 )
 def accepted_mean(queries: Given) -> Floats:
     """Mean steps that a keep-the-best search accepts on pure noise.
@@ -48,8 +47,7 @@ def accepted_mean(queries: Given) -> Floats:
     "derived here: an answer of value j is accepted if all before lie below",
     regime=_NOISE + " and take a few values; a tie is not accepted",
     domain=_COUNT,
-    within="[0, inf]",
-    rises="queries",
+    value="[0, inf]; rises in queries",
 )
 def accepted_mean_tied(chances: Given, queries: Given) -> Floats:
     """Mean number of accepted steps on pure, rounded noise.
@@ -85,8 +83,7 @@ def accepted_mean_tied(chances: Given, queries: Given) -> Floats:
     _SOURCE,
     regime=_UNTIED,
     domain=_COUNT,
-    within="[0, inf]",
-    rises="queries",
+    value="[0, inf]; rises in queries",
 )
 def accepted_variance(queries: Given) -> Floats:
     """Variance of the number of steps that such a search accepts.
@@ -108,8 +105,7 @@ def accepted_variance(queries: Given) -> Floats:
     _SOURCE,
     regime=_UNTIED + "; steps of one length in fresh directions at right angles",
     domain=_COUNT,
-    within="[0, inf]",
-    rises="queries",
+    value="[0, inf]; rises in queries",
 )
 def accepted_root(queries: Given) -> Floats:
     """Mean length of the way that such a search ends with, in steps.
@@ -127,7 +123,7 @@ def accepted_root(queries: Given) -> Floats:
     _SOURCE,
     regime=_UNTIED,
     domain=_COUNT,
-    within="(-inf, 0]",
+    value="(-inf, 0]",
 )
 def log_accepted(accepted: Given, queries: Given) -> Floats:
     """Logarithm of the chance that such a search accepts so many steps.
@@ -156,8 +152,7 @@ def log_accepted(accepted: Given, queries: Given) -> Floats:
     "derived here; Aithal & Li 2022, row C29",
     regime="normal noise, " + _NOISE,
     domain=_COUNT,
-    within="[0, inf]",
-    rises="queries",
+    value="[0, inf]; rises in queries",
 )
 def best_of(queries: Given) -> Floats:
     """How far the best of noisy answers flatters, in deviations of one.

@@ -25,8 +25,7 @@ _SMALL = {
     "Wald 1945",
     kind="definition",
     regime="two verdicts, each wrong as often",
-    within="[0, inf]",
-    falls="error",
+    value="[0, inf]; falls in error",
 )
 def divergence(error: Given) -> Floats:
     """Divergence between being right and being wrong so often, in nats.
@@ -41,8 +40,7 @@ def divergence(error: Given) -> Floats:
     "p = Φ⁻¹(ε)²/S",
     "Aithal & Li 2022, Theorem 4; corrected: eq. (8) without 2σ²/F² in its exponent",
     regime="fresh normal noise per query, outputs averaged before any other step",
-    within="[0, inf]",
-    falls="snr error",
+    value="[0, inf]; falls in snr error",
 )
 def fixed(snr: Given, error: Given) -> Floats:
     """Pairs, fixed in advance, that settle the sign of one difference.
@@ -57,8 +55,7 @@ def fixed(snr: Given, error: Given) -> Floats:
     "p = 1/(S tan²(πε))",
     "derived here; the inverse of RFD 2024, Theorem 1, in its exact form",
     regime="normal differences over random directions, fresh normal noise",
-    within="[0, inf]",
-    falls="snr error",
+    value="[0, inf]; falls in snr error",
 )
 def random_direction(snr: Given, error: Given) -> Floats:
     """Pairs per random direction until only a share ``error`` of signs is wrong.
@@ -80,8 +77,7 @@ def random_direction(snr: Given, error: Given) -> Floats:
     "Wald 1945; restated here for a pair, whose divergence is 2S",
     regime="lower bound for any stopping rule; " + _KNOWN,
     kind="bound",
-    within="[0, inf]",
-    falls="snr error",
+    value="[0, inf]; falls in snr error",
 )
 def sequential(snr: Given, error: Given) -> Floats:
     """Least mean number of pairs of any test that stops when it is sure.
@@ -97,8 +93,7 @@ def sequential(snr: Given, error: Given) -> Floats:
     "derived here from the two counts",
     regime="upper bound, which tests attain as S vanishes; " + _KNOWN,
     kind="bound",
-    within="[1.57, 4]",
-    falls="error",
+    value="[1.57, 4]; falls in error",
 )
 def sequential_saving(error: Given) -> Floats:
     """Fixed number of pairs over the sequential bound.
@@ -115,8 +110,7 @@ def sequential_saving(error: Given) -> Floats:
     "p = (1 - ρ) Φ⁻¹(ε)²/S",
     "derived here; Aithal & Li 2022, Theorem 4, assumes none is shared",
     regime="normal noise, fresh for each pair but shared in part by its two queries",
-    within="[0, inf]",
-    falls="snr error correlation",
+    value="[0, inf]; falls in snr error correlation",
 )
 def shared_within_pair(snr: Given, correlation: Given, error: Given) -> Floats:
     """Pairs that settle a sign when a pair's two noises are correlated.
@@ -133,8 +127,7 @@ def shared_within_pair(snr: Given, correlation: Given, error: Given) -> Floats:
     "p = (1 - c) z²/(S - c z²) if S > c z², else inf; z = Φ⁻¹(ε)",
     "derived here; Aithal & Li 2022, Theorem 4, takes every repeat as fresh",
     regime="normal noise that repeats of one query share in part; its two ends apart",
-    within="[0, inf]",
-    falls="snr error",
+    value="[0, inf]; falls in snr error",
 )
 def shared_across_repeats(
     snr: Given, repeat_correlation: Given, error: Given
@@ -162,8 +155,7 @@ def shared_across_repeats(
     "Wald 1945",
     regime="errs at most so at any S, just so as S vanishes; " + _KNOWN,
     kind="definition",
-    within="[0, inf]",
-    falls="error",
+    value="[0, inf]; falls in error",
 )
 def stopping_log_odds(error: Given) -> Floats:
     """Log odds of the sign at which Wald's sequential test stops, in nats.
@@ -188,9 +180,7 @@ def _barrier(snr: Array, error: Array) -> Floats:
     regime="small S; " + _KNOWN,
     kind="approximation",
     limits=_SMALL,
-    within="[0, 1/2]",
-    falls="snr",
-    rises="error",
+    value="[0, 1/2]; rises in error; falls in snr",
 )
 def walds_error(snr: Given, error: Given) -> Floats:
     """Error of Wald's test, set to ``error`` and asked once a pair.
@@ -211,8 +201,7 @@ def walds_error(snr: Given, error: Given) -> Floats:
     regime="small S; " + _KNOWN,
     kind="approximation",
     limits=_SMALL,
-    within="[0, inf]",
-    falls="snr error",
+    value="[0, inf]; falls in snr error",
 )
 def walds_pairs(snr: Given, error: Given) -> Floats:
     """Mean number of pairs of Wald's test.

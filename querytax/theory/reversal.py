@@ -31,8 +31,7 @@ def _periods(gap: Array, period: Array) -> tuple[Array, Array, Array]:
     "P = 1 - f where α f > k, else 0; ΔF/τ = k + f, k whole, 0 <= f < 1",
     _SOURCE + ", linear",
     regime=_PLACE,
-    within="[0, 1]",
-    rises="reverse",
+    value="[0, 1]; rises in reverse",
 )
 def wrong_sign(gap: Given, period: Given, reverse: Given) -> Floats:
     """Share of places where a change of the margin is seen reversed.
@@ -53,8 +52,7 @@ def wrong_sign(gap: Given, period: Given, reverse: Given) -> Floats:
     "P = arccos(x)/π for x = ΔF/(2 α τ |sin(π ΔF/τ)|) < 1, else 0",
     _SOURCE + ", sine: m - α τ sin(2π (m - attractor)/τ)",
     regime=_PLACE,
-    within="[0, 1/2]",
-    rises="amplitude",
+    value="[0, 1/2]; rises in amplitude",
 )
 def sine_wrong_sign(gap: Given, period: Given, amplitude: Given) -> Floats:
     """Share of places where a swinging answer shows a change reversed.

@@ -38,8 +38,7 @@ def _largest(n: Array, z: Array) -> Array:
     _SOURCE,
     regime="the largest of M answers at each end is kept, each with a factor of its "
     "own; 0 where the margins differ in sign or t >= 1, and a tie counts half",
-    within="[0, 1/2]",
-    falls="repeats",
+    value="[0, 1/2]; falls in repeats",
 )
 def wrong_sign(
     margin: Given, other_margin: Given, low: Given, high: Given, repeats: Given = 1
@@ -78,9 +77,7 @@ def wrong_sign(
     "S = 3 ((b + a)/(b - a))² (m - m')²/(m² + m'²)",
     _SOURCE,
     regime=_AVERAGED + "; (Δm/m)²/(2 Var[A]/E[A]²) for close margins",
-    within="[0, inf]",
-    rises="low",
-    falls="high",
+    value="[0, inf]; rises in low; falls in high",
 )
 def snr(margin: Given, other_margin: Given, low: Given, high: Given) -> Floats:
     """Decision SNR of two scaled margins that are averaged as they are.
@@ -112,9 +109,7 @@ def _sinh_excess(x: Array) -> Array:
     "S = l²/(2 (1 - (x/sinh x)²)), l = ln m/m', x = ln(b/a)/2",
     _SOURCE + "; ln A is added to the log of a margin",
     regime=_AVERAGED + "; margins of one sign",
-    within="[0, inf]",
-    rises="log_ratio low",
-    falls="high",
+    value="[0, inf]; rises in log_ratio low; falls in high",
 )
 def log_snr(log_ratio: Given, low: Given, high: Given) -> Floats:
     """Decision SNR of two scaled margins whose logs are averaged.

@@ -34,8 +34,7 @@ _SOURCE = "derived here"
     "w² = s_H² + s_N²/M; at m = 0: R = 2M √(1 + 2s²/(M s_H²))",
     _SOURCE,
     regime="normal " + _LONG,
-    within="[2, inf]",
-    rises="loss_sigma mean_change",
+    value="[2, inf]; rises in loss_sigma mean_change",
 )
 def requeried_ratio(
     candidate_sigma: Given,
@@ -82,9 +81,7 @@ def _hindered(m: Array, own: Array, noise: Array, count: Array) -> Array:
     "R = ln 2/E[ln(1 + e^Y) - Y/(1 + e^-Y)], Y ~ N(-τ², 2τ²), τ = π s/(√3 s_H)",
     _SOURCE,
     regime="logistic " + _LONG + "; mean 0",
-    within="[1, inf]",
-    rises="loss_sigma",
-    falls="candidate_sigma",
+    value="[1, inf]; rises in loss_sigma; falls in candidate_sigma",
 )
 def stale_ratio(candidate_sigma: Given, loss_sigma: Given) -> Floats:
     """Queries over a noiseless search's, if the incumbent is never asked again.
@@ -228,8 +225,7 @@ def _trusted(
     },
     domain={"fall": "[0, inf)"},
     tables={"deltas": 2},
-    within="[0, inf]",
-    rises="fall",
+    value="[0, inf]; rises in fall",
 )
 def queries(
     fall: Given,

@@ -37,9 +37,7 @@ def _expect_hessian(trace: Floats, frobenius: Floats, dimension: Floats) -> None
     "derived here; RND 2021, Theorem 1, has G² d² (1 + √2 σ/μ)² for it",
     regime=f"linear loss, {_FRESH}",
     domain=_TWO,
-    within="[0, inf]",
-    rises="gradient_norm dimension sigma",
-    falls="probe repeats",
+    value="[0, inf]; rises in gradient_norm dimension sigma; falls in probe repeats",
 )
 def linear(
     gradient_norm: Given,
@@ -66,9 +64,8 @@ def linear(
     "derived here; RND 2021, Theorem 2: each of its terms in σ carries 1/M",
     regime=f"quadratic loss, {_FRESH}",
     domain=_TWO,
-    within="[0, inf]",
-    rises="gradient_norm frobenius dimension sigma",
-    falls="probe repeats",
+    value="[0, inf]; rises in gradient_norm frobenius dimension sigma; falls "
+    "in probe repeats",
 )
 def noise(
     gradient_norm: Given,
@@ -99,9 +96,8 @@ def noise(
     "derived here; the exact value behind RND 2021, Theorem 2",
     regime=f"quadratic loss, {_FRESH}",
     domain=_TWO,
-    within="[0, inf]",
-    rises="gradient_norm frobenius dimension sigma",
-    falls="repeats",
+    value="[0, inf]; rises in gradient_norm frobenius dimension sigma; falls "
+    "in repeats",
 )
 def quadratic(
     gradient_norm: Given,
@@ -138,9 +134,7 @@ def quadratic(
     "derived here; the trade-off that SND 2022, Section 3.4, describes",
     regime=f"quadratic loss, forward differences, {_FRESH}",
     domain={"frobenius": "(0, inf)"},
-    within="[0, inf]",
-    rises="gradient_norm dimension sigma",
-    falls="repeats",
+    value="[0, inf]; rises in gradient_norm dimension sigma; falls in repeats",
 )
 def minimising_probe(
     gradient_norm: Given,
@@ -174,9 +168,7 @@ def minimising_probe(
     "noise, and linear losses the noise's term",
     kind="bound",
     domain=_TWO,
-    within="[0, inf]",
-    rises="lipschitz sigma",
-    falls="probe repeats",
+    value="[0, inf]; rises in lipschitz sigma; falls in probe repeats",
 )
 def lipschitz_bound(
     lipschitz: Given,
@@ -209,9 +201,7 @@ def lipschitz_bound(
     "sharpened: every term in σ carries 1/M",
     regime=f"every such loss, forward differences, {_FRESH}",
     kind="bound",
-    within="[0, inf]",
-    rises="lipschitz smoothness dimension",
-    falls="repeats",
+    value="[0, inf]; rises in lipschitz smoothness dimension; falls in repeats",
 )
 def smooth_bound(
     lipschitz: Given,

@@ -34,9 +34,7 @@ def _scaled(gap: Floats, lipschitz: Floats, sigma: Floats) -> Floats:
     "RND 2021, Theorem 3; sharpened from √d to κ_d",
     regime=_EVERY,
     kind="bound",
-    within="[0, 1]",
-    rises="lipschitz dimension sigma",
-    falls="gap",
+    value="[0, 1]; rises in lipschitz dimension sigma; falls in gap",
 )
 def markov(gap: Given, lipschitz: Given, sigma: Given, dimension: Given) -> Floats:
     """Bound on a flipped sign by Markov's inequality; 1 for most directions.
@@ -52,9 +50,7 @@ def markov(gap: Given, lipschitz: Given, sigma: Given, dimension: Given) -> Floa
     "q = 2 Φ(-2 (σ/μ) κ_d)",
     "derived here for RND 2021, Theorem 3",
     regime="linear losses of slope L, probes u ~ N(0, I)",
-    within="[0, 1]",
-    rises="probe",
-    falls="dimension sigma",
+    value="[0, 1]; rises in probe; falls in dimension sigma",
 )
 def markov_share(probe: Given, sigma: Given, dimension: Given) -> Floats:
     """Share of random directions about which :func:`markov` says anything.
@@ -69,8 +65,7 @@ def markov_share(probe: Given, sigma: Given, dimension: Given) -> Floats:
     "σ/μ = -Φ⁻¹(q/2)/(2 κ_d)",
     "derived here for RND 2021, Theorem 3; the inverse of sign_bound.markov_share",
     regime="linear losses of slope L, u ~ N(0, I)",
-    within="[0, inf]",
-    falls="dimension direction_share",
+    value="[0, inf]; falls in dimension direction_share",
 )
 def markov_noise_ratio(dimension: Given, direction_share: Given = 0.5) -> Floats:
     """Noise over probe below which :func:`markov` says something.
@@ -94,9 +89,7 @@ def _log_concentration(
     "derived here (Gaussian concentration) in place of RND 2021, Theorem 3",
     regime=f"{_EVERY}; below its threshold some losses flip nearly always",
     kind="bound",
-    within="[0, 1]",
-    rises="lipschitz dimension sigma",
-    falls="gap repeats",
+    value="[0, 1]; rises in lipschitz dimension sigma; falls in gap repeats",
 )
 def concentration(
     gap: Given, lipschitz: Given, sigma: Given, dimension: Given, repeats: Given = 1
@@ -127,9 +120,7 @@ def _log_smoothed(
     "derived here (Gaussian concentration) in place of RND 2021, Theorem 3",
     regime=f"{_EVERY}; ΔF̄ with {_SIGN}; any dimension",
     kind="bound",
-    within="[0, 1]",
-    rises="lipschitz sigma",
-    falls="smoothed_gap repeats",
+    value="[0, 1]; rises in lipschitz sigma; falls in smoothed_gap repeats",
 )
 def smoothed(
     smoothed_gap: Given, lipschitz: Given, sigma: Given, repeats: Given = 1
@@ -156,9 +147,7 @@ def _quantile(
     "derived here (Gaussian isoperimetry) in place of RND 2021, Theorem 3",
     regime=f"{_EVERY}; median with {_SIGN}; linear losses attain it; any dimension",
     kind="bound",
-    within="[0, 1/2]",
-    rises="lipschitz sigma",
-    falls="median_gap repeats",
+    value="[0, 1/2]; rises in lipschitz sigma; falls in median_gap repeats",
 )
 def isoperimetric(
     median_gap: Given, lipschitz: Given, sigma: Given, repeats: Given = 1
@@ -181,8 +170,7 @@ log_isoperimetric = log_of(
     "derived here",
     regime="every such loss; sup|f_σ - f| is smoothing.smooth_gap",
     kind="bound",
-    within="[0, inf]",
-    rises="separation lipschitz smoothness dimension sigma",
+    value="[0, inf]; rises in separation lipschitz smoothness dimension sigma",
 )
 def smoothing_shift(
     separation: Given,

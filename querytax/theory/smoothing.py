@@ -37,8 +37,7 @@ def _by_series(d: Array) -> Array:
 @law(
     "κ = √2 Γ((d+1)/2)/Γ(d/2)",
     "derived here; √d in RND 2021, Remark 1, is its upper bound",
-    within="[0, inf]",
-    rises="dimension",
+    value="[0, inf]; rises in dimension",
 )
 def mean_norm(dimension: Given) -> Floats:
     """Mean Euclidean norm of standard normal noise: √d (1 - 1/(4d) + ...).
@@ -56,8 +55,7 @@ def mean_norm(dimension: Given) -> Floats:
     regime="every L-Lipschitz f; attained by L‖y - x‖ at x",
     kind="bound",
     domain=_FLAT,
-    within="[0, inf]",
-    rises="lipschitz sigma dimension",
+    value="[0, inf]; rises in lipschitz sigma dimension",
 )
 def smoothing_gap(lipschitz: Given, sigma: Given, dimension: Given) -> Floats:
     """Largest distance between a function and its mean under input noise.
@@ -74,9 +72,7 @@ def smoothing_gap(lipschitz: Given, sigma: Given, dimension: Given) -> Floats:
     regime="every L-Lipschitz f; attained by L‖y - x‖ at x",
     kind="bound",
     domain=_FLAT,
-    within="[0, inf]",
-    rises="lipschitz probe dimension",
-    falls="sigma",
+    value="[0, inf]; rises in lipschitz probe dimension; falls in sigma",
 )
 def probe_gap(lipschitz: Given, probe: Given, sigma: Given, dimension: Given) -> Floats:
     """Largest distance that normal probes add to the smoothing by the noise.
@@ -92,7 +88,7 @@ def probe_gap(lipschitz: Given, probe: Given, sigma: Given, dimension: Given) ->
     "f_σ - f = σ² c d/2, c = tr H/d",
     "SND 2022, Example 1; RND 2021, Remark 1; RFD 2024, Assumption 1 has 0",
     regime="quadratics; a bound where c is the gradient's Lipschitz constant",
-    rises="mean_curvature",
+    value="(-inf, inf); rises in mean_curvature",
 )
 def quadratic_gap(mean_curvature: Given, sigma: Given, dimension: Given) -> Floats:
     """Mean of a quadratic under input noise, minus its noiseless value.
@@ -112,8 +108,7 @@ def quadratic_gap(mean_curvature: Given, sigma: Given, dimension: Given) -> Floa
     regime="every such f; attained by Huber's function of ‖y - x‖ at x",
     kind="bound",
     domain=_FLAT,
-    within="[0, inf]",
-    rises="lipschitz smoothness dimension sigma",
+    value="[0, inf]; rises in lipschitz smoothness dimension sigma",
 )
 def smooth_gap(
     lipschitz: Given, smoothness: Given, sigma: Given, dimension: Given
@@ -146,8 +141,7 @@ def smooth_gap(
     "std f(x + σv) = σ √(G² + σ²‖A‖²/2)",
     "derived here for SND 2022, Example 1: 2σ √(‖x‖² + σ² d/2) for x'x",
     regime="quadratics, normal noise",
-    within="[0, inf]",
-    rises="gradient_norm frobenius sigma",
+    value="[0, inf]; rises in gradient_norm frobenius sigma",
 )
 def quadratic_spread(gradient_norm: Given, frobenius: Given, sigma: Given) -> Floats:
     """Standard deviation of a quadratic under input noise.
@@ -167,9 +161,7 @@ def _unit_gap(allowed_gap: Floats, lipschitz: Floats, dimension: Floats) -> Floa
     "RND 2021, Theorem 1, ε/(L √d); sharpened, the inverse of smoothing.probe_gap",
     regime="sufficient for every L-Lipschitz f, necessary for ‖y - x‖",
     kind="bound",
-    within="[0, inf]",
-    rises="allowed_gap sigma",
-    falls="lipschitz dimension",
+    value="[0, inf]; rises in allowed_gap sigma; falls in lipschitz dimension",
 )
 def largest_probe(
     allowed_gap: Given, lipschitz: Given, sigma: Given, dimension: Given
@@ -193,9 +185,7 @@ def largest_probe(
     "RND 2021, Theorem 1, ε/(L √d); sharpened at a fixed noise over probe",
     regime="sufficient for every L-Lipschitz f, necessary for ‖y - x‖",
     kind="bound",
-    within="[0, inf]",
-    rises="allowed_gap noise_ratio",
-    falls="lipschitz dimension",
+    value="[0, inf]; rises in allowed_gap noise_ratio; falls in lipschitz dimension",
 )
 def largest_probe_at_ratio(
     allowed_gap: Given, lipschitz: Given, noise_ratio: Given, dimension: Given

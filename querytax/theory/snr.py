@@ -61,9 +61,7 @@ def _on_one_side(
         "a change of at most 2 output, where it is folded": _on_one_side,
     },
     domain={"output": "[0, 1]"},
-    within="[0, inf]",
-    rises="delta_ms",
-    falls="sigma",
+    value="[0, inf]; rises in delta_ms; falls in sigma",
 )
 def output(
     delta_ms: Given,
@@ -99,9 +97,7 @@ def output(
     "S = Δ²m/(4σ²)",
     "Output Randomization 2020, appendix (noise on logits); derived here",
     regime="exact: the margin of two noisy logits is Gaussian at any noise",
-    within="[0, inf]",
-    rises="delta_margin_ms",
-    falls="sigma",
+    value="[0, inf]; rises in delta_margin_ms; falls in sigma",
 )
 def output_logits(delta_margin_ms: Given, sigma: Given) -> Floats:
     """Decision SNR of the margin of two logits that both carry noise.
@@ -119,9 +115,7 @@ def output_logits(delta_margin_ms: Given, sigma: Given) -> Floats:
     "the definition of S; RFD 2024, Theorem 1, has R = 1/S",
     regime="consequences need the noise near normal",
     kind="definition",
-    within="[0, inf]",
-    rises="signal_ms",
-    falls="noise_variance",
+    value="[0, inf]; rises in signal_ms; falls in noise_variance",
 )
 def loss_noise(signal_ms: Given, noise_variance: Given) -> Floats:
     """Decision SNR from measured loss statistics, for noise at any site.
@@ -138,9 +132,7 @@ def loss_noise(signal_ms: Given, noise_variance: Given) -> Floats:
     "S = 4μ²G²/(2s²)",
     "RND 2021, moments of the estimator; corrected for antithetic pairs",
     regime="loss linear over the probe and the noise",
-    within="[0, inf]",
-    rises="gradient_norm probe",
-    falls="loss_sigma",
+    value="[0, inf]; rises in gradient_norm probe; falls in loss_sigma",
 )
 def antithetic(gradient_norm: Given, probe: Given, loss_sigma: Given) -> Floats:
     """Decision SNR of an NES pair, ``L(x + μu) - L(x - μu)``, ``u ~ N(0, I)``.
@@ -155,9 +147,7 @@ def antithetic(gradient_norm: Given, probe: Given, loss_sigma: Given) -> Floats:
     "S = μ²G²/(2s²)",
     "RND 2021, moments of the estimator: S = 1/(2α²), α the noise-probe ratio",
     regime="loss linear over the probe and the noise; a fresh base for each direction",
-    within="[0, inf]",
-    rises="gradient_norm probe",
-    falls="loss_sigma",
+    value="[0, inf]; rises in gradient_norm probe; falls in loss_sigma",
 )
 def forward(gradient_norm: Given, probe: Given, loss_sigma: Given) -> Floats:
     """Decision SNR of a forward difference, ``L(x + μu) - L(x)``, ``u ~ N(0, I)``.
@@ -172,9 +162,7 @@ def forward(gradient_norm: Given, probe: Given, loss_sigma: Given) -> Floats:
     "S = η²G²/(2s²)",
     "RFD 2024, Theorem 1: R = 1/S, its μ a variance, η² here",
     regime="loss linear over the step and the noise; the current point queried afresh",
-    within="[0, inf]",
-    rises="gradient_norm candidate_step",
-    falls="loss_sigma",
+    value="[0, inf]; rises in gradient_norm candidate_step; falls in loss_sigma",
 )
 def candidate(gradient_norm: Given, candidate_step: Given, loss_sigma: Given) -> Floats:
     """Decision SNR of a search that tries ``x + ηu`` against x, ``u ~ N(0, I)``.
@@ -189,9 +177,7 @@ def candidate(gradient_norm: Given, candidate_step: Given, loss_sigma: Given) ->
     "S = μ²G²/(s²(1 + 1/M₀))",
     "RFD 2024, Theorem 1 with M and M0 repeats; derived here",
     regime="loss linear; per direction: one base shared by all correlates them",
-    within="[0, inf]",
-    rises="gradient_norm probe base_repeats",
-    falls="loss_sigma",
+    value="[0, inf]; rises in gradient_norm probe base_repeats; falls in loss_sigma",
 )
 def cached_base(
     gradient_norm: Given, probe: Given, loss_sigma: Given, base_repeats: Given
@@ -209,8 +195,7 @@ def cached_base(
     "S_M = M S",
     "Output Randomization 2020, averaging; RFD 2024, Theorem 1: R/M",
     regime="fresh independent noise per query, averaged before any nonlinear step",
-    within="[0, inf]",
-    rises="snr repeats",
+    value="[0, inf]; rises in snr repeats",
 )
 def averaged(snr: Given, repeats: Given) -> Floats:
     """Decision SNR of a comparison whose queries are repeated and averaged.
@@ -226,7 +211,7 @@ def averaged(snr: Given, repeats: Given) -> Floats:
     "1/S = Σ 1/S_i",
     "derived here: variances of independent noises add",
     regime="independent noises, and each S_i taken with the same signal",
-    within="[0, inf)",
+    value="[0, inf)",
 )
 def combine(snrs: Given) -> Floats:
     """Decision SNR under several independent noises at once.
@@ -245,8 +230,7 @@ def combine(snrs: Given) -> Floats:
     "what two outputs or two queries share cancels in their difference",
     regime="exact: noises of one variance, subtracted from each other",
     domain={"correlation": "[-1, 1]"},
-    within="[0, inf]",
-    rises="snr correlation",
+    value="[0, inf]; rises in snr correlation",
 )
 def correlated(snr: Given, correlation: Given) -> Floats:
     """Decision SNR of a difference whose noises are correlated.

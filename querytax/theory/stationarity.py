@@ -28,9 +28,7 @@ _SHARES = {"free": (1.0, 2.0), "projected": (np.sqrt(0.5), 4.0 * np.sqrt(2.0))}
     "RND 2021, Theorem 1, L √d/μ; sharpened: both widths count, d does not",
     regime="every L-Lipschitz f; attained by L|x₁| at 0",
     kind="bound",
-    within="[0, inf]",
-    rises="lipschitz",
-    falls="probe sigma",
+    value="[0, inf]; rises in lipschitz; falls in probe sigma",
 )
 def smoothed_smoothness(lipschitz: Given, probe: Given, sigma: Given) -> Floats:
     """Lipschitz constant of the gradient of the smoothed loss.
@@ -46,9 +44,7 @@ def smoothed_smoothness(lipschitz: Given, probe: Given, sigma: Given) -> Floats:
     "RND 2021, Theorem 1, L³ d^{5/2} (σ/μ + 1/√2)²/μ; corrected and sharpened",
     regime="every L-Lipschitz loss; its factors are attained, not jointly",
     kind="bound",
-    within="[0, inf]",
-    rises="lipschitz dimension",
-    falls="probe",
+    value="[0, inf]; rises in lipschitz dimension; falls in probe",
 )
 def coefficient(
     lipschitz: Given, probe: Given, sigma: Given, dimension: Given
@@ -75,8 +71,7 @@ def coefficient(
     "σ/μ = √(max(d/2 - 1, 0))",
     "derived here; RND 2021 has a bound that rises with σ/μ",
     regime="minimiser of stationarity.coefficient at a given probe",
-    within="[0, inf]",
-    rises="dimension",
+    value="[0, inf]; rises in dimension",
 )
 def least_noise_ratio(dimension: Given) -> Floats:
     """Ratio of noise to probe at which the bound on descent is lowest.
@@ -91,9 +86,7 @@ def least_noise_ratio(dimension: Given) -> Floats:
     "η = √(Δ/(n C)); projected: √(Δ/(2 n C))",
     _SOURCE,
     regime=f"minimiser of stationarity.bound: {_EVERY}",
-    within="[0, inf]",
-    rises="fall probe",
-    falls="lipschitz dimension steps",
+    value="[0, inf]; rises in fall probe; falls in lipschitz dimension steps",
 )
 def step_size(
     fall: Given,
@@ -119,9 +112,7 @@ def step_size(
     _SOURCE,
     regime=_EVERY,
     kind="bound",
-    within="[0, inf]",
-    rises="fall lipschitz dimension",
-    falls="probe steps",
+    value="[0, inf]; rises in fall lipschitz dimension; falls in probe steps",
 )
 def bound(
     fall: Given,
@@ -153,9 +144,7 @@ def bound(
     _SOURCE,
     regime=_EVERY,
     kind="bound",
-    within="[0, inf]",
-    rises="fall lipschitz dimension",
-    falls="steps",
+    value="[0, inf]; rises in fall lipschitz dimension; falls in steps",
 )
 def bound_at_step(
     fall: Given,
@@ -191,9 +180,7 @@ def bound_at_step(
     _SOURCE,
     regime=f"sufficient for {_EVERY}",
     kind="bound",
-    within="[0, inf]",
-    rises="fall lipschitz dimension",
-    falls="probe gradient_ms",
+    value="[0, inf]; rises in fall lipschitz dimension; falls in probe gradient_ms",
 )
 def steps(
     fall: Given,
@@ -220,9 +207,7 @@ def steps(
     _SOURCE,
     regime=f"sufficient for {_EVERY}",
     kind="bound",
-    within="[0, inf]",
-    rises="fall lipschitz dimension",
-    falls="probe gradient_ms",
+    value="[0, inf]; rises in fall lipschitz dimension; falls in probe gradient_ms",
 )
 def model_queries(
     fall: Given,

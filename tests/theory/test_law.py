@@ -272,7 +272,7 @@ def test_find():
 def square(law_of):
     """A small law in a module of tests, which is no topic."""
 
-    @law_of("y = m²", "here", falls="", rises="sigma", within="[0, inf)")
+    @law_of("y = m²", "here", value="[0, inf); rises in sigma")
     def squared(sigma: Given) -> float:
         """A square.
 
