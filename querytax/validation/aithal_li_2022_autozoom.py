@@ -11,7 +11,7 @@ from scipy import special
 from querytax.montecarlo import ratio as drawn_ratios
 from querytax.montecarlo.runs import Experiment
 from querytax.theory import ratio
-from querytax.validation.claim import Claim, Computed, Form, Point, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Point, Simulated, at
 
 __all__ = ["AUTOZOOM", "definition", "relative_sigma"]
 
@@ -128,10 +128,11 @@ AUTOZOOM: tuple[Claim, ...] = (
             "all others for the best",
             lambda output, rivals: math.log(sum(rivals) / output),
         ),
-        points=(
-            Point({"output": 0.1, "rivals": (0.6, 0.3)}),
-            Point({"output": 3e-4, "rivals": (0.5, 0.2, 0.2997)}),
-            Point({"output": 0.7, "rivals": (0.2, 0.1)}, inside=False),
+        points=at(
+            "output rivals",
+            (0.1, (0.6, 0.3)),
+            (3e-4, (0.5, 0.2, 0.2997)),
+            outside=((0.7, (0.2, 0.1)),),
         ),
         margin=1e-6,
         regime="the target is not reached yet",
@@ -171,16 +172,9 @@ AUTOZOOM: tuple[Claim, ...] = (
                 math.log(rival_ahead / output_ahead / (rival / output)) / (2.0 * probe)
             ),
         ),
-        points=(
-            Point(
-                {
-                    "rival": 0.61,
-                    "output": 0.048,
-                    "rival_ahead": 0.58,
-                    "output_ahead": 0.053,
-                    "probe": 0.001,
-                }
-            ),
+        points=at(
+            "rival output rival_ahead output_ahead probe",
+            (0.61, 0.048, 0.58, 0.053, 0.001),
         ),
         margin=1e-6,
         expected="CONFIRMED",
@@ -257,24 +251,10 @@ AUTOZOOM: tuple[Claim, ...] = (
                 "Z1",
                 "F_max",
                 "",
-                (
-                    Point(
-                        {
-                            "quotient": 0.99,
-                            "output": 0.59,
-                            "other_output": 0.6,
-                            "sigma": 0.01,
-                        }
-                    ),
-                    Point(
-                        {
-                            "quotient": 0.5,
-                            "output": 0.59,
-                            "other_output": 0.6,
-                            "sigma": 0.3,
-                        },
-                        inside=False,
-                    ),
+                at(
+                    "quotient output other_output sigma",
+                    (0.99, 0.59, 0.6, 0.01),
+                    outside=((0.5, 0.59, 0.6, 0.3),),
                 ),
             ),
             (
@@ -282,24 +262,10 @@ AUTOZOOM: tuple[Claim, ...] = (
                 "Z2",
                 "F_t",
                 "At the paper's σ = 0.01 and mean outputs the ratio is a Cauchy one.",
-                (
-                    Point(
-                        {
-                            "quotient": 1.01,
-                            "output": 0.1,
-                            "other_output": 0.101,
-                            "sigma": 0.001,
-                        }
-                    ),
-                    Point(
-                        {
-                            "quotient": 2.0,
-                            "output": 3e-4,
-                            "other_output": 3e-4,
-                            "sigma": 0.01,
-                        },
-                        inside=False,
-                    ),
+                at(
+                    "quotient output other_output sigma",
+                    (1.01, 0.1, 0.101, 0.001),
+                    outside=((2.0, 3e-4, 3e-4, 0.01),),
                 ),
             ),
         )
@@ -343,10 +309,7 @@ AUTOZOOM: tuple[Claim, ...] = (
             "F'/F", lambda output, output_ahead, level: output_ahead / output
         ),
         mutant=Form("F/F'", lambda output, output_ahead, level: output / output_ahead),
-        points=(
-            Point({"output": 0.2, "output_ahead": 0.21, "level": 0.25}),
-            Point({"output": 0.3, "output_ahead": 0.29, "level": 0.25}),
-        ),
+        points=at("output output_ahead level", (0.2, 0.21, 0.25), (0.3, 0.29, 0.25)),
         margin=0.01,
         expected="REFUTED",
         note="The residue's sign is turned. Z2 cancels the signal: nothing is left.",

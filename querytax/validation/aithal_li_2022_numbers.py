@@ -31,6 +31,7 @@ from querytax.validation.claim import (
     Form,
     Point,
     Simulated,
+    at,
 )
 
 __all__ = ["NUMBERS"]
@@ -223,10 +224,11 @@ TEXT: tuple[Claim, ...] = (
                 0.5 * log_ratio.variance(output, output, sigma)
             ),
         ),
-        points=(
-            Point({"output": 3e-4, "other_output": 3e-4, "sigma": 0.01}),
-            Point({"output": 1.1e-3, "other_output": 9e-4, "sigma": 0.01}),
-            Point({"output": 0.5, "other_output": 0.4, "sigma": 0.01}),
+        points=at(
+            "output other_output sigma",
+            (3e-4, 3e-4, 0.01),
+            (1.1e-3, 9e-4, 0.01),
+            (0.5, 0.4, 0.01),
         ),
         margin=0.05,
         expected="REFUTED",
@@ -259,10 +261,7 @@ TEXT: tuple[Claim, ...] = (
             "k for √k",
             lambda gap, sigma, factor: estimators.outputs_first(gap, factor * sigma, 1),
         ),
-        points=(
-            Point({"gap": 0.01, "sigma": 0.01, "factor": 4}),
-            Point({"gap": 0.01, "sigma": 0.005, "factor": 10}),
-        ),
+        points=at("gap sigma factor", (0.01, 0.01, 4), (0.01, 0.005, 10)),
         margin=0.05,
         expected="REFUTED",
         note="With its square: ten times the noise, a hundred times the pairs.",
@@ -286,11 +285,7 @@ TEXT: tuple[Claim, ...] = (
                 special.ndtr(-width / (4.0 * math.sqrt(2.0) * sigma))
             ),
         ),
-        points=(
-            Point({"width": 0.1, "sigma": 0.1}),
-            Point({"width": 0.2, "sigma": 0.1}),
-            Point({"width": 4.0, "sigma": 0.7}, inside=False),
-        ),
+        points=at("width sigma", (0.1, 0.1), (0.2, 0.1), outside=((4.0, 0.7),)),
         margin=0.05,
         regime="outputs linear over the probe",
         expected="CONFIRMED_IN_REGIME",
@@ -379,7 +374,7 @@ TEXT: tuple[Claim, ...] = (
             "1e5 noiseless queries everywhere",
             lambda model: math.floor(math.log10(_ratio(model, 0.01) * 1e5)),
         ),
-        points=(Point({"model": "CIFAR10"}), Point({"model": "IMAGENET"})),
+        points=at("model", ("CIFAR10",), ("IMAGENET",)),
         margin=1e-6,
         expected="CONFIRMED",
         note="Arithmetic alone: ratio times noiseless count is no query count.",
@@ -416,10 +411,7 @@ TEXT: tuple[Claim, ...] = (
             "N/2 pairs",
             lambda gap, sigma, pairs: estimators.outputs_first(gap, sigma, pairs // 2),
         ),
-        points=(
-            Point({"gap": 5e-6, "sigma": 1e-4, "pairs": 400}),
-            Point({"gap": 2e-4, "sigma": 1e-3, "pairs": 60}),
-        ),
+        points=at("gap sigma pairs", (5e-6, 1e-4, 400), (2e-4, 1e-3, 60)),
         margin=0.05,
         expected="REFUTED",
         note="Mean differences of MNIST and CIFAR10. The estimator (57) is at fault.",
@@ -447,10 +439,7 @@ TEXT: tuple[Claim, ...] = (
                 special.ndtr((1.0 - threshold) ** 2 * special.ndtri(error))
             ),
         ),
-        points=(
-            Point({"count": 16, "error": 0.3, "threshold": 0.3}),
-            Point({"count": 16, "error": 0.3, "threshold": 0.0}),
-        ),
+        points=at("count error threshold", (16, 0.3, 0.3), (16, 0.3, 0.0)),
         margin=0.03,
         expected="REFUTED",
         note="Theorem 4 has threshold 0; its repeats leave 0.36 below 0.3 a.",
@@ -506,10 +495,7 @@ TEXT: tuple[Claim, ...] = (
         printed=Form("at most two points", lambda rivals, sigma: 0.02),
         evidence=Simulated(_relabelled),
         mutant=Form("at most half a point", lambda rivals, sigma: 0.005),
-        points=(
-            Point({"rivals": 1, "sigma": 0.02}),
-            Point({"rivals": 999, "sigma": 0.02}, inside=False),
-        ),
+        points=at("rivals sigma", (1, 0.02), outside=((999, 0.02),)),
         margin=0.05,
         regime="one rival, gaps spread evenly from 0 to 1",
         expected="CONFIRMED_IN_REGIME",
@@ -531,11 +517,7 @@ TEXT: tuple[Claim, ...] = (
         ),
         corrected=Form("2 q²/S", _imagenet_law),
         mutant=Form("4 q²/S", lambda widened, form: _imagenet_law(widened, form, 2.0)),
-        points=(
-            Point({"widened": 1.0, "form": "mean"}),
-            Point({"widened": 1.0, "form": "mean square"}),
-            Point({"widened": 100.0, "form": "mean"}),
-        ),
+        points=at("widened form", (1.0, "mean"), (1.0, "mean square"), (100.0, "mean")),
         margin=0.05,
         expected="REFUTED",
         note=(
@@ -564,10 +546,7 @@ TEXT: tuple[Claim, ...] = (
             "2σ for √2 σ",
             lambda width, sigma: float(special.ndtr(-_change(width) / (2.0 * sigma))),
         ),
-        points=(
-            Point({"width": 0.4, "sigma": 0.2}),
-            Point({"width": 2.0, "sigma": 0.5}),
-        ),
+        points=at("width sigma", (0.4, 0.2), (2.0, 0.5)),
         margin=0.05,
         expected="REFUTED",
         note="It raises the bias, and the SNR until the outputs saturate.",
@@ -626,10 +605,7 @@ TEXT: tuple[Claim, ...] = (
         mutant=Form(
             "Φ(-ΔP/(2σ))", lambda gap, sigma: float(special.ndtr(-gap / (2.0 * sigma)))
         ),
-        points=(
-            Point({"gap": 0.01, "sigma": 0.01}),
-            Point({"gap": 0.002, "sigma": 0.005}),
-        ),
+        points=at("gap sigma", (0.01, 0.01), (0.002, 0.005)),
         margin=0.03,
         expected="REFUTED",
         note="It compares two noisy answers: twice the variance.",
@@ -649,10 +625,7 @@ TEXT: tuple[Claim, ...] = (
             "4σ²/F²",
             lambda output, other_output, sigma: 4.0 * (sigma / output) ** 2,
         ),
-        points=(
-            Point({"output": 0.1, "other_output": 0.1, "sigma": 0.005}),
-            Point({"output": 0.3, "other_output": 0.29, "sigma": 0.02}),
-        ),
+        points=at("output other_output sigma", (0.1, 0.1, 0.005), (0.3, 0.29, 0.02)),
         margin=0.05,
         expected="REFUTED",
         note="Two noisy answers are compared: twice the variance.",
@@ -673,10 +646,11 @@ TEXT: tuple[Claim, ...] = (
         mutant=Form(
             "Φ(-δ/σ)", lambda gap, rivals, sigma: float(special.ndtr(-gap / sigma))
         ),
-        points=(
-            Point({"gap": 0.01, "rivals": 1, "sigma": 0.01}),
-            Point({"gap": 0.02, "rivals": 1, "sigma": 0.01}),
-            Point({"gap": 0.02, "rivals": 9, "sigma": 0.01}, inside=False),
+        points=at(
+            "gap rivals sigma",
+            (0.01, 1, 0.01),
+            (0.02, 1, 0.01),
+            outside=((0.02, 9, 0.01),),
         ),
         margin=0.03,
         regime="two classes near the boundary",
@@ -696,11 +670,7 @@ TEXT: tuple[Claim, ...] = (
         evidence=Simulated(drawn_bias.reflected_mean),
         corrected=Form("E|F + v|", bias.reflected_mean),
         mutant=Form("clipped for folded", bias.clipped_mean),
-        points=(
-            Point({"output": 3e-4, "sigma": 0.01}),
-            Point({"output": 4e-4, "sigma": 1e-3}),
-            Point({"output": 0.05, "sigma": 0.01}),
-        ),
+        points=at("output sigma", (3e-4, 0.01), (4e-4, 1e-3), (0.05, 0.01)),
         margin=0.02,
         expected="REFUTED",
         note=(
@@ -723,10 +693,7 @@ TEXT: tuple[Claim, ...] = (
             ),
         ),
         mutant=Form("2σ²", lambda margin, change, sigma: 2.0 * sigma**2),
-        points=(
-            Point({"margin": 0.0, "change": 0.1, "sigma": 0.1}),
-            Point({"margin": 2.0, "change": 0.1, "sigma": 0.5}),
-        ),
+        points=at("margin change sigma", (0.0, 0.1, 0.1), (2.0, 0.1, 0.5)),
         margin=0.05,
         expected="REFUTED",
         note="They are softmax probabilities. On true logits the noise is normal.",

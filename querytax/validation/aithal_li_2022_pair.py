@@ -19,11 +19,10 @@ from querytax.theory import log_ratio, query_ratio, ratio, repeats
 from querytax.validation import printed
 from querytax.validation._samples import Normals, drawn
 from querytax.validation.aithal_li_2022_autozoom import KEY, relative_sigma
-from querytax.validation.claim import Claim, Computed, Form, Point, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Simulated, at
 
 __all__ = [
     "PAIR",
-    "at",
     "autozoom_logs",
     "defined",
     "equation",
@@ -54,16 +53,6 @@ def identity(number: int, statement: str, **rest: Any) -> Claim:
     """An exact step of algebra, to rounding."""
     rest = {"kind": "exact", "margin": 1e-4, "expected": "CONFIRMED"} | rest
     return equation(number, statement, **rest)
-
-
-def at(names: str, *inside: Any, outside: Any = ()) -> tuple[Point, ...]:
-    """Points of the named arguments, in the claimed regime and out of it."""
-    keys = names.split()
-    return tuple(
-        Point(dict(zip(keys, row, strict=True)), within)
-        for rows, within in ((inside, True), (outside, False))
-        for row in rows
-    )
 
 
 def phi(x: float) -> float:

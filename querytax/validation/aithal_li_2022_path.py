@@ -22,7 +22,6 @@ from querytax.validation import printed
 from querytax.validation._samples import Normals, drawn
 from querytax.validation.aithal_li_2022_autozoom import KEY
 from querytax.validation.aithal_li_2022_pair import (
-    at,
     defined,
     equation,
     identity,
@@ -30,7 +29,7 @@ from querytax.validation.aithal_li_2022_pair import (
     quantile,
     steps_until,
 )
-from querytax.validation.claim import Claim, Computed, Form, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Simulated, at
 
 __all__ = ["PATH", "linear_steps", "log_walk"]
 

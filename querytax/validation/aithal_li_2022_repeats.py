@@ -20,7 +20,7 @@ from querytax.theory import estimators, log_ratio
 from querytax.validation._samples import Normals, drawn
 from querytax.validation.aithal_li_2022_autozoom import definition
 from querytax.validation.aithal_li_2022_autozoom import relative_sigma as spread_of
-from querytax.validation.claim import Claim, Computed, Form, Point, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Simulated, at
 
 __all__ = ["REPEATS"]
 
@@ -256,16 +256,9 @@ REPEATS: tuple[Claim, ...] = (
                 / probe
             ),
         ),
-        points=(
-            Point(
-                {
-                    "output": 0.1,
-                    "other_output": 0.099,
-                    "noise": 0.004,
-                    "other_noise": -0.007,
-                    "probe": 0.001,
-                }
-            ),
+        points=at(
+            "output other_output noise other_noise probe",
+            (0.1, 0.099, 0.004, -0.007, 0.001),
         ),
         margin=1e-6,
         regime="both noisy answers of one sign; z is normal for σ << F alone",
@@ -287,10 +280,11 @@ REPEATS: tuple[Claim, ...] = (
             )
         ),
         mutant=Form("σ²/F²", lambda output, change, sigma: (sigma / output) ** 2),
-        points=(
-            Point({"output": 4e-4, "change": 5e-6, "sigma": 1e-5}),
-            Point({"output": 0.1, "change": 0.01, "sigma": 0.01}),
-            Point({"output": 0.1, "change": 0.1, "sigma": 0.01}, inside=False),
+        points=at(
+            "output change sigma",
+            (4e-4, 5e-6, 1e-5),
+            (0.1, 0.01, 0.01),
+            outside=((0.1, 0.1, 0.01),),
         ),
         margin=0.05,
         regime="the outputs differ by a tenth of themselves at most",
@@ -323,10 +317,7 @@ REPEATS: tuple[Claim, ...] = (
                 np.log(_answers(relative_sigma, log_ratio)).mean()
             ),
         ),
-        points=(
-            Point({"relative_sigma": 0.2, "log_ratio": 0.05}),
-            Point({"relative_sigma": 0.1, "log_ratio": 0.05}),
-        ),
+        points=at("relative_sigma log_ratio", (0.2, 0.05), (0.1, 0.05)),
         margin=0.05,
         expected="REFUTED",
         note=(
@@ -343,9 +334,8 @@ REPEATS: tuple[Claim, ...] = (
         printed=Form("∫ β e^(β(y-a)) p_Z(e^(β(y-a))) dy", _below),
         evidence=Simulated(_level_experiment),
         mutant=Form("p_Z centred at 0", lambda **at: _below(centre=0.0, **at)),
-        points=(
-            Point({"level": 0.0, "a": 0.5, "probe": 0.1, "relative_sigma": 0.1}),
-            Point({"level": 40.0, "a": 0.5, "probe": 0.1, "relative_sigma": 0.5}),
+        points=at(
+            "level a probe relative_sigma", (0.0, 0.5, 0.1, 0.1), (40.0, 0.5, 0.1, 0.5)
         ),
         margin=0.01,
         expected="CONFIRMED",
@@ -360,9 +350,8 @@ REPEATS: tuple[Claim, ...] = (
         printed=Form("mean(e^(2x) - e^x) - σ_Z², x = β(y - a)", _equation),
         evidence=Computed(_score),
         mutant=Form("σ_Z for σ_Z²", lambda **at: _equation(power=1.0, **at)),
-        points=(
-            Point({"relative_sigma": 0.2, "log_ratio": 0.05, "trial": 0.02}),
-            Point({"relative_sigma": 0.3, "log_ratio": 0.05, "trial": 0.3}),
+        points=at(
+            "relative_sigma log_ratio trial", (0.2, 0.05, 0.02), (0.3, 0.05, 0.3)
         ),
         margin=1e-6,
         expected="CONFIRMED",
@@ -380,9 +369,8 @@ REPEATS: tuple[Claim, ...] = (
             "mean(x + 3x²/2) - σ_Z²", lambda **at: _expanded(second=1.5, **at)
         ),
         mutant=Form("x²/2 for 3x²/2", lambda **at: _expanded(second=0.5, **at)),
-        points=(
-            Point({"relative_sigma": 0.1, "log_ratio": 0.05, "trial": 0.04}),
-            Point({"relative_sigma": 0.02, "log_ratio": 0.05, "trial": 0.0496}),
+        points=at(
+            "relative_sigma log_ratio trial", (0.1, 0.05, 0.04), (0.02, 0.05, 0.0496)
         ),
         margin=0.2,
         expected="REFUTED",
@@ -397,10 +385,7 @@ REPEATS: tuple[Claim, ...] = (
         printed=Form("P(mean ln z < σ_Z² - aβ)", _mean_log_below),
         evidence=Simulated(_estimate_experiment),
         mutant=Form("-σ_Z² for σ_Z²", lambda **at: _mean_log_below(sign=-1.0, **at)),
-        points=(
-            Point({"log_ratio": 0.05, "relative_sigma": 0.2, "repeats": 1}),
-            Point({"log_ratio": 0.05, "relative_sigma": 0.2, "repeats": 2}),
-        ),
+        points=at("log_ratio relative_sigma repeats", (0.05, 0.2, 1), (0.05, 0.2, 2)),
         margin=0.02,
         expected="CONFIRMED",
     ),
@@ -413,13 +398,11 @@ REPEATS: tuple[Claim, ...] = (
         printed=Form("Φ((e^(σ_Z² - aβ) - 1) √N/σ_Z)", _jensen),
         evidence=Simulated(_repeated_experiment),
         mutant=Form("without aβ", lambda **at: _jensen(pull=0.0, **at)),
-        points=(
-            Point({"log_ratio": 0.05, "noise": 0.2, "repeats": 1, "form": "normal"}),
-            Point({"log_ratio": 0.05, "noise": 0.2, "repeats": 20, "form": "normal"}),
-            Point(
-                {"log_ratio": 0.01, "noise": 0.5, "repeats": 1, "form": "pairs"},
-                inside=False,
-            ),
+        points=at(
+            "log_ratio noise repeats form",
+            (0.05, 0.2, 1, "normal"),
+            (0.05, 0.2, 20, "normal"),
+            outside=((0.01, 0.5, 1, "pairs"),),
         ),
         margin=0.02,
         regime="ratios z normal, as (55) has them; those of real pairs are not",
@@ -456,7 +439,7 @@ REPEATS: tuple[Claim, ...] = (
         printed=Form("aβ + ln(mean(1+v1/F1)/mean(1+v2/F2))", _of_relative_means),
         evidence=Computed(_of_means),
         mutant=Form("minus for plus", lambda **at: _of_relative_means(sign=-1.0, **at)),
-        points=(Point({"output": 0.21, "other_output": 0.2, "sigma": 0.02}),),
+        points=at("output other_output sigma", (0.21, 0.2, 0.02)),
         margin=1e-6,
         expected="CONFIRMED",
     ),
@@ -477,9 +460,10 @@ REPEATS: tuple[Claim, ...] = (
             ),
         ),
         mutant=Form("F2/F1", lambda output, other_output, sigma: other_output / output),
-        points=(
-            Point({"output": 0.21, "other_output": 0.2, "sigma": 0.008}),
-            Point({"output": 0.21, "other_output": 0.2, "sigma": 0.03}, inside=False),
+        points=at(
+            "output other_output sigma",
+            (0.21, 0.2, 0.008),
+            outside=((0.21, 0.2, 0.03),),
         ),
         margin=0.01,
         regime="σ at most F/20: the relative error is (σ/F)²",
@@ -506,9 +490,10 @@ REPEATS: tuple[Claim, ...] = (
             "twice that log ratio",
             lambda output, other_output, sigma: 2.0 * math.log(output / other_output),
         ),
-        points=(
-            Point({"output": 0.105, "other_output": 0.1, "sigma": 0.001}),
-            Point({"output": 0.105, "other_output": 0.1, "sigma": 0.02}, inside=False),
+        points=at(
+            "output other_output sigma",
+            (0.105, 0.1, 0.001),
+            outside=((0.105, 0.1, 0.02),),
         ),
         margin=0.05,
         regime="σ²/F² << aβ; this slip of σ_Z²/2 and that of (67) cancel",

@@ -34,14 +34,13 @@ from querytax.validation._tables import tabled
 from querytax.validation.aithal_li_2022_autozoom import KEY, relative_sigma
 from querytax.validation.aithal_li_2022_pair import (
     PAIR,
-    at,
     autozoom_logs,
     noise_to_signal,
     phi,
     quantile,
 )
 from querytax.validation.aithal_li_2022_path import PATH, linear_steps, log_walk
-from querytax.validation.claim import Claim, Computed, Form, Point, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Point, Simulated, at
 
 __all__ = ["THEORY"]
 

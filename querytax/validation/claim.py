@@ -23,6 +23,7 @@ __all__ = [
     "Tabled",
     "Unavailable",
     "Verdict",
+    "at",
 ]
 
 Kind: TypeAlias = Literal[
@@ -74,6 +75,16 @@ class Point:
 
     arguments: Mapping[str, Any]
     inside: bool = True
+
+
+def at(names: str, *inside: Any, outside: Any = ()) -> tuple[Point, ...]:
+    """Points of the named arguments, in the claimed regime and out of it."""
+    keys = names.split()
+    return tuple(
+        Point(dict(zip(keys, row, strict=True)), within)
+        for rows, within in ((inside, True), (outside, False))
+        for row in rows
+    )
 
 
 @dataclass(frozen=True)

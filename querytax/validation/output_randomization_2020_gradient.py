@@ -27,6 +27,7 @@ from querytax.validation.claim import (
     Point,
     Simulated,
     Unavailable,
+    at,
 )
 from querytax.validation.output_randomization_2020_rates import definition
 
@@ -291,10 +292,7 @@ GRADIENT: tuple[Claim, ...] = (
             lambda output, sigma: 2.0 * finite_difference.log_bias(output, sigma),
         ),
         evidence=Simulated(difference_drawn.log_bias),
-        points=(
-            Point({"output": 0.5, "sigma": 0.05}),
-            Point({"output": 0.5, "sigma": 0.4}, inside=False),
-        ),
+        points=at("output sigma", (0.5, 0.05), outside=((0.5, 0.4),)),
         margin=0.2,
         regime="σ up to 0.1 p",
         expected="CONFIRMED_IN_REGIME",
@@ -402,9 +400,10 @@ GRADIENT: tuple[Claim, ...] = (
         corrected=Form("1/p_o'² = 1/p_o² + 1/p_c'² - 1/p_c²", _surface),
         mutant=Form("1/p for 1/p²", lambda **rest: _surface(**rest, power=1.0)),
         evidence=Computed(_unmoved, 1e-6),
-        points=(
-            Point({"output": 0.5, "rival": 0.3, "output_behind": 0.5, "sigma": 0.01}),
-            Point({"output": 0.5, "rival": 0.3, "output_behind": 0.45, "sigma": 0.01}),
+        points=at(
+            "output rival output_behind sigma",
+            (0.5, 0.3, 0.5, 0.01),
+            (0.5, 0.3, 0.45, 0.01),
         ),
         margin=0.01,
         regime="p_c' = p_c",
@@ -464,10 +463,7 @@ GRADIENT: tuple[Claim, ...] = (
                 gap**2 / (2.0 * sigma**2), repeats, "fixed"
             )
         ),
-        points=(
-            Point({"gap": 2e-5, "sigma": 0.01, "repeats": 100}),
-            Point({"gap": 2e-3, "sigma": 0.01, "repeats": 100}, inside=False),
-        ),
+        points=at("gap sigma repeats", (2e-5, 0.01, 100), outside=((2e-3, 0.01, 100),)),
         margin=0.1,
         regime="the output changes by far less than σ/√n over a probe",
         expected="CONFIRMED_IN_REGIME",
@@ -523,11 +519,7 @@ GRADIENT: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(_kept),
-        points=(
-            Point({"gap": 0.0364, "sigma": 0.01}),
-            Point({"gap": 0.05, "sigma": 0.01}),
-            Point({"gap": 0.005, "sigma": 0.01}, inside=False),
-        ),
+        points=at("gap sigma", (0.0364, 0.01), (0.05, 0.01), outside=((0.005, 0.01),)),
         margin=0.03,
         regime="gaps above 3.6 σ, where two classes trade places in 0.5 %",
         expected="CONFIRMED_IN_REGIME",
@@ -556,10 +548,7 @@ GRADIENT: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(_logits),
-        points=(
-            Point({"change": 0.3, "sigma": 0.2}),
-            Point({"change": 0.1, "sigma": 0.3}),
-        ),
+        points=at("change sigma", (0.3, 0.2), (0.1, 0.3)),
         margin=0.02,
         expected="CONFIRMED",
         note="The log ratio is then normal and unbiased, at every size of the noise.",
@@ -577,10 +566,7 @@ GRADIENT: tuple[Claim, ...] = (
         corrected=Form("1/(E s² E s⁻²), s the parts' widths", _least_cost),
         mutant=Form("twice that", lambda **rest: 2.0 * _least_cost(**rest)),
         evidence=Computed(_cost_of_mixture, 1e-6),
-        points=(
-            Point({"near": 0.2, "far": 1.4}),
-            Point({"near": 0.5, "far": 1.0}),
-        ),
+        points=at("near far", (0.2, 1.4), (0.5, 1.0)),
         margin=0.01,
         expected="REFUTED",
         note=(

@@ -23,6 +23,7 @@ from querytax.validation.claim import (
     Point,
     Simulated,
     Unavailable,
+    at,
 )
 
 __all__ = ["RATES", "definition"]
@@ -173,7 +174,7 @@ def _solved_side(gap: float, rate: float) -> float:
     return gap / (2.0 * float(quantile))
 
 
-_GAPS = (Point({"gap": 0.3, "rate": 0.1}), Point({"gap": 1.0, "rate": 0.005}))
+_GAPS = at("gap rate", (0.3, 0.1), (1.0, 0.005))
 
 RATES: tuple[Claim, ...] = (
     definition(
@@ -215,11 +216,7 @@ RATES: tuple[Claim, ...] = (
         ),
         mutant=Form("h for 2h", lambda x, probe: 2.0 * _slope(x)),
         evidence=Computed(_difference),
-        points=(
-            Point({"x": 1.0, "probe": 1e-4}),
-            Point({"x": -2.0, "probe": 0.1}),
-            Point({"x": 1.0, "probe": 2.0}, inside=False),
-        ),
+        points=at("x probe", (1.0, 1e-4), (-2.0, 0.1), outside=((1.0, 2.0),)),
         margin=0.02,
         regime="h² |L'''| far below 6 |L'|",
         expected="CONFIRMED_IN_REGIME",
@@ -234,10 +231,7 @@ RATES: tuple[Claim, ...] = (
         printed=Form("E g = ∇E L(x + σu), σ the search's", _smoothed_slope),
         mutant=Form("mσ for 2mσ", lambda **rest: 2.0 * _smoothed_slope(**rest)),
         evidence=Simulated(_searched),
-        points=(
-            Point({"x": 0.5, "search": 0.3, "pairs": 3}),
-            Point({"x": 1.0, "search": 2.0, "pairs": 5}),
-        ),
+        points=at("x search pairs", (0.5, 0.3, 3), (1.0, 2.0, 5)),
         margin=0.02,
         expected="CONFIRMED",
         note=(
@@ -265,10 +259,11 @@ RATES: tuple[Claim, ...] = (
             lambda outputs, sigma: _misclassified(outputs, sigma / math.sqrt(2.0)),
         ),
         evidence=Simulated(accuracy_drawn.misclassification),
-        points=(
-            Point({"outputs": [0.6, 0.4], "sigma": 0.1}),
-            Point({"outputs": [0.4, 0.25, 0.2, 0.15], "sigma": 0.15}),
-            Point({"outputs": [0.145, *[0.095] * 9], "sigma": 0.05}),
+        points=at(
+            "outputs sigma",
+            ([0.6, 0.4], 0.1),
+            ([0.4, 0.25, 0.2, 0.15], 0.15),
+            ([0.145, *[0.095] * 9], 0.05),
         ),
         margin=0.03,
         regime="two classes, or all gaps far above σ",

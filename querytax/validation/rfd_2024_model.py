@@ -15,7 +15,7 @@ from querytax.montecarlo import bias as bias_drawn
 from querytax.montecarlo.runs import Experiment
 from querytax.theory import bias
 from querytax.validation._samples import Normals, differences, drawn
-from querytax.validation.claim import Claim, Computed, Form, Point, Simulated
+from querytax.validation.claim import Claim, Computed, Form, Point, Simulated, at
 
 __all__ = ["CLAIMS"]
 
@@ -140,7 +140,7 @@ CLAIMS: tuple[Claim, ...] = (
         evidence=Computed(
             lambda perturbation: float(np.sqrt(np.vdot(perturbation, perturbation)))
         ),
-        points=(Point({"perturbation": [3.0, -4.0]}),),
+        points=at("perturbation", ([3.0, -4.0],)),
         expected="REFUTED",
         note="Misprints: this index, and the argmax of (1), which runs over classes.",
     ),
@@ -225,11 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(_radius_sum),
-        points=(
-            Point(
-                {"directions": 5, "probe_variance": 0.01, "step": 0.01, "angle": 0.5}
-            ),
-        ),
+        points=at("directions probe_variance step angle", (5, 0.01, 0.01, 0.5)),
         expected="REFUTED",
         note="The scale of eq. (4) again.",
     ),
@@ -256,10 +252,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda spread, offset: _skewed_share(spread, math.sqrt(offset)),
         ),
         evidence=Simulated(_skewed),
-        points=(
-            Point({"spread": 1.0, "offset": 1.3}),
-            Point({"spread": 0.5, "offset": 1.1}),
-        ),
+        points=at("spread offset", (1.0, 1.3), (0.5, 1.1)),
         margin=0.02,
         regime="margins without skew",
         expected="REFUTED",
@@ -281,10 +274,7 @@ CLAIMS: tuple[Claim, ...] = (
         corrected=Form("number of layers", lambda layers, noisy, sigma: float(layers)),
         mutant=Form("one less", lambda layers, noisy, sigma: layers - 1.0),
         evidence=Simulated(_forward),
-        points=(
-            Point({"layers": 16, "noisy": 1, "sigma": 0.1}),
-            Point({"layers": 12, "noisy": 4, "sigma": 0.5}),
-        ),
+        points=at("layers noisy sigma", (16, 1, 0.1), (12, 4, 0.5)),
         margin=0.02,
         expected="REFUTED",
         note=(
@@ -307,9 +297,10 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         mutant=Form("half of it", lambda **point: 0.5 * _mean_margin(**point)),
         evidence=Simulated(_margin),
-        points=(
-            Point({"head": "linear", "spread": 1.0, "offset": 1.3}),
-            Point({"head": "exponential", "spread": 1.0, "offset": 1.3}, inside=False),
+        points=at(
+            "head spread offset",
+            ("linear", 1.0, 1.3),
+            outside=(("exponential", 1.0, 1.3),),
         ),
         regime="scores that are affine in the noisy features",
         expected="CONFIRMED_IN_REGIME",

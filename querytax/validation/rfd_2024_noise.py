@@ -23,6 +23,7 @@ from querytax.validation.claim import (
     Point,
     Simulated,
     Unavailable,
+    at,
 )
 
 __all__ = ["CLAIMS"]
@@ -401,9 +402,8 @@ CLAIMS: tuple[Claim, ...] = (
             lambda noise_variance, gradient: noise_variance * math.hypot(*gradient),
         ),
         evidence=Simulated(_loss_square),
-        points=(
-            Point({"noise_variance": 0.04, "gradient": [0.5, -1.0, 2.0, 0.25]}),
-            Point({"noise_variance": 1.0, "gradient": [0.1, 0.1]}),
+        points=at(
+            "noise_variance gradient", (0.04, [0.5, -1.0, 2.0, 0.25]), (1.0, [0.1, 0.1])
         ),
         expected="CONFIRMED",
     ),
@@ -423,7 +423,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         evidence=Computed(_right),
-        points=(Point({"offset": 0.3}), Point({"offset": 0.0}, inside=False)),
+        points=at("offset", (0.3,), outside=((0.0,),)),
         margin=1e-6,
         regime="no ties between scores",
         expected="CONFIRMED_IN_REGIME",
@@ -501,15 +501,10 @@ CLAIMS: tuple[Claim, ...] = (
                 margins=margin, site_gradient_norms=gradient_norm, sigma=sigma
             )
         ),
-        points=(
-            Point(
-                {
-                    "margin": [0.1, 0.5, -0.05, 1.0],
-                    "gradient_norm": [1.0, 2.0, 0.5, 4.0],
-                    "sigma": 0.3,
-                }
-            ),
-            Point({"margin": [0.2, -0.1], "gradient_norm": [1.0, 1.0], "sigma": 0.5}),
+        points=at(
+            "margin gradient_norm sigma",
+            ([0.1, 0.5, -0.05, 1.0], [1.0, 2.0, 0.5, 4.0], 0.3),
+            ([0.2, -0.1], [1.0, 1.0], 0.5),
         ),
         margin=0.02,
         expected="CONFIRMED",
@@ -588,21 +583,10 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(_mean_flips),
-        points=(
-            Point(
-                {
-                    "margins": [0.1, 0.5, 2.0],
-                    "feature_gradient_norms": [0.1, 0.5, 2.0],
-                    "sigma": 0.4,
-                }
-            ),
-            Point(
-                {
-                    "margins": [0.1, 0.5, 2.0],
-                    "feature_gradient_norms": [0.3, 0.5, 1.0],
-                    "sigma": 0.3,
-                }
-            ),
+        points=at(
+            "margins feature_gradient_norms sigma",
+            ([0.1, 0.5, 2.0], [0.1, 0.5, 2.0], 0.4),
+            ([0.1, 0.5, 2.0], [0.3, 0.5, 1.0], 0.3),
         ),
         expected="CONFIRMED",
         note="In the linear theory. Norms that fall with the margins mislead less.",

@@ -21,6 +21,7 @@ from querytax.validation.claim import (
     Form,
     Point,
     Simulated,
+    at,
 )
 from querytax.validation.rnd_2021_estimate import curvature
 
@@ -306,9 +307,8 @@ DESCENT: tuple[Claim, ...] = (
             lambda **rest: 0.5 * smoothing.probe_gap(**rest),
         ),
         evidence=Simulated(smoothing_drawn.probe_gap),
-        points=(
-            Point({"lipschitz": 1.0, "dimension": 2, "probe": 1.0, "sigma": 0.5}),
-            Point({"lipschitz": 2.0, "dimension": 40, "probe": 0.1, "sigma": 0.2}),
+        points=at(
+            "lipschitz dimension probe sigma", (1.0, 2, 1.0, 0.5), (2.0, 40, 0.1, 0.2)
         ),
         margin=0.05,
         expected="CONFIRMED",
@@ -339,9 +339,8 @@ DESCENT: tuple[Claim, ...] = (
             ),
         ),
         evidence=Computed(_widest_probe, 1e-7),
-        points=(
-            Point({"gap": 0.1, "lipschitz": 1.0, "dimension": 3, "alpha": 0.0}),
-            Point({"gap": 0.5, "lipschitz": 4.0, "dimension": 100, "alpha": 2.0}),
+        points=at(
+            "gap lipschitz dimension alpha", (0.1, 1.0, 3, 0.0), (0.5, 4.0, 100, 2.0)
         ),
         margin=0.01,
         expected="CONFIRMED",
@@ -391,35 +390,11 @@ DESCENT: tuple[Claim, ...] = (
             lambda **rest: _kept_or_bounded(gradient=0.5, **_at_12(**rest)),
         ),
         evidence=Simulated(lambda **rest: descent(**_at_12(**rest))),
-        points=(
-            Point(
-                {
-                    "measure": "gradient",
-                    "dimension": 2,
-                    "steps": 1001,
-                    "gap": 0.5,
-                    "alpha": 0.0,
-                }
-            ),
-            Point(
-                {
-                    "measure": "gradient",
-                    "dimension": 2,
-                    "steps": 1001,
-                    "gap": 0.5,
-                    "alpha": 0.5,
-                }
-            ),
-            Point(
-                {
-                    "measure": "envelope",
-                    "dimension": 2,
-                    "steps": 1001,
-                    "gap": 0.5,
-                    "alpha": 0.0,
-                },
-                inside=False,
-            ),
+        points=at(
+            "measure dimension steps gap alpha",
+            ("gradient", 2, 1001, 0.5, 0.0),
+            ("gradient", 2, 1001, 0.5, 0.5),
+            outside=(("envelope", 2, 1001, 0.5, 0.0),),
         ),
         margin=0.05,
         expected="REFUTED",
@@ -497,10 +472,7 @@ DESCENT: tuple[Claim, ...] = (
                 dimension,
             )
         ),
-        points=(
-            Point({"gap": 0.1, "dimension": 4, "alpha": 0.5}),
-            Point({"gap": 0.1, "dimension": 30, "alpha": 2.0}),
-        ),
+        points=at("gap dimension alpha", (0.1, 4, 0.5), (0.1, 30, 2.0)),
         margin=0.05,
         expected="CONFIRMED",
         note=(
@@ -531,10 +503,11 @@ DESCENT: tuple[Claim, ...] = (
             ),
         ),
         evidence=Computed(_tightest, 1e-6),
-        points=(
-            Point({"loss": "lipschitz", "dimension": 30, "alpha": 2.0}),
-            Point({"loss": "lipschitz", "dimension": 3072, "alpha": 1.0}),
-            Point({"loss": "linear", "dimension": 100, "alpha": 1.0}),
+        points=at(
+            "loss dimension alpha",
+            ("lipschitz", 30, 2.0),
+            ("lipschitz", 3072, 1.0),
+            ("linear", 100, 1.0),
         ),
         margin=0.01,
         regime="losses that are nearly linear over probe and noise",

@@ -20,6 +20,7 @@ from querytax.validation.claim import (
     Form,
     Point,
     Simulated,
+    at,
 )
 
 __all__ = ["ESTIMATE", "curvature", "definition", "exact_moment", "half_bent"]
@@ -163,10 +164,11 @@ ESTIMATE: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(_steep),
-        points=(
-            Point({"loss": "norm", "dimension": 3, "probe": 0.1, "sigma": 0.0}),
-            Point({"loss": "norm", "dimension": 8, "probe": 0.1, "sigma": 0.1}),
-            Point({"loss": "linear", "dimension": 8, "probe": 0.1, "sigma": 0.2}),
+        points=at(
+            "loss dimension probe sigma",
+            ("norm", 3, 0.1, 0.0),
+            ("norm", 8, 0.1, 0.1),
+            ("linear", 8, 0.1, 0.2),
         ),
         margin=0.05,
         regime="α from about 1/(√2 d)",
@@ -201,9 +203,10 @@ ESTIMATE: tuple[Claim, ...] = (
             ),
         ),
         evidence=Computed(curvature, 1e-7),
-        points=(
-            Point({"lipschitz": 1.0, "dimension": 1, "probe": 0.3, "sigma": 0.0}),
-            Point({"lipschitz": 4.0, "dimension": 3072, "probe": 0.01, "sigma": 0.02}),
+        points=at(
+            "lipschitz dimension probe sigma",
+            (1.0, 1, 0.3, 0.0),
+            (4.0, 3072, 0.01, 0.02),
         ),
         margin=0.01,
         expected="CONFIRMED",

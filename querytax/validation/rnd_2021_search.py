@@ -26,6 +26,7 @@ from querytax.validation.claim import (
     Point,
     Simulated,
     Unavailable,
+    at,
 )
 from querytax.validation.rnd_2021_descent import descent
 from querytax.validation.rnd_2021_estimate import definition, exact_moment, half_bent
@@ -193,10 +194,7 @@ SEARCH: tuple[Claim, ...] = (
             ),
         ),
         evidence=Simulated(smoothing_drawn.smoothing_gap),
-        points=(
-            Point({"lipschitz": 1.0, "dimension": 2, "sigma": 0.3}),
-            Point({"lipschitz": 4.0, "dimension": 100, "sigma": 0.02}),
-        ),
+        points=at("lipschitz dimension sigma", (1.0, 2, 0.3), (4.0, 100, 0.02)),
         margin=0.02,
         expected="CONFIRMED",
         note="Of a smooth loss ν² L₁ d/2 bounds it too.",
@@ -211,10 +209,11 @@ SEARCH: tuple[Claim, ...] = (
         corrected=Form("Φ(m/s) - Φ(m/√(s² + ν²)), margins N(m, s²)", _net_loss),
         mutant=Form("twice that", lambda **rest: 2.0 * _net_loss(**rest)),
         evidence=Simulated(_net_flips),
-        points=(
-            Point({"margin": 1.0, "spread": 0.7, "sigma": 0.15}),
-            Point({"margin": 1.0, "spread": 0.7, "sigma": 0.25}),
-            Point({"margin": -1.0, "spread": 0.7, "sigma": 0.25}, inside=False),
+        points=at(
+            "margin spread sigma",
+            (1.0, 0.7, 0.15),
+            (1.0, 0.7, 0.25),
+            outside=((-1.0, 0.7, 0.25),),
         ),
         margin=0.1,
         regime="near the boundary more right answers than wrong: p'(0) > 0",

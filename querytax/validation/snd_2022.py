@@ -29,7 +29,7 @@ from querytax.theory import (
 from querytax.validation import snd_2022_experiments
 from querytax.validation._samples import Normals, differences, drawn
 from querytax.validation._tables import tabled
-from querytax.validation.claim import Claim, Form, Point, Simulated
+from querytax.validation.claim import Claim, Form, Point, Simulated, at
 
 __all__ = ["CLAIMS"]
 
@@ -469,10 +469,7 @@ CLAIMS: tuple[Claim, ...] = (
                 mean_curvature=curvature, sigma=sigma, dimension=dimension
             )
         ),
-        points=(
-            Point({"curvature": 2.0, "dimension": 3, "sigma": 0.5}),
-            Point({"curvature": 2.0, "dimension": 3072, "sigma": 0.01}),
-        ),
+        points=at("curvature dimension sigma", (2.0, 3, 0.5), (2.0, 3072, 0.01)),
         margin=0.02,
         expected="CONFIRMED",
         note=(
@@ -495,9 +492,8 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         mutant=Form("Φ(-m/s) for P(Y > 0), as a line of the proof has it", _relu_proof),
         evidence=Simulated(_relu),
-        points=(
-            Point({"weight": 2.0, "offset": -1.0, "x": 0.52, "sigma": 0.01}),
-            Point({"weight": -3.0, "offset": 0.5, "x": 0.1, "sigma": 0.2}),
+        points=at(
+            "weight offset x sigma", (2.0, -1.0, 0.52, 0.01), (-3.0, 0.5, 0.1, 0.2)
         ),
         margin=0.02,
         expected="CONFIRMED",

@@ -9,7 +9,7 @@ from querytax.montecarlo import boundary as boundary_drawn
 from querytax.papers import column, number, text
 from querytax.theory import bisection, boundary
 from querytax.validation._tables import tabled
-from querytax.validation.claim import Claim, Form, Point, Simulated, Unavailable
+from querytax.validation.claim import Claim, Form, Point, Simulated, Unavailable, at
 
 __all__ = ["CLAIMS"]
 
@@ -151,7 +151,7 @@ CLAIMS: tuple[Claim, ...] = (
             "0.23; 0.26", lambda sigma: {"0.001": 0.23, "0.01": 0.26}[sigma]
         ),
         mutant=Form("0.24; 0.27", lambda sigma: {"0.001": 0.24, "0.01": 0.27}[sigma]),
-        points=(Point({"sigma": "0.001"}), Point({"sigma": "0.01"})),
+        points=at("sigma", ("0.001",), ("0.01",)),
         margin=1e-6,
         expected="REFUTED",
         note="0.22975 and 0.2555: cut, not rounded.",
